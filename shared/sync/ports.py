@@ -1,0 +1,545 @@
+"""What the engine needs from outside: systems, stores, queue, clock and ids. It knows them only through these protocols.
+
+Every port has one contract suite under tests/contract that runs on each of its implementations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+
+Value = str | bool | int | Decimal | datetime | date | None
+"""A field's value in our own terms. None is "no value": connectors turn each system's own blanks (empty text, zero GUID,
+0001-01-01) into None and back. Whole numbers and choices are int, money is Decimal, times are aware and UTC."""
+
+
+# --- time and chance ---------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """The only source of time; `now` is aware and UTC."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Ids(Protocol):
+    """The only source of chance: new ids, and a number in [0, 1) for jitter."""
+
+    def new(self) -> str: ...
+
+    def fraction(self) -> float: ...
+
+
+# --- systems -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it was when just read or as the system answered a write.
+
+    key: the system's unchangeable id in canonical form. version: what a conditional write must name (None where the system
+    has none). values: the asked columns; a column that the system has and that is empty is present with None.
+    """
+
+    key: str
+    version: str | None
+    values: Mapping[str, Value]
+
+
+class VersionKind(StrEnum):
+    """What a record's version can do: nothing, be compared for equality, or be ordered."""
+
+    NONE = "none"
+    OPAQUE = "opaque"
+    ORDERED = "ordered"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a system's table offers against duplicates and lost updates; the engine picks the protocol from it.
+
+    chooses_key: we may choose the record's key itself at create (a Dataverse GUID). enforced_column: a column that the system
+    keeps unique and that we may fill at create (the number of a Business Central customer); None if there is none.
+    read_after_write: a read or search right after a write sees it. longest_run: how long a request may go on being executed after
+    we stopped waiting for it. keys_per_read: how many keys one call of `read` fetches.
+    """
+
+    chooses_key: bool
+    enforced_column: str | None
+    version: VersionKind
+    returns_new_version: bool
+    read_after_write: bool
+    longest_run: timedelta
+    keys_per_read: int
+
+
+class ColumnType(StrEnum):
+    """The kinds of columns a definition may name."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"
+    DATE = "date"
+    CHOICE = "choice"
+    KEY = "key"
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMetadata:
+    """One column of a table. max_length in characters (None: no limit); choices: allowed values with their labels."""
+
+    name: str
+    type: ColumnType
+    max_length: int | None = None
+    writable: bool = True
+    choices: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableMetadata:
+    """A table of a system as its metadata describes it."""
+
+    name: str
+    columns: Mapping[str, ColumnMetadata]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """One page of a change feed.
+
+    records: new and changed ones with the asked columns; deleted: keys. watermark: where the next call of `changes` goes on once
+    everything up to and including this page is safely queued; None on pages from which the system cannot resume.
+    """
+
+    records: Sequence[Record]
+    deleted: Sequence[str]
+    watermark: str | None
+
+
+class Connector(Protocol):
+    """Speaks one system's API for one instance of it (an organisation; an environment and company).
+
+    All methods raise the errors of `shared.errors`: reads `SystemDown`, `Throttled`, `Refused`, `UnknownColumn`; writes also
+    `UnknownResult`, `VersionConflict`, `RecordMissing`, `AlreadyExists`. Column names are the system's own; a dotted name
+    (`paymentTermsId.code`) reads a column of the small table that a reference points to and, when written, looks the
+    reference up by it.
+    """
+
+    @property
+    def system(self) -> str: ...
+
+    @property
+    def instance(self) -> str: ...
+
+    def capabilities(self, table: str) -> Capabilities: ...
+
+    def canonical_key(self, table: str, key: str) -> str:
+        """The one spelling of a key; raises ValueError for text that cannot be a key of the table."""
+        ...
+
+    def derived_key(self, table: str, seed: str) -> str:
+        """A key we choose ourselves, always the same for the same seed; only where `chooses_key`."""
+        ...
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        """Records by key, from the primary (never a lagging replica); missing ones are absent from the answer."""
+        ...
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        """Records whose column equals one of the values (as the system compares text), at most `limit`."""
+        ...
+
+    def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        """The change feed from a watermark (None: everything there is). Raises FeedExpired for a watermark too old."""
+        ...
+
+    def watermark_at(self, table: str, at: datetime) -> str | None:
+        """The watermark that stands for a time, where the feed is ordered by time; None where it is not."""
+        ...
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        """Create a record (with the key we chose, where possible), answer it with `columns` as the system stored it.
+
+        `within_seconds` bounds the whole call; after it the result is unknown. Never sends twice by itself.
+        """
+        ...
+
+    async def update(
+        self,
+        table: str,
+        key: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        version: str | None,
+    ) -> Record:
+        """Change only the given columns if the record still has `version` (None: whatever it has, but it must exist)."""
+        ...
+
+    async def metadata(self, table: str) -> TableMetadata: ...
+
+    async def ping(self) -> None:
+        """The cheapest request that proves the system answers and accepts our sign-in."""
+        ...
+
+
+# --- links and claims --------------------------------------------------------------------------------------------------
+
+
+class Side(StrEnum):
+    """The two tables of a pair, in the order in which the definition names them."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+    @property
+    def other(self) -> Side:
+        return Side.RIGHT if self is Side.LEFT else Side.LEFT
+
+
+class LinkState(StrEnum):
+    """creating: somebody claims it; linked: both are the same thing; unlinked: tombstone."""
+
+    CREATING = "creating"
+    LINKED = "linked"
+    UNLINKED = "unlinked"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who is creating the partner of a record, and since when.
+
+    attempt: id of the create, kept over take-overs. owner: the run that holds the lease. sent: a create may have been sent
+    and its result is not known. sent_at: when the last one was sent. sent_print: fingerprints of what was sent, to recognise it.
+    chosen: the value we chose for the target's enforced column.
+    """
+
+    attempt: str
+    owner: str
+    lease_until: datetime
+    sent: bool = False
+    sent_at: datetime | None = None
+    sent_print: str = ""
+    chosen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """What the store knows about one record of a pair. Every record has at most one row; a link is two rows.
+
+    The left row is the home of the link: only it carries versions, base and flags. `other` is the key on the other side (while
+    creating: the key we chose, or empty). generation: raised by every unlink or delete, part of the seed of a chosen key.
+    parked: a parked item waits for this record. write_back: columns of the source that must still be written back.
+    """
+
+    pair: str
+    side: Side
+    key: str
+    state: LinkState
+    other: str = ""
+    generation: int = 0
+    claim: Claim | None = None
+    left_version: str | None = None
+    right_version: str | None = None
+    base: str = ""
+    write_back: bool = False
+    parked: bool = False
+    linked_at: datetime | None = None
+    linked_by: str = ""
+    reason: str = ""
+    etag: str = ""
+
+
+class RowTaken(Exception):
+    """An insert met an existing row, or a conditional write met a row that has changed or gone. Read again and decide."""
+
+
+class Links(Protocol):
+    """The links of one pair's instances. All calls are point reads and writes; `etag` is taken from the row given."""
+
+    async def get(self, pair: str, side: Side, key: str) -> LinkRow | None: ...
+
+    async def insert(self, row: LinkRow) -> LinkRow: ...
+
+    async def replace(self, row: LinkRow) -> LinkRow: ...
+
+    async def delete(self, row: LinkRow) -> None: ...
+
+    async def page(
+        self, pair: str, side: Side, after: str | None = None, limit: int = 100
+    ) -> Sequence[LinkRow]:
+        """Rows in key order, for people and reports; not on the transfer path."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MatchClaim:
+    """Somebody is creating a partner under this match key. rule: which match rule; value: keyed hash of the normalised value."""
+
+    pair: str
+    rule: str
+    value: str
+    side: Side
+    key: str
+    attempt: str
+    etag: str = ""
+
+
+class MatchClaims(Protocol):
+    """Claims on match keys, so that the same company born on both sides at once meets itself."""
+
+    async def get(self, pair: str, rule: str, value: str) -> MatchClaim | None: ...
+
+    async def insert(self, claim: MatchClaim) -> MatchClaim: ...
+
+    async def replace(self, claim: MatchClaim) -> MatchClaim: ...
+
+    async def delete(self, claim: MatchClaim) -> None:
+        """Remove it if it is still this one; nothing happens if it is gone or taken over."""
+        ...
+
+
+class Numbers(Protocol):
+    """Numbers of our own series; a number is handed out once, gaps are possible."""
+
+    async def next(self, series: str) -> int: ...
+
+
+# --- what remains of a run ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDecision:
+    """What was decided about one field: action (write, keep, park), reason, and fingerprints before and after on the target."""
+
+    left: str
+    right: str
+    action: str
+    reason: str
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One record in one run: what was decided and why. No values, only ids, codes and fingerprints."""
+
+    run: str
+    at: datetime
+    transfer: str
+    pair: str
+    side: Side
+    key: str
+    other: str
+    outcome: str
+    reason: str
+    code: str = ""
+    cause: str = ""
+    attempt: int = 0
+    correlation_id: str = ""
+    fields: Sequence[FieldDecision] = ()
+    field: str = ""
+
+
+class Journal(Protocol):
+    """Append-only; the newest entry of a record comes first. Writing the same run of a record again replaces its entry."""
+
+    async def write(self, entries: Sequence[JournalEntry]) -> None: ...
+
+    async def of_record(self, pair: str, side: Side, key: str, limit: int = 50) -> Sequence[JournalEntry]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedItem:
+    """A record that waits for a person, with the reason. One item per transfer and key; parking again updates it."""
+
+    transfer: str
+    side: Side
+    key: str
+    code: str
+    sentence: str
+    who: str
+    remedy: str
+    field: str
+    first_at: datetime
+    last_at: datetime
+    times: int
+    correlation_id: str
+    run: str
+    others: Sequence[str] = ()
+
+
+class ParkedItems(Protocol):
+    """The work list of people."""
+
+    async def put(self, item: ParkedItem) -> None: ...
+
+    async def get(self, transfer: str, side: Side, key: str) -> ParkedItem | None: ...
+
+    async def remove(self, transfer: str, side: Side, key: str) -> bool: ...
+
+    async def page(
+        self, transfer: str, after: str | None = None, limit: int = 100
+    ) -> Sequence[ParkedItem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PendingItem:
+    """A change that waits for a system to come back, or for a stopped transfer: one per transfer and key."""
+
+    transfer: str
+    side: Side
+    key: str
+    since: datetime
+    reason: str
+    correlation_id: str
+    etag: str = ""
+
+
+class PendingItems(Protocol):
+    """Changes that wait. `put` on a waiting key keeps `since` and gives it a new etag, so that a drain never removes news."""
+
+    async def put(self, item: PendingItem) -> None: ...
+
+    async def get(self, transfer: str, side: Side, key: str) -> PendingItem | None: ...
+
+    async def remove(self, item: PendingItem) -> bool: ...
+
+    async def page(
+        self, transfer: str, after: str | None = None, limit: int = 100
+    ) -> Sequence[PendingItem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Where a walk goes on. started: the current full walk began here; done_at: the last complete walk."""
+
+    value: str | None
+    done_at: datetime | None = None
+    etag: str = ""
+
+
+class Watermarks(Protocol):
+    async def get(self, name: str) -> Watermark | None: ...
+
+    async def put(self, name: str, mark: Watermark) -> Watermark:
+        """Conditional on the etag given (empty: must not exist yet); raises RowTaken when another walk went first."""
+        ...
+
+
+class Switch(StrEnum):
+    """off: nothing moves (the default); on; stopped: a brake or a person stopped it, changes wait as pending."""
+
+    OFF = "off"
+    ON = "on"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """The switch of one transfer, who moved it and why."""
+
+    transfer: str
+    switch: Switch
+    since: datetime | None = None
+    by: str = ""
+    reason: str = ""
+    etag: str = ""
+
+
+class Modes(Protocol):
+    async def get(self, transfer: str) -> Mode: ...
+
+    async def put(self, mode: Mode) -> Mode: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """The breaker of a system's instance. open: no calls but probes. failures: in a row while closed."""
+
+    system: str
+    instance: str
+    open: bool = False
+    failures: int = 0
+    opened_at: datetime | None = None
+    next_probe_at: datetime | None = None
+    probes: int = 0
+    code: str = ""
+    etag: str = ""
+
+
+class Breakers(Protocol):
+    async def get(self, system: str, instance: str) -> BreakerRow: ...
+
+    async def put(self, row: BreakerRow) -> BreakerRow:
+        """Conditional on the etag given; raises RowTaken."""
+        ...
+
+
+class Counters(Protocol):
+    """Counts within windows, for brakes. Adding is atomic; a repeated add after a lost answer may count twice, never less."""
+
+    async def add(self, name: str, window: str, amount: int) -> int: ...
+
+    async def read(self, name: str, window: str) -> int: ...
+
+
+# --- queue -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send: id for duplicate detection (at most 128 characters), JSON body, and not before when."""
+
+    message_id: str
+    body: str
+    not_before: datetime | None = None
+    correlation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that the queue gave up on."""
+
+    message_id: str
+    body: str
+    reason: str
+    delivery_count: int
+    receipt: object = None
+
+
+class Queue(Protocol):
+    """Sends to the queue of a transfer; a returned call means stored. Raises QueueUnavailable.
+
+    Sending the same message id again within the queue's duplicate window is harmless.
+    """
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> None: ...
+
+    async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
+        """Messages of the dead-letter queue, locked until settled."""
+        ...
+
+    async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None: ...
