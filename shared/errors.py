@@ -1,8 +1,9 @@
 """Every error the product reports: a stable code, a sentence, who can mend it and the first thing to do.
 
-The class says what the machine does: `SystemDown` and `Throttled` defer, `UnknownResult` looks up, `VersionConflict` starts
-over, `Refused` parks for a person. Vendors' texts contain values of records, so they are never kept: the vendor's code, the
-field and our own sentence are. `docs/errors.md` is generated from the classes and from the catalogue `PROBLEMS`.
+The class says what the machine does: `SystemDown` and `Throttled` defer, `UnknownResult` looks up, `VersionConflict`
+starts over, `Refused` parks for a person. Vendors' texts contain values of records, so they are never kept: the
+vendor's code, the field and our own sentence are. `docs/errors.md` is generated from the classes and from the
+catalogue `PROBLEMS`.
 """
 
 from __future__ import annotations
@@ -76,9 +77,7 @@ class SystemDown(ConnectorError):
     code = "CD-1001"
     sentence = "The system does not answer or says it is unavailable."
     who = Who.NOBODY
-    remedy = (
-        "Nothing: transfers wait and go on by themselves. If it lasts, look at the system's own status page."
-    )
+    remedy = "Nothing: transfers wait and go on by themselves. If it lasts, look at the system's own status page."
 
 
 class SignInFailed(SystemDown):
@@ -104,7 +103,8 @@ class Throttled(ConnectorError):
 
 
 class UnknownResult(ConnectorError):
-    """A write was sent and no usable answer came: it may or may not have been executed. Look up, never repeat blindly."""
+    """A write was sent and no usable answer came: it may or may not have been executed. Look up, never repeat
+    blindly."""
 
     code = "CD-1004"
     sentence = "The system's answer to a write was lost."
@@ -163,9 +163,7 @@ class NotAllowed(Refused):
     code = "CD-1010"
     sentence = "Our identity lacks a right in the system."
     who = Who.ADMINISTRATOR
-    remedy = (
-        "Give the application user the privilege or permission set that the system's documentation names."
-    )
+    remedy = "Give the application user the privilege or permission set that the system's documentation names."
 
 
 class FeedExpired(ConnectorError):

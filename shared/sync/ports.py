@@ -1,4 +1,5 @@
-"""What the engine needs from outside: systems, stores, queue, clock and ids. It knows them only through these protocols.
+"""What the engine needs from outside: systems, stores, queue, clock and ids. It knows them only through these
+protocols.
 
 Every port has one contract suite under tests/contract that runs on each of its implementations.
 """
@@ -12,13 +13,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-
 Value = str | bool | int | Decimal | datetime | date | None
-"""A field's value in our own terms. None is "no value": connectors turn each system's own blanks (empty text, zero GUID,
-0001-01-01) into None and back. Whole numbers and choices are int, money is Decimal, times are aware and UTC."""
+"""A field's value in our own terms. None is "no value": connectors turn each system's own blanks (empty text, zero
+GUID, 0001-01-01) into None and back. Whole numbers and choices are int, money is Decimal, times are aware and UTC."""
 
 
-# --- time and chance ---------------------------------------------------------------------------------------------------
+# --- time and chance ------------------------------------------------------------------------------
 
 
 class Clock(Protocol):
@@ -39,15 +39,15 @@ class Ids(Protocol):
     def fraction(self) -> float: ...
 
 
-# --- systems -----------------------------------------------------------------------------------------------------------
+# --- systems --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record as it was when just read or as the system answered a write.
 
-    key: the system's unchangeable id in canonical form. version: what a conditional write must name (None where the system
-    has none). values: the asked columns; a column that the system has and that is empty is present with None.
+    key: the system's unchangeable id in canonical form. version: what a conditional write must name (None where the
+    system has none). values: the asked columns; a column that the system has and that is empty is present with None.
     """
 
     key: str
@@ -67,10 +67,10 @@ class VersionKind(StrEnum):
 class Capabilities:
     """What a system's table offers against duplicates and lost updates; the engine picks the protocol from it.
 
-    chooses_key: we may choose the record's key itself at create (a Dataverse GUID). enforced_column: a column that the system
-    keeps unique and that we may fill at create (the number of a Business Central customer); None if there is none.
-    read_after_write: a read or search right after a write sees it. longest_run: how long a request may go on being executed after
-    we stopped waiting for it. keys_per_read: how many keys one call of `read` fetches.
+    chooses_key: we may choose the record's key itself at create (a Dataverse GUID). enforced_column: a column that
+    the system keeps unique and that we may fill at create (the number of a Business Central customer); None if there
+    is none. read_after_write: a read or search right after a write sees it. longest_run: how long a request may go on
+    being executed after we stopped waiting for it. keys_per_read: how many keys one call of `read` fetches.
     """
 
     chooses_key: bool
@@ -119,8 +119,9 @@ class TableMetadata:
 class ChangePage:
     """One page of a change feed.
 
-    records: new and changed ones with the asked columns; deleted: keys. watermark: where the next call of `changes` goes on once
-    everything up to and including this page is safely queued; None on pages from which the system cannot resume.
+    records: new and changed ones with the asked columns; deleted: keys. watermark: where the next call of `changes`
+    goes on once everything up to and including this page is safely queued; None on pages from which the system cannot
+    resume.
     """
 
     records: Sequence[Record]
@@ -131,10 +132,10 @@ class ChangePage:
 class Connector(Protocol):
     """Speaks one system's API for one instance of it (an organisation; an environment and company).
 
-    All methods raise the errors of `shared.errors`: reads `SystemDown`, `Throttled`, `Refused`, `UnknownColumn`; writes also
-    `UnknownResult`, `VersionConflict`, `RecordMissing`, `AlreadyExists`. Column names are the system's own; a dotted name
-    (`paymentTermsId.code`) reads a column of the small table that a reference points to and, when written, looks the
-    reference up by it.
+    All methods raise the errors of `shared.errors`: reads `SystemDown`, `Throttled`, `Refused`, `UnknownColumn`;
+    writes also `UnknownResult`, `VersionConflict`, `RecordMissing`, `AlreadyExists`. Column names are the system's
+    own; a dotted name (`paymentTermsId.code`) reads a column of the small table that a reference points to and, when
+    written, looks the reference up by it.
     """
 
     @property
@@ -195,7 +196,8 @@ class Connector(Protocol):
         *,
         version: str | None,
     ) -> Record:
-        """Change only the given columns if the record still has `version` (None: whatever it has, but it must exist)."""
+        """Change only the given columns if the record still has `version` (None: whatever it has, but it must
+        exist)."""
         ...
 
     async def metadata(self, table: str) -> TableMetadata: ...
@@ -205,7 +207,7 @@ class Connector(Protocol):
         ...
 
 
-# --- links and claims --------------------------------------------------------------------------------------------------
+# --- links and claims -----------------------------------------------------------------------------
 
 
 class Side(StrEnum):
@@ -231,9 +233,9 @@ class LinkState(StrEnum):
 class Claim:
     """Who is creating the partner of a record, and since when.
 
-    attempt: id of the create, kept over take-overs. owner: the run that holds the lease. sent: a create may have been sent
-    and its result is not known. sent_at: when the last one was sent. sent_print: fingerprints of what was sent, to recognise it.
-    chosen: the value we chose for the target's enforced column.
+    attempt: id of the create, kept over take-overs. owner: the run that holds the lease. sent: a create may have been
+    sent and its result is not known. sent_at: when the last one was sent. sent_print: fingerprints of what was sent,
+    to recognise it. chosen: the value we chose for the target's enforced column.
     """
 
     attempt: str
@@ -249,9 +251,10 @@ class Claim:
 class LinkRow:
     """What the store knows about one record of a pair. Every record has at most one row; a link is two rows.
 
-    The left row is the home of the link: only it carries versions, base and flags. `other` is the key on the other side (while
-    creating: the key we chose, or empty). generation: raised by every unlink or delete, part of the seed of a chosen key.
-    parked: a parked item waits for this record. write_back: columns of the source that must still be written back.
+    The left row is the home of the link: only it carries versions, base and flags. `other` is the key on the other
+    side (while creating: the key we chose, or empty). generation: raised by every unlink or delete, part of the seed
+    of a chosen key. parked: a parked item waits for this record. write_back: columns of the source that must still be
+    written back.
     """
 
     pair: str
@@ -273,7 +276,8 @@ class LinkRow:
 
 
 class RowTaken(Exception):
-    """An insert met an existing row, or a conditional write met a row that has changed or gone. Read again and decide."""
+    """An insert met an existing row, or a conditional write met a row that has changed or gone. Read again and
+    decide."""
 
 
 class Links(Protocol):
@@ -287,16 +291,15 @@ class Links(Protocol):
 
     async def delete(self, row: LinkRow) -> None: ...
 
-    async def page(
-        self, pair: str, side: Side, after: str | None = None, limit: int = 100
-    ) -> Sequence[LinkRow]:
+    async def page(self, pair: str, side: Side, after: str | None = None, limit: int = 100) -> Sequence[LinkRow]:
         """Rows in key order, for people and reports; not on the transfer path."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MatchClaim:
-    """Somebody is creating a partner under this match key. rule: which match rule; value: keyed hash of the normalised value."""
+    """Somebody is creating a partner under this match key. rule: which match rule; value: keyed hash of the
+    normalised value."""
 
     pair: str
     rule: str
@@ -327,12 +330,13 @@ class Numbers(Protocol):
     async def next(self, series: str) -> int: ...
 
 
-# --- what remains of a run ----------------------------------------------------------------------------------------------
+# --- what remains of a run ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class FieldDecision:
-    """What was decided about one field: action (write, keep, park), reason, and fingerprints before and after on the target."""
+    """What was decided about one field: action (write, keep, park), reason, and fingerprints before and after on
+    the target."""
 
     left: str
     right: str
@@ -364,7 +368,8 @@ class JournalEntry:
 
 
 class Journal(Protocol):
-    """Append-only; the newest entry of a record comes first. Writing the same run of a record again replaces its entry."""
+    """Append-only; the newest entry of a record comes first. Writing the same run of a record again replaces its
+    entry."""
 
     async def write(self, entries: Sequence[JournalEntry]) -> None: ...
 
@@ -400,9 +405,7 @@ class ParkedItems(Protocol):
 
     async def remove(self, transfer: str, side: Side, key: str) -> bool: ...
 
-    async def page(
-        self, transfer: str, after: str | None = None, limit: int = 100
-    ) -> Sequence[ParkedItem]: ...
+    async def page(self, transfer: str, after: str | None = None, limit: int = 100) -> Sequence[ParkedItem]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +422,8 @@ class PendingItem:
 
 
 class PendingItems(Protocol):
-    """Changes that wait. `put` on a waiting key keeps `since` and gives it a new etag, so that a drain never removes news."""
+    """Changes that wait. `put` on a waiting key keeps `since` and gives it a new etag, so that a drain never
+    removes news."""
 
     async def put(self, item: PendingItem) -> None: ...
 
@@ -427,9 +431,7 @@ class PendingItems(Protocol):
 
     async def remove(self, item: PendingItem) -> bool: ...
 
-    async def page(
-        self, transfer: str, after: str | None = None, limit: int = 100
-    ) -> Sequence[PendingItem]: ...
+    async def page(self, transfer: str, after: str | None = None, limit: int = 100) -> Sequence[PendingItem]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,14 +501,15 @@ class Breakers(Protocol):
 
 
 class Counters(Protocol):
-    """Counts within windows, for brakes. Adding is atomic; a repeated add after a lost answer may count twice, never less."""
+    """Counts within windows, for brakes. Adding is atomic; a repeated add after a lost answer may count twice,
+    never less."""
 
     async def add(self, name: str, window: str, amount: int) -> int: ...
 
     async def read(self, name: str, window: str) -> int: ...
 
 
-# --- queue -------------------------------------------------------------------------------------------------------------
+# --- queue ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
