@@ -1,0 +1,276 @@
+"""What corresponds to what and who is master: the definitions, as they stand in the compiled index.
+
+People write YAML (one file per pair of tables under `transfers/`); `local/definitions.py` reads it, checks it and
+compiles it into `transfers/index.json`, the only thing read at a cold start. The models here describe the compiled
+form: the two systems' names are already resolved into left and right, and every field rule remembers its file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cached_property
+from hashlib import blake2b
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
+from shared.sync.ports import Side
+
+
+class Part(BaseModel):
+    """Base of all parts of a definition: unknown names are refused, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Master(StrEnum):
+    """Who owns a field: one side, both (with a conflict rule), or nobody while the records are unlinked."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BOTH = "both"
+    NOBODY = "nobody"
+
+    def is_side(self, side: Side) -> bool:
+        return self.value == side.value
+
+
+class OnCreate(StrEnum):
+    """What a create does with a field.
+
+    carry: send it if the source is its master before or after (the default). fill: also send it once to a new or
+    blank target although the target is master. leave: never send it with a create.
+    """
+
+    CARRY = "carry"
+    FILL = "fill"
+    LEAVE = "leave"
+
+
+class TooLong(StrEnum):
+    """What happens to a text that does not fit the target: park the field, or cut it (and say so in the journal)."""
+
+    PARK = "park"
+    CUT = "cut"
+
+
+class TableName(Part):
+    system: str
+    table: str
+
+
+class FieldRule(Part):
+    """One line of a pair: a column on each side, who is master, and how the value is converted."""
+
+    left: str
+    right: str
+    master_unlinked: Master
+    master_linked: Master
+    convert: str = "same"
+    values: dict[str, str] = Field(default_factory=dict)
+    check: str | None = None
+    too_long: TooLong = TooLong.PARK
+    on_create: OnCreate = OnCreate.CARRY
+    line: int = 0
+
+    @field_validator("convert")
+    @classmethod
+    def _known_converter(cls, name: str) -> str:
+        if name not in CONVERTERS:
+            raise ValueError(f"there is no converter '{name}'; there are: {', '.join(sorted(CONVERTERS))}")
+        return name
+
+    @field_validator("check")
+    @classmethod
+    def _known_check(cls, name: str | None) -> str | None:
+        if name is not None and name not in CHECKS:
+            raise ValueError(f"there is no check '{name}'; there are: {', '.join(sorted(CHECKS))}")
+        return name
+
+    @model_validator(mode="after")
+    def _masters_make_sense(self) -> FieldRule:
+        if self.master_linked is Master.NOBODY:
+            raise ValueError("a field without a master; say master: and name one of the two systems")
+        if (self.convert == "values") != bool(self.values):
+            raise ValueError("convert: values and a table values: belong together; give both or neither")
+        if len(set(self.values.values())) != len(self.values):
+            raise ValueError("values: two entries lead to the same value, so there is no way back; make them differ")
+        return self
+
+    def column(self, side: Side) -> str:
+        return self.left if side is Side.LEFT else self.right
+
+    def master(self, *, linked: bool) -> Master:
+        return self.master_linked if linked else self.master_unlinked
+
+    @cached_property
+    def id(self) -> bytes:
+        """Four bytes that name the rule within its pair: the two columns."""
+        return blake2b(f"{self.left}\0{self.right}".encode(), digest_size=4).digest()
+
+    @cached_property
+    def version(self) -> bytes:
+        """Two bytes that change when the rule's way of converting changes: a base of another version is no base."""
+        how = f"{self.convert}\0{sorted(self.values.items())}\0{self.check}\0{self.too_long}"
+        return blake2b(how.encode(), digest_size=2).digest()
+
+
+class MatchRule(Part):
+    """Natural keys that say two records are the same thing.
+
+    One or more columns on each side; the first is searched, the rest are compared. certainty sure: exactly one hit
+    links; possible: a hit is put before a person.
+    """
+
+    left: Annotated[tuple[str, ...], Field(min_length=1)]
+    right: Annotated[tuple[str, ...], Field(min_length=1)]
+    normalise: str = "text"
+    certainty: Literal["sure", "possible"] = "sure"
+    line: int = 0
+
+    @field_validator("normalise")
+    @classmethod
+    def _known_normaliser(cls, name: str) -> str:
+        if name not in NORMALISERS:
+            raise ValueError(f"there is no normaliser '{name}'; there are: {', '.join(sorted(NORMALISERS))}")
+        return name
+
+    @model_validator(mode="after")
+    def _as_many_on_both_sides(self) -> MatchRule:
+        if len(self.left) != len(self.right):
+            raise ValueError("a match rule needs as many columns on one side as on the other")
+        return self
+
+    def columns(self, side: Side) -> tuple[str, ...]:
+        return self.left if side is Side.LEFT else self.right
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.right)
+
+
+class ChooseKey(Part):
+    """The target's enforced column is filled by us: `<prefix><number>`, the number padded to `digits`."""
+
+    column: str
+    prefix: Annotated[str, Field(min_length=1, max_length=8, pattern=r"^[A-Z0-9-]+$")]
+    digits: Annotated[int, Field(ge=1, le=12)] = 6
+
+
+class IfUnlinked(StrEnum):
+    """What a transfer may do with a record that has no partner."""
+
+    MATCH_OR_CREATE = "match_or_create"
+    MATCH = "match"
+    SKIP = "skip"
+
+
+class OnDelete(StrEnum):
+    """What happens when one record of a link is deleted: the link is undone, the other record stays as it is."""
+
+    UNLINK = "unlink"
+
+
+class Transfer(Part):
+    """One direction of a pair: one function, one queue."""
+
+    name: str
+    source: Side
+    only_if: dict[str, str] = Field(default_factory=dict)
+    also_on: dict[str, str] = Field(default_factory=dict)
+    if_unlinked: IfUnlinked = IfUnlinked.MATCH_OR_CREATE
+    choose_key: ChooseKey | None = None
+    write_back: tuple[str, ...] = ()
+    walk_seconds: int | None = None
+    line: int = 0
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_queue_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{2,62}", name):
+            raise ValueError("a transfer's name has 3 to 63 lower-case letters, digits and _; it names a queue")
+        return name
+
+    @property
+    def target(self) -> Side:
+        return self.source.other
+
+
+class Brakes(Part):
+    """Limits within an hour that stop a transfer and ask a person. Counts of records, shares of the pair's links."""
+
+    creates_per_hour: Annotated[int, Field(ge=0)] = 200
+    changes_per_hour: Annotated[int, Field(ge=0)] = 2000
+    blanks_per_hour: Annotated[int, Field(ge=0)] = 100
+
+
+class Definition(Part):
+    """A pair of tables with its transfers, match rules and field rules."""
+
+    file: str
+    left: TableName
+    right: TableName
+    transfers: tuple[Transfer, ...]
+    match: tuple[MatchRule, ...] = ()
+    fields: tuple[FieldRule, ...]
+    on_delete: OnDelete = OnDelete.UNLINK
+    brakes: Brakes = Brakes()
+
+    @model_validator(mode="after")
+    def _every_column_has_one_rule(self) -> Definition:
+        for side in Side:
+            seen: dict[str, int] = {}
+            for rule in self.fields:
+                column = rule.column(side)
+                if column in seen:
+                    raise ValueError(
+                        f"line {rule.line}: {self.table(side).system}.{column} has two rules and so two masters "
+                        f"(the other is in line {seen[column]}); keep one"
+                    )
+                seen[column] = rule.line
+        return self
+
+    def table(self, side: Side) -> TableName:
+        return self.left if side is Side.LEFT else self.right
+
+    def side_of(self, system: str, table: str) -> Side | None:
+        for side in Side:
+            if self.table(side) == TableName(system=system, table=table):
+                return side
+        return None
+
+    def columns(self, side: Side) -> tuple[str, ...]:
+        """Every column of one side that a transfer reads: fields, match columns and conditions."""
+        wanted = [rule.column(side) for rule in self.fields]
+        wanted += [column for rule in self.match for column in rule.columns(side)]
+        for transfer in self.transfers:
+            wanted += list(transfer.only_if) if transfer.source is side else []
+            wanted += [transfer.choose_key.column] if transfer.choose_key and transfer.target is side else []
+        return tuple(dict.fromkeys(wanted))
+
+
+class Problem(Part):
+    """Why a definition was not loaded, where, and what to do."""
+
+    file: str
+    line: int
+    text: str
+    transfers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
+class Index(Part):
+    """The compiled definitions: the good ones, and the problems of those that were refused."""
+
+    format: Literal[1] = 1
+    sources: dict[str, str] = Field(default_factory=dict)
+    definitions: tuple[Definition, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def transfers(self) -> Sequence[tuple[Definition, Transfer]]:
+        return [(definition, transfer) for definition in self.definitions for transfer in definition.transfers]

@@ -1,0 +1,66 @@
+"""How a run of one record ended: exactly one outcome, with a reason that people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from shared.sync.ports import FieldDecision
+
+
+class Kind(StrEnum):
+    """The six ways a run can end."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    DEFERRED = "deferred"
+    PARKED = "parked"
+
+
+class Why(StrEnum):
+    """Reasons of outcomes that wrote nothing, or more than the kind says."""
+
+    NEW = "a new partner was created"
+    FOUND_OURS = "our own earlier create was found again"
+    LINKED = "an existing partner was found and linked"
+    CHANGED = "changed fields went over"
+    ECHO = "nothing changed since the last agreement"
+    SWITCHED_OFF = "the transfer is switched off"
+    OUT_OF_SCOPE = "the record does not meet only_if"
+    NOT_LINKED = "the record has no partner and this run may not make one"
+    TOMBSTONE = "a person or a delete has undone the link"
+    SOURCE_GONE = "the source record was deleted"
+    TARGET_GONE = "the target record was deleted"
+    NO_SUBJECT = "the related record names no record of this pair"
+    CLAIMED = "somebody else is creating the partner"
+    SYSTEM_DOWN = "a system does not answer"
+    STOPPED = "the transfer is stopped"
+    THROTTLED = "a system asks for fewer requests"
+    UNSURE = "a create's result is not known yet"
+    BUSY = "both sides keep changing"
+    BRAKE = "a brake stopped the transfer"
+    PROBLEM = "a problem needs a person"
+    HANDED_BACK = "the time budget of the run was used up"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a run. delay: for deferred ones. code, field, sentence, who, remedy: for parked ones."""
+
+    kind: Kind
+    why: Why
+    other: str = ""
+    fields: Sequence[FieldDecision] = ()
+    delay: timedelta | None = None
+    burns_attempt: bool = True
+    pending: bool = False
+    code: str = ""
+    field: str = ""
+    sentence: str = ""
+    who: str = ""
+    remedy: str = ""
+    others: Sequence[str] = ()

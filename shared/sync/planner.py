@@ -1,0 +1,294 @@
+"""Decides, field by field, what a transfer does. Pure: it touches no network, clock or store.
+
+Plan, diff, dry run, explain, the drift report and the transfer itself are views on these decisions. An echo needs no
+rule of its own: it is what the planner finds unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.sync.converters import CHECKS, CONVERTERS, Unfit, canonical, is_blank, same_value
+from shared.sync.definition import FieldRule, Master, OnCreate, TooLong
+from shared.sync.fingerprint import Base
+from shared.sync.ports import FieldDecision, Side, Value
+
+Values = Mapping[str, Value]
+Lengths = Mapping[str, int | None]
+
+
+class Action(StrEnum):
+    """What happens to one field of the target."""
+
+    WRITE = "write"
+    KEEP = "keep"
+    PARK = "park"
+
+
+class Reason(StrEnum):
+    """Why. The words stand in the journal and in every explanation."""
+
+    CREATED = "sent with the create"
+    CHANGED = "changed in its master"
+    CHANGED_BOTH = "changed on both sides, the master wins"
+    PUT_BACK = "edited where it is not mastered, put back"
+    FIRST = "first agreement, the master's value goes over"
+    FILLED = "first agreement, the blank was filled"
+    UNCHANGED = "unchanged"
+    AGREES = "both sides already hold the same value"
+    NOT_MASTER = "the source is not its master"
+    BLANK_KEPT = "first agreement, a blank overwrites nothing"
+    OTHER_WAY = "changed on the other side, the other transfer carries it"
+    CONFLICT = "changed on both sides and no side is master"
+    UNFIT = "the value does not fit"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One field's decision. value is what goes to the target (never shown or stored); code and hint belong to a
+    problem."""
+
+    rule: FieldRule
+    action: Action
+    reason: Reason
+    value: Value = None
+    cut: bool = False
+    code: str = ""
+    hint: str = ""
+    agrees: bool = False
+
+    def __repr__(self) -> str:
+        return f"Decision({self.rule.left}|{self.rule.right}: {self.action}, {self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decisions about one record in one direction."""
+
+    source: Side
+    decisions: Sequence[Decision]
+
+    @property
+    def writes(self) -> dict[str, Value]:
+        """Target columns with their new values."""
+        return {d.rule.column(self.source.other): d.value for d in self.decisions if d.action is Action.WRITE}
+
+    @property
+    def problems(self) -> Sequence[Decision]:
+        return [d for d in self.decisions if d.action is Action.PARK]
+
+    @property
+    def agreed_rules(self) -> Sequence[FieldRule]:
+        """Rules whose fields agree once the writes are done, and so belong into the base."""
+        return [d.rule for d in self.decisions if d.agrees or d.action is Action.WRITE]
+
+    @property
+    def news(self) -> bool:
+        """Whether the base would change although nothing is written."""
+        return any(d.agrees for d in self.decisions)
+
+    @property
+    def blanks(self) -> int:
+        """How many fields of the target become empty."""
+        return sum(d.action is Action.WRITE and is_blank(d.value) for d in self.decisions)
+
+    def told(self, base: Base | None, target: Values | None) -> list[FieldDecision]:
+        """The decisions for the journal: fingerprints instead of values, plainly unchanged fields left out."""
+        return [_told(d, self.source.other, base, target) for d in self.decisions if d.reason not in _PLAIN]
+
+
+_PLAIN = {Reason.UNCHANGED, Reason.AGREES}
+
+
+def _told(decision: Decision, target_side: Side, base: Base | None, target: Values | None) -> FieldDecision:
+    rule = decision.rule
+    before = after = ""
+    if base is not None:
+        if target is not None:
+            before = base.prints.of(base.salt, rule, target_side, target.get(rule.column(target_side))).hex()
+        elif agreed := base.agreed(rule):
+            before = agreed.on(target_side).hex()
+        if decision.action is Action.WRITE:
+            after = base.prints.of(base.salt, rule, target_side, decision.value).hex()
+    reason = decision.code or decision.reason.value + (", cut to fit" if decision.cut else "")
+    return FieldDecision(rule.left, rule.right, decision.action.value, reason, before, after)
+
+
+class NeedsTarget(Exception):
+    """The decisions depend on what the target holds; load it (its version first, then the source again) and plan
+    once more."""
+
+
+def plan_update(
+    source_side: Side,
+    rules: Sequence[FieldRule],
+    base: Base,
+    source: Values,
+    target: Values | None,
+    lengths: Lengths,
+) -> Plan:
+    """Decide about a linked record. target None: assumed as at the last agreement. Raises NeedsTarget where that
+    is not enough."""
+    decide = _Update(source_side, base, source, target, lengths)
+    return Plan(source_side, [decide.about(rule) for rule in rules])
+
+
+@dataclass(frozen=True)
+class _Update:
+    side: Side
+    base: Base
+    source: Values
+    target: Values | None
+    lengths: Lengths
+
+    def about(self, rule: FieldRule) -> Decision:
+        if rule.master_linked is Master.BOTH:
+            return self._shared(rule)
+        if rule.master_linked.is_side(self.side):
+            return self._mastered(rule)
+        return self._not_mastered(rule)
+
+    def _source(self, rule: FieldRule) -> Value:
+        return self.source.get(rule.column(self.side))
+
+    def _target(self, rule: FieldRule) -> Value:
+        return (self.target or {}).get(rule.column(self.side.other))
+
+    def _same(self, rule: FieldRule) -> tuple[bool | None, bool | None]:
+        """Whether source and target are as at the last agreement; (None, None) without a base."""
+        source = self.base.is_same(rule, self.side, self._source(rule))
+        if source is None or self.target is None:
+            return source, None if source is None else True
+        return source, self.base.is_same(rule, self.side.other, self._target(rule))
+
+    def _mastered(self, rule: FieldRule) -> Decision:
+        source_same, target_same = self._same(rule)
+        if source_same and target_same:
+            return Decision(rule, Action.KEEP, Reason.UNCHANGED)
+        if source_same is None:
+            return self._first(rule)
+        reason = Reason.PUT_BACK if source_same else Reason.CHANGED if target_same else Reason.CHANGED_BOTH
+        return self._write(rule, reason)
+
+    def _first(self, rule: FieldRule) -> Decision:
+        if self.target is None:
+            raise NeedsTarget
+        if is_blank(self._source(rule)) and not is_blank(self._target(rule)):
+            fill = rule.on_create is OnCreate.FILL
+            return Decision(rule, Action.KEEP, Reason.BLANK_KEPT, agrees=not fill)
+        return self._write(rule, Reason.FIRST)
+
+    def _not_mastered(self, rule: FieldRule) -> Decision:
+        source_same, _ = self._same(rule)
+        if source_same is None and rule.on_create is OnCreate.FILL and not is_blank(self._source(rule)):
+            if self.target is None:
+                raise NeedsTarget
+            if is_blank(self._target(rule)):
+                return self._write(rule, Reason.FILLED)
+        reason = Reason.NOT_MASTER if source_same is False else Reason.UNCHANGED
+        return Decision(rule, Action.KEEP, reason)
+
+    def _shared(self, rule: FieldRule) -> Decision:
+        source_same, target_same = self._same(rule)
+        if source_same is None and self.target is None:
+            raise NeedsTarget
+        if source_same:
+            return Decision(rule, Action.KEEP, Reason.UNCHANGED if target_same else Reason.OTHER_WAY)
+        if target_same or (source_same is None and is_blank(self._target(rule))):
+            return self._write(rule, Reason.CHANGED if target_same else Reason.FIRST)
+        if source_same is None and is_blank(self._source(rule)):
+            return Decision(rule, Action.KEEP, Reason.BLANK_KEPT)
+        written = self._write(rule, Reason.CHANGED_BOTH)
+        if written.action is Action.KEEP:
+            return written
+        hint = "make both sides hold the same value, or name one system as master"
+        return Decision(rule, Action.PARK, Reason.CONFLICT, code="CD-4010", hint=hint)
+
+    def _write(self, rule: FieldRule, reason: Reason) -> Decision:
+        """Write the converted value, unless the target is known to hold it already."""
+        decision = _sent(rule, self.side, self._source(rule), reason, self.lengths)
+        held = decision.action is Action.WRITE and self.target is not None
+        if held and same_value(decision.value, self._target(rule)):
+            return Decision(rule, Action.KEEP, Reason.AGREES, agrees=True)
+        return decision
+
+
+def plan_create(source_side: Side, rules: Sequence[FieldRule], source: Values, lengths: Lengths) -> Plan:
+    """Decide what a new record gets: fields that the source masters before or after, and those to be filled; no
+    blanks."""
+    return Plan(source_side, list(_created(source_side, rules, source, lengths)))
+
+
+def _created(side: Side, rules: Sequence[FieldRule], source: Values, lengths: Lengths) -> Iterator[Decision]:
+    for rule in rules:
+        value = source.get(rule.column(side))
+        if not carries_on_create(rule, side):
+            yield Decision(rule, Action.KEEP, Reason.UNCHANGED if is_blank(value) else Reason.NOT_MASTER)
+        elif is_blank(value):
+            yield Decision(rule, Action.KEEP, Reason.UNCHANGED)
+        else:
+            yield _sent(rule, side, value, Reason.CREATED, lengths)
+
+
+def carries_on_create(rule: FieldRule, side: Side) -> bool:
+    """Whether a create from this side sends the field."""
+    if rule.on_create is OnCreate.LEAVE:
+        return False
+    masters = {rule.master_unlinked, rule.master_linked}
+    return rule.on_create is OnCreate.FILL or Master.BOTH in masters or any(master.is_side(side) for master in masters)
+
+
+def plan_caught_up(
+    source_side: Side, rules: Sequence[FieldRule], before: Values, now: Values, lengths: Lengths
+) -> Plan:
+    """Decide what an edit made during the create still has to carry over, before mastership changes hands."""
+    carried = [rule for rule in rules if carries_on_create(rule, source_side)]
+    changed = [
+        rule
+        for rule in carried
+        if not same_value(before.get(rule.column(source_side)), now.get(rule.column(source_side)))
+    ]
+    return Plan(
+        source_side,
+        [_sent(rule, source_side, now.get(rule.column(source_side)), Reason.CHANGED, lengths) for rule in changed],
+    )
+
+
+def converted(rule: FieldRule, source_side: Side, value: Value) -> Value:
+    """A source value in the target's terms; raises Unfit."""
+    converter = CONVERTERS[rule.convert]
+    return (converter.forth if source_side is Side.LEFT else converter.back)(value, rule.values)
+
+
+def agree(rules: Sequence[FieldRule], left: Values, right: Values) -> list[FieldRule]:
+    """The rules on which two records agree, seen from the left."""
+    return [rule for rule in rules if _agrees(rule, left.get(rule.left), right.get(rule.right))]
+
+
+def _agrees(rule: FieldRule, left: Value, right: Value) -> bool:
+    try:
+        return same_value(converted(rule, Side.LEFT, left), right)
+    except Unfit:
+        return False
+
+
+def _sent(rule: FieldRule, side: Side, value: Value, reason: Reason, lengths: Lengths) -> Decision:
+    """A write of the converted value, or a parked field if it does not fit."""
+    try:
+        target = converted(rule, side, value)
+        text = canonical(target)
+        if text is not None and rule.check:
+            CHECKS[rule.check](text)
+    except Unfit as unfit:
+        return Decision(rule, Action.PARK, Reason.UNFIT, code=unfit.code, hint=unfit.hint)
+    limit = lengths.get(rule.column(side.other))
+    if limit is None or not isinstance(target, str) or len(target) <= limit:
+        return Decision(rule, Action.WRITE, reason, target)
+    if rule.too_long is TooLong.CUT:
+        return Decision(rule, Action.WRITE, reason, target[:limit].rstrip(), cut=True)
+    hint = (
+        f"the text is longer than the {limit} characters of {rule.column(side.other)}; shorten it or say too_long: cut"
+    )
+    return Decision(rule, Action.PARK, Reason.UNFIT, code="CD-4007", hint=hint)
