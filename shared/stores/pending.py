@@ -1,0 +1,106 @@
+"""Pending items, changes that wait for a system or a stopped transfer.
+
+During an outage every message of a transfer ends here, so the rows of a transfer are spread over 16 partitions by a
+stable hash of their place; a drain walks them one after the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from shared.stores.places import after_key, place, place_key, place_of_key, read_place
+from shared.stores.rows import Row, RowStore, encode_key
+from shared.stores.table import Table, need_etag, pack, unpack
+from shared.sync.ports import PendingItem, RowTaken, Side
+
+TABLE: Final = "pending"
+BUCKETS: Final = 16
+"""Changing it needs a move of the rows: a row is only found in the bucket that this number gives."""
+
+
+class PendingStore:
+    """`PendingItems` over a row store."""
+
+    def __init__(self, rows: RowStore) -> None:
+        self._table = Table(rows, TABLE)
+
+    async def put(self, item: PendingItem) -> None:
+        """Let the change wait; a key that waits already keeps `since` and gets a new etag. Safe to repeat.
+
+        A conflict with another put needs no second try: that put was stored after this call began, so whoever drains
+        it reads the source after our change too. Only a row that a drain removed meanwhile is inserted again.
+        """
+        found = await self.get(item.transfer, item.side, item.key)
+        if found is None or not await self._renew(dataclasses.replace(item, since=found.since, etag=found.etag)):
+            await self._insert(item)
+
+    async def get(self, transfer: str, side: Side, key: str) -> PendingItem | None:
+        """Read the waiting change of one record; None when it has none."""
+        found = await self._table.get(_partition(transfer, bucket_of(side, key)), place_key(side, key))
+        return None if found is None else _item(transfer, found)
+
+    async def remove(self, item: PendingItem) -> bool:
+        """Remove the item if no news came since it was read; False when some did, and it must be drained again.
+
+        An item that is gone already (removed by another drain, or by a first try whose answer was lost) gives True.
+        """
+        bucket = _partition(item.transfer, bucket_of(item.side, item.key))
+        try:
+            await self._table.delete(bucket, place_key(item.side, item.key), need_etag(item.etag))
+        except RowTaken:
+            return False
+        return True
+
+    async def page(self, transfer: str, after: str | None = None, limit: int = 100) -> Sequence[PendingItem]:
+        """Items in a fixed order over all buckets, from behind the place `after` ("left/<key>" or "right/<key>").
+
+        Fewer items than `limit` (1 to 1000) mean that the end is reached.
+        """
+        first = bucket_of(*read_place(after)) if after else 0
+        items: list[PendingItem] = []
+        for bucket in range(first, BUCKETS):
+            start = after_key(after) if bucket == first else None
+            items += await self._bucket(transfer, bucket, start, limit - len(items))
+            if len(items) >= limit:
+                break
+        return items
+
+    async def _bucket(self, transfer: str, bucket: int, start: str | None, limit: int) -> list[PendingItem]:
+        page = await self._table.list(_partition(transfer, bucket), start, limit)
+        return [_item(transfer, row) for row in page.rows]
+
+    async def _renew(self, item: PendingItem) -> bool:
+        """Write the waiting row again for its new etag; False when it is gone."""
+        try:
+            await self._write(item)
+        except RowTaken:
+            return await self.get(item.transfer, item.side, item.key) is not None
+        return True
+
+    async def _insert(self, item: PendingItem) -> None:
+        try:
+            await self._write(dataclasses.replace(item, etag=""))
+        except RowTaken:
+            return  # another put was faster: see `put`
+
+    async def _write(self, item: PendingItem) -> None:
+        bucket = _partition(item.transfer, bucket_of(item.side, item.key))
+        properties = pack(item, without=("transfer", "side", "key", "etag"))
+        await self._table.write(bucket, place_key(item.side, item.key), properties, item.etag)
+
+
+def bucket_of(side: Side, key: str) -> int:
+    """Return the bucket of a record: the same in every process and version."""
+    return hashlib.sha256(place(side, key).encode("utf-8", "surrogatepass")).digest()[0] % BUCKETS
+
+
+def _partition(transfer: str, bucket: int) -> str:
+    return encode_key(transfer, f"{bucket:02d}")
+
+
+def _item(transfer: str, row: Row) -> PendingItem:
+    side, key = place_of_key(row.key)
+    return unpack(PendingItem, row.properties, transfer=transfer, side=side, key=key, etag=row.etag)

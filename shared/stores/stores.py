@@ -1,0 +1,71 @@
+"""All domain stores over one row store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from shared.stores import (
+    breakers,
+    counters,
+    journal,
+    links,
+    match_claims,
+    modes,
+    numbers,
+    parked,
+    pending,
+    watermarks,
+)
+from shared.stores.rows import RowStore
+from shared.sync.ports import (
+    Breakers,
+    Clock,
+    Counters,
+    Journal,
+    Links,
+    MatchClaims,
+    Modes,
+    Numbers,
+    ParkedItems,
+    PendingItems,
+    Watermarks,
+)
+
+TABLES: Final = tuple(
+    store.TABLE
+    for store in (links, match_claims, numbers, journal, parked, pending, watermarks, modes, breakers, counters)
+)
+"""The tables that the row store must be made with."""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What the engine remembers, port by port."""
+
+    links: Links
+    match_claims: MatchClaims
+    numbers: Numbers
+    journal: Journal
+    parked: ParkedItems
+    pending: PendingItems
+    watermarks: Watermarks
+    modes: Modes
+    breakers: Breakers
+    counters: Counters
+
+
+def open_stores(rows: RowStore, clock: Clock) -> Stores:
+    """Put the domain stores over a row store that was made with `TABLES`; preparing and closing it stays outside."""
+    return Stores(
+        links=links.LinksStore(rows),
+        match_claims=match_claims.MatchClaimsStore(rows),
+        numbers=numbers.NumbersStore(rows, clock),
+        journal=journal.JournalStore(rows),
+        parked=parked.ParkedStore(rows),
+        pending=pending.PendingStore(rows),
+        watermarks=watermarks.WatermarksStore(rows),
+        modes=modes.ModesStore(rows),
+        breakers=breakers.BreakersStore(rows),
+        counters=counters.CountersStore(rows, clock),
+    )
