@@ -81,7 +81,7 @@ class Outbox(Generic[ItemT]):
             waits: set[asyncio.Future[object]] = {changed}  # type: ignore[arg-type] # the sleep below has another result
             if due is not None:
                 pause = (due - self._clock.now()).total_seconds()
-                waits.add(asyncio.ensure_future(self._clock.sleep(pause)))  # type: ignore[arg-type] # see above
+                waits.add(asyncio.ensure_future(self._clock.sleep(pause)))
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
