@@ -1,0 +1,221 @@
+"""The host as a whole: reads the app, starts the listeners, serves HTTP, stops in an orderly way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import azure.functions as func
+import uvicorn
+
+from local.host.errors import HostRefused, UnknownFunction
+from local.host.http import HttpSide
+from local.host.index import HostedFunction, QueueTrigger, TimerTrigger, index
+from local.host.invoking import Invoker, Outcome
+from local.host.ports import Clock, OpenReceiver
+from local.host.queues import ListenerHealth, QueueListener
+from local.host.service_bus import open_service_bus_receiver
+from local.host.settings import HostKeys, read_host_json
+from local.host.timers import TimerListener, TimerStates
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HostHealth:
+    """How the host is: `healthy` when it runs and no listener waits for its endpoint."""
+
+    running: bool
+    invocations: int
+    listeners: tuple[ListenerHealth, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether everything that should listen does."""
+        return self.running and all(listener.state == "listening" for listener in self.listeners)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn inside a program that has its own way to stop: it must not take over the process's signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class FunctionsHost:
+    """Runs the functions of an app on this machine: HTTP, timers, Service Bus queues.
+
+    settings are the app settings that bindings refer to; the functions themselves read the environment, which is the
+    caller's to set. http_port 0 takes a free port. state_path keeps the timers' last and next runs across restarts.
+    grace_seconds is how long `stop` waits for running functions before it cancels them.
+    Raises HostRefused (naming function or setting) for an app that would not run in Azure or is not imitated.
+    """
+
+    def __init__(
+        self,
+        app: func.FunctionApp,
+        *,
+        settings: Mapping[str, str],
+        host_json: Mapping[str, Any],
+        keys: HostKeys,
+        clock: Clock,
+        http_address: str = "127.0.0.1",
+        http_port: int = 0,
+        state_path: Path | None = None,
+        open_receiver: OpenReceiver = open_service_bus_receiver,
+        new_invocation_id: Callable[[], str] = lambda: str(uuid4()),
+        grace_seconds: float = 30.0,
+    ) -> None:
+        options = read_host_json(host_json)
+        self._functions = index(app, settings)
+        self._clock = clock
+        self._grace_seconds = grace_seconds
+        self._address = (http_address, http_port)
+        self._invoker = Invoker(new_invocation_id, _threads(settings))
+        states = TimerStates(state_path)
+        active = [function for function in self._functions if not function.disabled]
+        self._timers = {
+            function.name.lower(): TimerListener(function, self._invoker, states, clock)
+            for function in active
+            if isinstance(function.trigger, TimerTrigger)
+        }
+        self._queues = [
+            QueueListener(function, self._invoker, open_receiver, options.service_bus, clock)
+            for function in active
+            if isinstance(function.trigger, QueueTrigger)
+        ]
+        self._listeners: tuple[TimerListener | QueueListener, ...] = (*self._timers.values(), *self._queues)
+        self._http = HttpSide(
+            self._functions,
+            self._invoker,
+            keys,
+            route_prefix=options.route_prefix,
+            run_timer=self._run_timer,
+            status=self._status,
+        )
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._url = ""
+        self._running = False
+
+    @property
+    def asgi(self) -> HttpSide:
+        """The ASGI application, for tests that call it in process; it works without `start`."""
+        return self._http
+
+    @property
+    def url(self) -> str:
+        """The address of the HTTP side, such as http://127.0.0.1:7071; empty before the start."""
+        return self._url
+
+    def functions(self) -> tuple[HostedFunction, ...]:
+        """Return what was found in the app, disabled functions included."""
+        return self._functions
+
+    def health(self) -> HostHealth:
+        """Return how the host and each of its listeners are."""
+        listeners = tuple(listener.health for listener in self._listeners)
+        return HostHealth(self._running, self._invoker.running, listeners)
+
+    async def invoke_timer(self, name: str) -> Outcome:
+        """Run a timer function now, outside of its schedule, and return how it ended.
+
+        It waits for a run that is going on. Raises UnknownFunction where there is no timer of that name.
+        """
+        outcome = await self._run_timer(name)
+        if outcome is None:
+            raise UnknownFunction(f"there is no timer function {name!r} (or it is disabled).")
+        return outcome
+
+    async def start(self) -> None:
+        """Serve HTTP and listen to timers and queues; a queue's endpoint need not be there yet.
+
+        Raises HostRefused when the HTTP port is taken. A host starts once.
+        """
+        if self._server is not None:
+            raise HostRefused("a host starts once; make a new one.")
+        await self._serve()
+        for listener in self._listeners:
+            listener.start()
+        self._running = True
+        log.info("The local Functions host serves %s with %d functions", self._url, len(self._functions))
+
+    async def stop(self) -> None:
+        """Take nothing new, wait for running functions (at most grace_seconds), then cancel what is left.
+
+        Messages of cancelled functions stay locked until their lock runs out, as when Azure ends a process. Doing it
+        twice, or before the start, is fine.
+        """
+        if not self._running:
+            return
+        self._running = False
+        assert self._server is not None
+        assert self._serving is not None
+        self._server.should_exit = True
+        ends = [self._serving, *(asyncio.create_task(listener.stop()) for listener in self._listeners)]
+        await self._wait_gracefully(ends)
+        self._invoker.close()
+        for end in ends:
+            end.result()
+
+    async def _wait_gracefully(self, ends: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for all of them; when the grace is over, cancel the functions they wait for and wait again."""
+        grace = asyncio.create_task(self._clock.sleep(self._grace_seconds))
+        everything = asyncio.create_task(_all_of(ends))
+        await asyncio.wait({everything, grace}, return_when=asyncio.FIRST_COMPLETED)
+        grace.cancel()
+        if not everything.done():
+            log.warning("%d functions were still running and are cancelled", self._invoker.cancel_running())
+        await everything
+
+    async def _serve(self) -> None:
+        try:
+            door = socket.create_server(self._address)
+        except OSError as error:
+            raise HostRefused(f"port {self._address[1]} on {self._address[0]} is taken; choose another.") from error
+        config = uvicorn.Config(self._http, access_log=False, log_config=None, lifespan="off", server_header=False)
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[door]))
+        while not self._server.started:
+            if self._serving.done():
+                await self._serving
+            await asyncio.sleep(0.01)
+        self._url = f"http://{self._address[0]}:{door.getsockname()[1]}"
+
+    async def _run_timer(self, name: str) -> Outcome | None:
+        listener = self._timers.get(name.lower())
+        return None if listener is None else await listener.run_now()
+
+    def _status(self) -> Mapping[str, Any]:
+        health = self.health()
+        return {
+            "state": "Running" if health.running else "Stopped",
+            "healthy": health.healthy,
+            "functions": [function.summary for function in self._functions],
+            "listeners": [
+                {"function": entry.function, "kind": entry.kind, "state": entry.state, "detail": entry.detail}
+                for entry in health.listeners
+            ],
+        }
+
+
+async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
+
+
+def _threads(settings: Mapping[str, str]) -> int | None:
+    """`PYTHON_THREADPOOL_THREAD_COUNT`, as the worker reads it; absent means Python's own default."""
+    text = settings.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
+    if not text:
+        return None
+    if not text.isdigit() or not 1 <= int(text) <= 32:
+        raise HostRefused("the app setting PYTHON_THREADPOOL_THREAD_COUNT must be a number from 1 to 32.")
+    return int(text)

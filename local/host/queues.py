@@ -1,0 +1,223 @@
+"""Listens to one queue and runs its function once for each message.
+
+As the .NET extension does it (Microsoft Learn, 'Azure Service Bus trigger for Azure Functions'; its source): peek-lock,
+at most `maxConcurrentCalls` runs per function, locks renewed while a run goes on, completed when it returns, abandoned
+at once when it raises. Delivery counts and dead letters are the queue's. When the endpoint goes away, the listener
+says so once, tries again with growing pauses, and says once that it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from local.host.errors import LockLost, ReceiverLost
+from local.host.index import HostedFunction, QueueTrigger
+from local.host.invoking import Invoker, where_and_which
+from local.host.messages import argument_for
+from local.host.ports import Clock, OpenReceiver, QueuedMessage, QueueSource, Receiver
+from local.host.settings import ServiceBusOptions
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_SECONDS = 1.0
+"""How long one wait for a message lasts, and so the longest a stop waits for an idle listener."""
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 15.0
+_SHORTEST_RENEWAL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerHealth:
+    """How a listener is: `state` is starting, listening, waiting (for its endpoint) or stopped; `since` when."""
+
+    function: str
+    kind: str
+    state: str
+    since: datetime
+    detail: str = ""
+
+
+class QueueListener:
+    """The listener of one queue function."""
+
+    def __init__(
+        self,
+        function: HostedFunction,
+        invoker: Invoker,
+        open_receiver: OpenReceiver,
+        options: ServiceBusOptions,
+        clock: Clock,
+    ) -> None:
+        assert isinstance(function.trigger, QueueTrigger)
+        self._function = function
+        self._trigger = function.trigger
+        self._invoker = invoker
+        self._open_receiver = open_receiver
+        self._options = options
+        self._clock = clock
+        complete = function.trigger.auto_complete
+        self._auto_complete = options.auto_complete if complete is None else complete
+        self._source = QueueSource(function.trigger.connection_string, function.trigger.queue, options.prefetch)
+        self._stopping = asyncio.Event()
+        self._slots = asyncio.Semaphore(options.concurrent_calls)
+        self._handling: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._health = ListenerHealth(function.name, "queue", "starting", clock.now())
+
+    @property
+    def health(self) -> ListenerHealth:
+        """How the listener is now."""
+        return self._health
+
+    def start(self) -> None:
+        """Begin to listen; the endpoint need not be there yet."""
+        self._loop = asyncio.create_task(self._listen(), name=f"listen {self._function.name}")
+
+    async def stop(self) -> None:
+        """Take no more messages and wait until those in hand are settled (the invoker's limit cancels their runs)."""
+        self._stopping.set()
+        if self._loop is not None:
+            await self._loop
+        self._turn("stopped")
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._serve(self._open_receiver(self._source))
+            except ReceiverLost as error:
+                self._lost(error)
+            except Exception as error:
+                # Whatever it is, a listener that ends in silence would be worse than one that tries again.
+                self._lost(ReceiverLost(where_and_which(error)))
+            if not self._stopping.is_set():
+                await self._rest()
+
+    async def _serve(self, receiver: Receiver) -> None:
+        """Work with one receiver until the host stops or it is lost; what is in hand is settled first."""
+        try:
+            await self._pump(receiver)
+        finally:
+            await self._settle_all()
+            await receiver.close()
+
+    async def _pump(self, receiver: Receiver) -> None:
+        """Take messages while a slot is free; returns when the host stops, raises ReceiverLost."""
+        while not self._stopping.is_set():
+            if not await self._slot():
+                return
+            message = None
+            try:
+                message = await receiver.receive(_RECEIVE_SECONDS)
+            finally:
+                if message is None:
+                    self._slots.release()
+            self._turn("listening")
+            if message is not None:
+                self._hand_over(receiver, message)
+
+    async def _slot(self) -> bool:
+        """Wait for a free slot; False when the host stops first."""
+        slot = asyncio.create_task(self._slots.acquire())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({slot, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if slot.done():
+            return True
+        slot.cancel()
+        return False
+
+    def _hand_over(self, receiver: Receiver, message: QueuedMessage) -> None:
+        task = asyncio.create_task(self._handle(receiver, message), name=f"message of {self._function.name}")
+        self._handling.add(task)
+        task.add_done_callback(self._handling.discard)
+
+    async def _settle_all(self) -> None:
+        if self._handling:
+            await asyncio.wait(set(self._handling))
+
+    # --- one message ----------------------------------------------------------------------------
+
+    async def _handle(self, receiver: Receiver, message: QueuedMessage) -> None:
+        renewal = asyncio.create_task(self._keep_lock(receiver, message))
+        try:
+            await self._run_and_settle(receiver, message)
+        except (LockLost, ReceiverLost) as error:
+            log.warning(
+                "%s: message with sequence number %s could not be settled (%s); the queue hands it out again",
+                self._function.name,
+                message.sequence_number,
+                error.code,
+            )
+        finally:
+            renewal.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewal
+            self._slots.release()
+
+    async def _run_and_settle(self, receiver: Receiver, message: QueuedMessage) -> None:
+        try:
+            argument = argument_for(self._trigger, message)
+        except (TypeError, ValueError) as error:
+            log.error(
+                "%s: a message cannot be handed over, %s", self._function.name, where_and_which(error)
+            )  # the usual traceback would show values of the message
+            await receiver.abandon(message)
+            return
+        outcome = await self._invoker.invoke(self._function, argument)
+        if isinstance(outcome.error, asyncio.CancelledError):
+            return  # as when the platform's process ends: the lock runs out
+        if not outcome.ok:
+            await receiver.abandon(message)
+        elif self._auto_complete:
+            await receiver.complete(message)
+
+    async def _keep_lock(self, receiver: Receiver, message: QueuedMessage) -> None:
+        """Renew the lock at half of what is left of it, until the run ends or `maxAutoLockRenewalDuration` is over."""
+        limit = self._options.lock_renewal
+        end = None if limit is None else self._clock.now() + limit
+        locked_until = message.locked_until
+        while True:
+            left = (locked_until - self._clock.now()).total_seconds()
+            await self._clock.sleep(max(left / 2, _SHORTEST_RENEWAL_SECONDS))
+            if end is not None and self._clock.now() >= end:
+                log.warning("%s: the lock of a long run is no longer renewed", self._function.name)
+                return
+            try:
+                locked_until = await receiver.renew(message)
+            except (LockLost, ReceiverLost) as error:
+                log.warning("%s: a lock could not be renewed (%s)", self._function.name, error.code)
+                if isinstance(error, LockLost):
+                    return
+
+    # --- coming and going -----------------------------------------------------------------------
+
+    def _lost(self, error: ReceiverLost) -> None:
+        if self._health.state != "waiting":
+            log.warning("%s: %s (%s); trying again", self._function.name, error.sentence, error.detail)
+        self._turn("waiting", error.detail)
+
+    async def _rest(self) -> None:
+        """Pause before the next try, longer each time; a stop ends the pause."""
+        pause = asyncio.create_task(self._clock.sleep(self._pause))
+        stopping = asyncio.create_task(self._stopping.wait())
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+        _, open_tasks = await asyncio.wait({pause, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in open_tasks:
+            task.cancel()
+
+    def _turn(self, state: str, detail: str = "") -> None:
+        if self._health.state == state:
+            return
+        if self._health.state == "waiting" and state == "listening":
+            log.info("%s: the queue's endpoint answers again", self._function.name)
+        if state == "listening":
+            self._pause = _FIRST_PAUSE_SECONDS
+        self._health = ListenerHealth(self._function.name, "queue", state, self._clock.now(), detail)
