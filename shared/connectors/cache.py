@@ -1,0 +1,47 @@
+"""A small cache of things that change rarely: metadata and small tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from shared.sync.ports import Clock
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True)
+class _Place(Generic[Item]):
+    item: Item | None = None
+    loaded_at: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Cache(Generic[Item]):
+    """Loads an item by name when it is asked for and keeps it; however many ask at once, it is loaded once.
+
+    A failed load is not kept: whoever waited tries in turn.
+    """
+
+    def __init__(self, clock: Clock, load: Callable[[str], Awaitable[Item]], life_seconds: float = 3600.0) -> None:
+        self._clock = clock
+        self._load = load
+        self._life_seconds = life_seconds
+        self._places: dict[str, _Place[Item]] = {}
+
+    async def get(self, name: str, at_most_seconds_old: float | None = None) -> Item:
+        """The item, loaded anew when it is older than its life or than asked for."""
+        place = self._places.setdefault(name, _Place())
+        oldest = self._life_seconds if at_most_seconds_old is None else at_most_seconds_old
+        async with place.lock:
+            if place.item is None or self._clock.monotonic() - place.loaded_at > oldest:
+                asked_at = self._clock.monotonic()
+                place.item = await self._load(name)
+                place.loaded_at = asked_at
+            return place.item
+
+    def forget(self) -> None:
+        """Load everything anew from now on."""
+        self._places.clear()

@@ -1,0 +1,112 @@
+"""Dataverse's Web API v9.2 as requests: addresses, headers, pages, and errors by class.
+
+Source: Microsoft Learn, 'Use the Microsoft Dataverse Web API'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from urllib.parse import quote
+
+from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of, is_missing
+from shared.errors import BadAnswer
+from shared.http_client import Call, HttpClient, Reply
+from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
+
+ROOT = "/api/data/v9.2/"
+HEADERS = {"OData-MaxVersion": "4.0", "OData-Version": "4.0", "If-None-Match": "null"}
+Query = Sequence[tuple[str, str]]
+
+
+class DataverseClient:
+    """Sends requests to one organisation."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, query: Query, template: str, doing: Doing = Doing.READ) -> JsonObject:
+        """An answer's object; raises the error for anything but success."""
+        found = await self._get(ROOT + path + _encoded(query), template, {}, doing)
+        return _object(found)
+
+    async def get_or_none(self, path: str, query: Query, template: str) -> JsonObject | None:
+        """A record, or None when it does not exist."""
+        call = Call("GET", ROOT + path + _encoded(query), template, HEADERS)
+        reply = await self._http.send(call)
+        if is_missing(reply):
+            return None
+        return _object(_checked(reply, Doing.READ))
+
+    async def pages(
+        self,
+        path: str,
+        query: Query,
+        template: str,
+        prefer: str = "",
+        columns: Collection[str] = (),
+        doing: Doing = Doing.READ,
+    ) -> AsyncIterator[JsonObject]:
+        """All pages of a list, next links followed untouched and with the same preferences."""
+        target = ROOT + path + _encoded(query)
+        headers = {"Prefer": prefer} if prefer else {}
+        while True:
+            page = _object(await self._get(target, template, headers, doing, columns))
+            yield page
+            link = page.get("@odata.nextLink")
+            if link is None:
+                return
+            target = self._http.own_target(_text(link, "the next link"), ROOT)
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        query: Query,
+        template: str,
+        body: JsonObject,
+        *,
+        doing: Doing,
+        headers: Mapping[str, str],
+        columns: Collection[str],
+        within_seconds: float | None = None,
+    ) -> JsonObject:
+        """Send a write and return the record as stored. An answer that cannot be used leaves the result unknown."""
+        call = Call(method, ROOT + path + _encoded(query), template, {**HEADERS, **headers}, body)
+        reply = _checked(await self._http.send(call, within_seconds), doing, columns)
+        try:
+            return as_object(reply.content, "the answer")
+        except WrongShape:
+            raise self._http.unusable(call) from None
+
+    async def _get(
+        self, target: str, template: str, headers: Mapping[str, str], doing: Doing, columns: Collection[str] = ()
+    ) -> Reply:
+        call = Call("GET", target, template, {**HEADERS, **headers})
+        return _checked(await self._http.send(call), doing, columns)
+
+
+def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply:
+    if reply.status >= 400:
+        raise error_of(doing, reply, columns)
+    return reply
+
+
+def _object(reply: Reply) -> JsonObject:
+    try:
+        return as_object(reply.content, "the answer")
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _text(value: Json, place: str) -> str:
+    try:
+        return as_text(value, place)
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _encoded(query: Query) -> str:
+    return "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query) if query else ""

@@ -1,0 +1,282 @@
+"""The connector of Dataverse: the port's methods as requests to the Web API."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from urllib.parse import parse_qsl, urlsplit
+
+from shared.connectors.dataverse.client import DataverseClient
+from shared.connectors.dataverse.errors import SYSTEM, Doing
+from shared.connectors.dataverse.records import Records, equals, etag_of, expanded, selected
+from shared.connectors.dataverse.schema import Field, Schema, Table
+from shared.connectors.keys import canonical_guid
+from shared.errors import Answer, BadAnswer, FeedExpired, RecordMissing, Refused, SettingsError, UnknownResult
+from shared.http_client import HttpClient
+from shared.strict_json import JsonObject, WrongShape, as_list, as_object, as_text
+from shared.sync.ports import Capabilities, ChangePage, Clock, Record, TableMetadata, Value, VersionKind
+
+NAMESPACE = uuid.UUID("6f0d3f4e-5b0a-5c55-9a57-0f6f1d5f3c11")
+"""Of the keys we choose ourselves. It must never change: a repeated create finds its record by it."""
+
+CAPABILITIES = Capabilities(
+    chooses_key=True,
+    enforced_column=None,
+    version=VersionKind.ORDERED,
+    returns_new_version=True,
+    read_after_write=True,
+    longest_run=timedelta(minutes=3),
+    keys_per_read=100,
+)
+"""longest_run: a Web API call ends after two minutes at most (Microsoft Learn, 'Execution timeout'), with margin."""
+
+VALUES_PER_SEARCH = 50
+_TOKEN = re.compile(r"[^\x00-\x20\x7f-\uffff]{1,2000}(?: [^\x00-\x20\x7f-\uffff]{1,200})*")
+
+
+class DataverseConnector:
+    """Reads and writes the tables of one organisation.
+
+    `organization_id` is what `WhoAmI` answers; `ping` compares it, so that a copied environment is not taken for the
+    original. `tag` travels with every write and shows in the notices that the write causes.
+    """
+
+    def __init__(
+        self, client: HttpClient, clock: Clock, organization_id: str, tag: str = "crossdock", page_size: int = 1000
+    ) -> None:
+        self._client = DataverseClient(client)
+        self._schema = Schema(self._client, clock)
+        self._records = Records(self._client, self._schema, clock)
+        self._organization_id = canonical_guid(organization_id)
+        self._tag = tag
+        self._page_size = page_size
+
+    @property
+    def system(self) -> str:
+        return SYSTEM
+
+    @property
+    def instance(self) -> str:
+        return self._organization_id
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def capabilities(self, table: str) -> Capabilities:
+        return CAPABILITIES
+
+    def canonical_key(self, table: str, key: str) -> str:
+        return canonical_guid(key)
+
+    def derived_key(self, table: str, seed: str) -> str:
+        return str(uuid.uuid5(NAMESPACE, f"{table}\n{seed}"))
+
+    def watermark_at(self, table: str, at: datetime) -> str | None:
+        return None
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        asked = list(dict.fromkeys(canonical_guid(key) for key in keys))
+        shape, fields = await self._shape(table, columns)
+        if len(asked) == 1:
+            return await self._read_one(shape, fields, asked[0])
+        found: dict[str, Record] = {}
+        for start in range(0, len(asked), CAPABILITIES.keys_per_read):
+            chunk = asked[start : start + CAPABILITIES.keys_per_read]
+            found.update({record.key: record for record in await self._search(shape, fields, _is_one_of(shape, chunk))})
+        return found
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        shape, fields = await self._shape(table, columns)
+        (field,) = await self._schema.fields(table, [column])
+        conditions = [text for value in dict.fromkeys(values) if value and (text := equals(field, value)) is not None]
+        found: list[Record] = []
+        for start in range(0, len(conditions), VALUES_PER_SEARCH):
+            condition = " or ".join(conditions[start : start + VALUES_PER_SEARCH])
+            found += await self._search(shape, fields, condition, limit - len(found))
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        """With a key the record is created under it or, if it exists, AlreadyExists is raised; nothing is updated."""
+        shape, fields = await self._shape(table, columns)
+        body = await self._records.body(shape, values)
+        target = shape.set_name if key is None else f"{shape.set_name}({canonical_guid(key)})"
+        row = await self._write(
+            "POST" if key is None else "PATCH",
+            target,
+            shape,
+            fields,
+            body,
+            doing=Doing.CREATE if key is None else Doing.CREATE_WITH_KEY,
+            condition={"If-None-Match": "null" if key is None else "*"},
+            columns=values,
+            within_seconds=within_seconds,
+        )
+        return await self._stored(shape, fields, row)
+
+    async def update(
+        self,
+        table: str,
+        key: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        version: str | None,
+    ) -> Record:
+        """`If-Match: *` without a version: a PATCH without it would create a record that is gone (Microsoft Learn,
+        'Update and delete table rows')."""
+        shape, fields = await self._shape(table, columns)
+        body = await self._records.body(shape, values)
+        bound = any(name.endswith("@odata.bind") for name in body)
+        try:
+            row = await self._write(
+                "PATCH",
+                f"{shape.set_name}({canonical_guid(key)})",
+                shape,
+                fields,
+                body,
+                doing=Doing.UPDATE,
+                condition={"If-Match": "*" if version is None else etag_of(version)},
+                columns=values,
+            )
+        except RecordMissing as error:
+            if bound and await self._read_one(shape, [], canonical_guid(key)):
+                self._records.forget()
+                raise Refused(SYSTEM, error.answer, f"{SYSTEM}: a reference points to a missing record.") from None
+            raise
+        return await self._stored(shape, fields, row)
+
+    async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        """By change tracking. Only the last page has a watermark: the token of the delta link, never the link."""
+        shape, fields = await self._shape(table, columns)
+        if not shape.tracked:
+            raise SettingsError(f"{SYSTEM}: switch change tracking on for the table {table}.")
+        if since is not None and not _TOKEN.fullmatch(since):
+            raise FeedExpired(SYSTEM, detail=f"{SYSTEM}: the watermark is no delta token")
+        query = [selected(shape, fields)] + ([("$deltatoken", since)] if since is not None else [])
+        prefer = f"odata.track-changes,odata.maxpagesize={self._page_size}"
+        async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
+            yield await self._change_page(shape, fields, page)
+
+    async def metadata(self, table: str) -> TableMetadata:
+        return TableMetadata(table, await self._schema.detailed_columns(table))
+
+    async def ping(self) -> None:
+        """Raises SettingsError when another organisation answers than the configured one."""
+        answer = await self._client.get("WhoAmI", [], "WhoAmI")
+        if answer.get("OrganizationId") != self._organization_id:
+            raise SettingsError(f"{SYSTEM}: the address belongs to another organisation than the organisation id says.")
+
+    async def _shape(self, table: str, columns: Sequence[str]) -> tuple[Table, list[Field]]:
+        fields = await self._schema.fields(table, columns)
+        return await self._schema.table(table), fields
+
+    async def _read_one(self, shape: Table, fields: Sequence[Field], key: str) -> dict[str, Record]:
+        query = [selected(shape, fields), *expanded(fields)]
+        row = await self._client.get_or_none(f"{shape.set_name}({key})", query, f"{shape.set_name}(..)")
+        if row is None:
+            return {}
+        record = self._records.record(shape, fields, row)
+        return {record.key: record}
+
+    async def _search(
+        self, shape: Table, fields: Sequence[Field], condition: str, limit: int | None = None
+    ) -> list[Record]:
+        query = [selected(shape, fields), *expanded(fields), ("$filter", condition)]
+        query += [] if limit is None else [("$top", str(limit))]
+        found: list[Record] = []
+        async for page in self._client.pages(shape.set_name, query, shape.set_name):
+            found += [self._records.record(shape, fields, row) for row in _rows(page)]
+        return found
+
+    async def _write(
+        self,
+        method: str,
+        target: str,
+        shape: Table,
+        fields: Sequence[Field],
+        body: JsonObject,
+        *,
+        doing: Doing,
+        condition: Mapping[str, str],
+        columns: Mapping[str, Value],
+        within_seconds: float | None = None,
+    ) -> JsonObject:
+        return await self._client.write(
+            method,
+            target,
+            [selected(shape, fields), ("tag", self._tag)],
+            target if method == "POST" else f"{shape.set_name}(..)",
+            body,
+            doing=doing,
+            headers={"Prefer": "return=representation", **condition},
+            columns=columns,
+            within_seconds=within_seconds,
+        )
+
+    async def _stored(self, shape: Table, fields: Sequence[Field], row: JsonObject) -> Record:
+        """The written record. It is written by now, so whatever is wrong with the answer leaves the result unknown."""
+        try:
+            return await self._records.record_looked_up(shape, fields, row)
+        except BadAnswer as error:
+            raise UnknownResult(SYSTEM, Answer(field=error.answer.field)) from None
+
+    async def _change_page(self, shape: Table, fields: Sequence[Field], page: JsonObject) -> ChangePage:
+        rows = _rows(page)
+        deleted = [row for row in rows if _is_deletion(row)]
+        return ChangePage(
+            records=[await self._records.record_looked_up(shape, fields, row) for row in rows if not _is_deletion(row)],
+            deleted=[_deleted_key(row) for row in deleted],
+            watermark=_watermark(page),
+        )
+
+
+def _is_one_of(shape: Table, keys: Sequence[str]) -> str:
+    listed = ",".join(f'"{key}"' for key in keys)
+    return f"Microsoft.Dynamics.CRM.In(PropertyName='{shape.primary_id}',PropertyValues=[{listed}])"
+
+
+def _rows(page: JsonObject) -> list[JsonObject]:
+    try:
+        return [as_object(row, "a row") for row in as_list(page.get("value"), "value")]
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _is_deletion(row: JsonObject) -> bool:
+    context = row.get("@odata.context")
+    return isinstance(context, str) and context.endswith("/$deletedEntity")
+
+
+def _deleted_key(row: JsonObject) -> str:
+    try:
+        return canonical_guid(as_text(row.get("id"), "the id of a deletion"))
+    except ValueError as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _watermark(page: JsonObject) -> str | None:
+    """The token of the delta link on the last page; a page without any link is no page of a feed."""
+    link = page.get("@odata.deltaLink")
+    if isinstance(link, str):
+        tokens = [value for name, value in parse_qsl(urlsplit(link).query) if name == "$deltatoken"]
+        if len(tokens) == 1 and _TOKEN.fullmatch(tokens[0]):
+            return tokens[0]
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the delta link has no token")
+    if "@odata.nextLink" not in page:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the change feed ends without a delta link")
+    return None

@@ -1,0 +1,232 @@
+"""Tables and columns as the organisation's own metadata describes them.
+
+Set names, primary ids and the case of navigation properties follow no rule, so they are read (Microsoft Learn, 'Query
+table definitions using the Web API').
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from shared.connectors.cache import Cache
+from shared.connectors.dataverse.client import DataverseClient
+from shared.connectors.dataverse.errors import SYSTEM, Doing
+from shared.connectors.related import split_column
+from shared.errors import Answer, BadAnswer, UnknownColumn
+from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
+from shared.sync.ports import Clock, ColumnMetadata, ColumnType
+
+_TABLE = re.compile(r"[a-z][a-z0-9_]*")
+FRESH_SECONDS = 60.0
+TYPES = {
+    "String": ColumnType.TEXT,
+    "Memo": ColumnType.TEXT,
+    "EntityName": ColumnType.TEXT,
+    "Virtual": ColumnType.TEXT,
+    "Integer": ColumnType.INTEGER,
+    "BigInt": ColumnType.INTEGER,
+    "Decimal": ColumnType.DECIMAL,
+    "Double": ColumnType.DECIMAL,
+    "Money": ColumnType.DECIMAL,
+    "Boolean": ColumnType.BOOLEAN,
+    "DateTime": ColumnType.DATETIME,
+    "Picklist": ColumnType.CHOICE,
+    "State": ColumnType.CHOICE,
+    "Status": ColumnType.CHOICE,
+    "Uniqueidentifier": ColumnType.KEY,
+    "Lookup": ColumnType.REFERENCE,
+    "Customer": ColumnType.REFERENCE,
+    "Owner": ColumnType.REFERENCE,
+}
+"""Attribute types that a definition may name; the others (party lists, managed properties) are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A reference: the column that holds it, the navigation property that writes it, the table it points to."""
+
+    column: str
+    navigation: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the connector needs to know of a table."""
+
+    name: str
+    set_name: str
+    primary_id: str
+    tracked: bool
+    columns: Mapping[str, ColumnMetadata]
+    lookups: Sequence[Lookup]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column as a definition names it. lookup: for references and dotted names; far: the name behind the dot."""
+
+    name: str
+    type: ColumnType
+    lookup: Lookup | None = None
+    far: str = ""
+
+    @property
+    def json_name(self) -> str:
+        """The property that carries it in a row; a dotted name's is that of its reference."""
+        return f"_{self.lookup.column}_value" if self.lookup else self.name
+
+
+class Schema:
+    """The tables of one organisation, kept for an hour; a name that seems unknown is looked up anew first."""
+
+    def __init__(self, client: DataverseClient, clock: Clock) -> None:
+        self._client = client
+        self._tables = Cache(clock, self._load)
+        self._details = Cache(clock, self._load_details)
+
+    async def table(self, name: str) -> Table:
+        """A table by its logical name; raises UnknownColumn."""
+        return await self._tables.get(_safe(name))
+
+    async def detailed_columns(self, name: str) -> Mapping[str, ColumnMetadata]:
+        """The columns with lengths and choices, for checks of definitions; costs several requests."""
+        return await self._details.get(_safe(name))
+
+    async def fields(self, table: str, names: Sequence[str]) -> list[Field]:
+        """The columns a definition names; raises UnknownColumn for the first that does not exist."""
+        try:
+            return [await self._field(await self.table(table), name) for name in names]
+        except UnknownColumn:
+            fresh = await self._tables.get(_safe(table), at_most_seconds_old=FRESH_SECONDS)
+            return [await self._field(fresh, name) for name in names]
+
+    async def _field(self, table: Table, name: str) -> Field:
+        try:
+            near, far = split_column(name)
+        except ValueError:
+            raise _unknown(name) from None
+        lookup = _lookup(table, near)
+        if far:
+            if lookup is None:
+                raise _unknown(name)
+            column = (await self.table(lookup.target)).columns.get(far)
+        else:
+            column = table.columns.get(lookup.column if lookup else near)
+        if column is None or (not far and column.type is ColumnType.REFERENCE and lookup is None):
+            raise _unknown(name)
+        return Field(name, column.type, lookup, far)
+
+    async def _load(self, name: str) -> Table:
+        path, template = f"EntityDefinitions(LogicalName='{name}')", "EntityDefinitions(..)"
+        about = "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled"
+        row = await self._client.get(path, [("$select", about)], template, Doing.METADATA)
+        columns = "LogicalName,AttributeType,IsValidForCreate,IsValidForUpdate"
+        attributes = await self._client.get(
+            f"{path}/Attributes", [("$select", columns)], f"{template}/Attributes", Doing.METADATA
+        )
+        relations = "ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity"
+        lookups = await self._client.get(
+            f"{path}/ManyToOneRelationships",
+            [("$select", relations)],
+            f"{template}/ManyToOneRelationships",
+            Doing.METADATA,
+        )
+        try:
+            return _table(name, row, attributes, lookups)
+        except WrongShape as error:
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
+
+    async def _load_details(self, name: str) -> Mapping[str, ColumnMetadata]:
+        columns = dict((await self.table(name)).columns)
+        try:
+            for cast, query in _DETAILS:
+                for row in await self._attributes_of(name, cast, query):
+                    column = as_text(row.get("LogicalName"), "LogicalName")
+                    if column in columns:
+                        columns[column] = _detailed(columns[column], row)
+        except WrongShape as error:
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
+        return columns
+
+    async def _attributes_of(self, table: str, cast: str, query: list[tuple[str, str]]) -> list[JsonObject]:
+        path = f"EntityDefinitions(LogicalName='{table}')/Attributes/Microsoft.Dynamics.CRM.{cast}"
+        page = await self._client.get(path, query, f"EntityDefinitions(..)/Attributes/{cast}", Doing.METADATA)
+        return [as_object(row, "an attribute") for row in as_list(page.get("value"), "value")]
+
+
+_OPTIONS = [("$select", "LogicalName"), ("$expand", "OptionSet($select=Options)")]
+_DETAILS: Sequence[tuple[str, list[tuple[str, str]]]] = (
+    ("StringAttributeMetadata", [("$select", "LogicalName,MaxLength")]),
+    ("MemoAttributeMetadata", [("$select", "LogicalName,MaxLength")]),
+    ("PicklistAttributeMetadata", _OPTIONS),
+    ("StateAttributeMetadata", _OPTIONS),
+    ("StatusAttributeMetadata", _OPTIONS),
+)
+
+
+def _safe(name: str) -> str:
+    if not _TABLE.fullmatch(name):
+        raise _unknown(name)
+    return name
+
+
+def _unknown(name: str) -> UnknownColumn:
+    return UnknownColumn(SYSTEM, Answer(field=name))
+
+
+def _lookup(table: Table, near: str) -> Lookup | None:
+    """A reference by its column, if that points to one table only, or by its navigation property."""
+    exact = [lookup for lookup in table.lookups if lookup.navigation == near]
+    if exact:
+        return exact[0]
+    by_column = [lookup for lookup in table.lookups if lookup.column == near]
+    return by_column[0] if len(by_column) == 1 else None
+
+
+def _table(name: str, row: JsonObject, attributes: JsonObject, relations: JsonObject) -> Table:
+    columns = [_column(as_object(item, "an attribute")) for item in as_list(attributes.get("value"), "value")]
+    lookups = [_relation(as_object(item, "a relationship")) for item in as_list(relations.get("value"), "value")]
+    return Table(
+        name=name,
+        set_name=as_text(row.get("EntitySetName"), "EntitySetName"),
+        primary_id=as_text(row.get("PrimaryIdAttribute"), "PrimaryIdAttribute"),
+        tracked=row.get("ChangeTrackingEnabled") is not False,
+        columns={column.name: column for column in columns if column is not None},
+        lookups=lookups,
+    )
+
+
+def _column(row: JsonObject) -> ColumnMetadata | None:
+    name = as_text(row.get("LogicalName"), "LogicalName")
+    kind = TYPES.get(as_text(row.get("AttributeType"), "AttributeType"))
+    writable = row.get("IsValidForCreate") is not False or row.get("IsValidForUpdate") is not False
+    return None if kind is None else ColumnMetadata(name, kind, writable=writable)
+
+
+def _relation(row: JsonObject) -> Lookup:
+    return Lookup(
+        column=as_text(row.get("ReferencingAttribute"), "ReferencingAttribute"),
+        navigation=as_text(row.get("ReferencingEntityNavigationPropertyName"), "the navigation property"),
+        target=as_text(row.get("ReferencedEntity"), "ReferencedEntity"),
+    )
+
+
+def _detailed(column: ColumnMetadata, row: JsonObject) -> ColumnMetadata:
+    length = row.get("MaxLength")
+    if isinstance(length, int):
+        return replace(column, max_length=length)
+    options = row.get("OptionSet")
+    if isinstance(options, dict):
+        return replace(column, choices=dict(_choice(option) for option in as_list(options.get("Options"), "Options")))
+    return column
+
+
+def _choice(option: Json) -> tuple[str, str]:
+    row = as_object(option, "an option")
+    label = row.get("Label")
+    localised = label.get("UserLocalizedLabel") if isinstance(label, dict) else None
+    text = localised.get("Label") if isinstance(localised, dict) else None
+    return str(row.get("Value")), text if isinstance(text, str) else ""
