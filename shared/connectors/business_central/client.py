@@ -1,0 +1,117 @@
+"""Business Central's API as requests: addresses, headers, pages, and errors by class.
+
+Sources: Microsoft Learn, 'Business Central API (v2.0)' and 'Operational limits for Business Central Online'. Several
+identities share the work in turn, because the limits count per identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from urllib.parse import quote
+
+from shared.connectors.business_central.errors import SYSTEM, Doing, error_of, is_missing
+from shared.errors import BadAnswer
+from shared.http_client import Call, HttpClient, Reply
+from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
+
+HEADERS = {"Accept-Language": "en-US"}
+Query = Sequence[tuple[str, str]]
+
+
+class BusinessCentralClient:
+    """Sends requests to one company of one environment; the company is always named in the path."""
+
+    def __init__(self, https: Sequence[HttpClient], root: str, company_id: str) -> None:
+        if not https:
+            raise ValueError("at least one identity is needed")
+        self._https = list(https)
+        self._turn = 0
+        self._root = root
+        self._company = f"{root}/companies({company_id})/"
+
+    async def aclose(self) -> None:
+        for http in self._https:
+            await http.aclose()
+
+    async def get(self, path: str, query: Query, template: str, columns: Collection[str] = ()) -> JsonObject:
+        """An answer's object; raises the error for anything but success."""
+        return _object(_checked(await self._get(self._company + path + _encoded(query), template), Doing.READ, columns))
+
+    async def get_or_none(self, path: str, query: Query, template: str) -> JsonObject | None:
+        """A record, or None when it does not exist."""
+        reply = await self._get(self._company + path + _encoded(query), template)
+        return None if is_missing(reply) else _object(_checked(reply, Doing.READ))
+
+    async def pages(
+        self, path: str, query: Query, template: str, page_size: int | None = None, columns: Collection[str] = ()
+    ) -> AsyncIterator[JsonObject]:
+        """All pages of a list, next links followed untouched and with the same headers."""
+        target = self._company + path + _encoded(query)
+        headers = {"Prefer": f"odata.maxpagesize={page_size}"} if page_size else {}
+        while True:
+            page = _object(_checked(await self._get(target, template, headers), Doing.READ, columns))
+            yield page
+            link = page.get("@odata.nextLink")
+            if link is None:
+                return
+            target = self._https[0].own_target(_text(link, "the next link"), self._root)
+
+    async def metadata(self) -> bytes:
+        """The CSDL document of the API."""
+        http = self._next()
+        call = Call("GET", f"{self._root}/$metadata", "$metadata", HEADERS, expects="application/xml")
+        return _checked(await http.send(call), Doing.READ).raw
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        template: str,
+        body: JsonObject,
+        *,
+        headers: Mapping[str, str],
+        within_seconds: float | None = None,
+    ) -> tuple[Reply, JsonObject]:
+        """Send a write. From 400 on the object is empty and the reply is the caller's to judge."""
+        http = self._next()
+        call = Call(method, self._company + path, template, {**HEADERS, **headers}, body)
+        reply = await http.send(call, within_seconds)
+        if reply.status >= 400:
+            return reply, {}
+        try:
+            return reply, as_object(reply.content, "the answer")
+        except WrongShape:
+            raise http.unusable(call) from None
+
+    async def _get(self, target: str, template: str, headers: Mapping[str, str] | None = None) -> Reply:
+        return await self._next().send(Call("GET", target, template, {**HEADERS, **(headers or {})}))
+
+    def _next(self) -> HttpClient:
+        """The next identity in turn that is not told to wait; else the one whose wait ends first."""
+        self._turn = (self._turn + 1) % len(self._https)
+        in_turn = self._https[self._turn :] + self._https[: self._turn]
+        return min(in_turn, key=lambda http: http.gate_seconds)
+
+
+def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply:
+    if reply.status >= 400:
+        raise error_of(doing, reply, columns)
+    return reply
+
+
+def _object(reply: Reply) -> JsonObject:
+    try:
+        return as_object(reply.content, "the answer")
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _text(value: Json, place: str) -> str:
+    try:
+        return as_text(value, place)
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _encoded(query: Query) -> str:
+    return "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query) if query else ""

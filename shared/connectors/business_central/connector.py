@@ -1,0 +1,268 @@
+"""The connector of Business Central: the port's methods as requests to API v2.0."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from shared.connectors.business_central.client import BusinessCentralClient
+from shared.connectors.business_central.converters import moment_text, to_value
+from shared.connectors.business_central.errors import (
+    STALE_REFERENCE,
+    SYSTEM,
+    Doing,
+    code_and_text,
+    error_of,
+    manual_numbers_error,
+    manual_numbers_forbidden,
+)
+from shared.connectors.business_central.records import Records, rows_of, selected
+from shared.connectors.business_central.schema import Field, Schema
+from shared.connectors.keys import canonical_guid
+from shared.errors import (
+    Answer,
+    BadAnswer,
+    CrossdockError,
+    FeedExpired,
+    Refused,
+    SettingsError,
+    UnknownColumn,
+    UnknownResult,
+)
+from shared.http_client import HttpClient, Reply
+from shared.strict_json import JsonObject, WrongShape
+from shared.sync.ports import Capabilities, ChangePage, Clock, ColumnType, Record, TableMetadata, Value, VersionKind
+
+OVERLAP = timedelta(minutes=10)
+"""A change gets its time before it is committed, and an operation may take 8 minutes (Microsoft Learn, 'Operational
+limits'): what is that young may still appear behind the watermark."""
+LONGEST_RUN = timedelta(minutes=20)
+ENFORCED = {"customers": "number", "vendors": "number", "contacts": "number", "items": "number"}
+CHANGED_AT = "lastModifiedDateTime"
+KEYS_PER_READ = 40
+_PLACE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class BusinessCentralConnector:
+    """Reads and writes the tables of one company.
+
+    `clients`: one per identity, used in turn. `base_path`, `tenant` and `environment` make the address:
+    `{base_path}/{tenant}/{environment}/api/v2.0`. Deletions are in no feed; they are found by reading the keys again.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[HttpClient],
+        clock: Clock,
+        *,
+        tenant: str,
+        environment: str,
+        company_id: str,
+        base_path: str = "/v2.0",
+        page_size: int = 1000,
+    ) -> None:
+        if not _PLACE.fullmatch(tenant) or not _PLACE.fullmatch(environment):
+            raise SettingsError(f"{SYSTEM}: tenant and environment are names of letters, digits, dots and hyphens.")
+        company = canonical_guid(company_id)
+        root = f"{base_path.rstrip('/')}/{tenant}/{environment}/api/v2.0"
+        self._client = BusinessCentralClient(clients, root, company)
+        self._schema = Schema(self._client, clock)
+        self._records = Records(self._client, self._schema, clock)
+        self._instance = f"{environment}/{company}"
+        self._page_size = page_size
+        self._took_our_number: set[str] = set()
+
+    @property
+    def system(self) -> str:
+        return SYSTEM
+
+    @property
+    def instance(self) -> str:
+        return self._instance
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def capabilities(self, table: str) -> Capabilities:
+        return Capabilities(
+            chooses_key=False,
+            enforced_column=ENFORCED.get(table),
+            version=VersionKind.OPAQUE,
+            returns_new_version=True,
+            read_after_write=True,
+            longest_run=LONGEST_RUN,
+            keys_per_read=KEYS_PER_READ,
+        )
+
+    def canonical_key(self, table: str, key: str) -> str:
+        return canonical_guid(key)
+
+    def derived_key(self, table: str, seed: str) -> str:
+        """Not offered: Business Central gives the keys itself."""
+        raise ValueError(f"{SYSTEM} does not let us choose a key")
+
+    def watermark_at(self, table: str, at: datetime) -> str | None:
+        return moment_text(at)
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        asked = list(dict.fromkeys(canonical_guid(key) for key in keys))
+        fields = await self._schema.fields(table, columns)
+        if len(asked) == 1:
+            row = await self._client.get_or_none(f"{table}({asked[0]})", [selected(fields)], f"{table}(..)")
+            return {} if row is None else {asked[0]: await self._records.record(fields, row)}
+        found: dict[str, Record] = {}
+        for start in range(0, len(asked), KEYS_PER_READ):
+            condition = " or ".join(f"id eq {key}" for key in asked[start : start + KEYS_PER_READ])
+            found.update({record.key: record for record in await self._search(table, fields, condition)})
+        return found
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        fields = await self._schema.fields(table, columns)
+        (field,) = await self._schema.fields(table, [column])
+        texts = [value for value in dict.fromkeys(values) if value]
+        found: list[Record] = []
+        for start in range(0, len(texts), KEYS_PER_READ):
+            condition = await self._records.condition(field, texts[start : start + KEYS_PER_READ])
+            found += await self._search(table, fields, condition, limit - len(found)) if condition else []
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        """Raises ManualNumbersForbidden when the table's number series takes no numbers of ours."""
+        if key is not None:
+            raise ValueError(f"{SYSTEM} does not let us choose a key")
+        fields = await self._schema.fields(table, columns)
+        numbered = values.get(ENFORCED.get(table, "")) is not None
+        row = await self._write("POST", table, table, values, Doing.CREATE, {}, numbered, within_seconds)
+        if numbered:
+            self._took_our_number.add(table)
+        return await self._stored(fields, row)
+
+    async def update(
+        self,
+        table: str,
+        key: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        version: str | None,
+    ) -> Record:
+        """Never writes `number`: that would rename the record."""
+        if ENFORCED.get(table, "") in values:
+            raise Refused(SYSTEM, Answer(field=ENFORCED[table]), f"{SYSTEM}: a number is given once and not changed.")
+        fields = await self._schema.fields(table, columns)
+        target, template = f"{table}({canonical_guid(key)})", f"{table}(..)"
+        row = await self._write("PATCH", target, template, values, Doing.UPDATE, {"If-Match": version or "*"})
+        return await self._stored(fields, row)
+
+    async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        """By time of last change, oldest first, from ten minutes before the watermark; never any deletions."""
+        fields = await self._schema.fields(table, columns)
+        if CHANGED_AT not in await self._schema.columns(table):
+            raise UnknownColumn(SYSTEM, Answer(field=CHANGED_AT))
+        query = [selected(fields, CHANGED_AT), ("$orderby", CHANGED_AT)]
+        latest = None if since is None else _moment(since)
+        if latest is not None:
+            query.append(("$filter", f"{CHANGED_AT} gt {moment_text(_before(latest))}"))
+        async for page in self._client.pages(table, query, table, self._page_size, columns):
+            rows = rows_of(page)
+            latest = max([*([latest] if latest else []), *(_changed_at(row) for row in rows)], default=None)
+            records = [await self._records.record(fields, row) for row in rows]
+            yield ChangePage(records, [], None if latest is None else moment_text(latest))
+
+    async def metadata(self, table: str) -> TableMetadata:
+        return TableMetadata(table, await self._schema.columns(table))
+
+    async def ping(self) -> None:
+        """Raises SettingsError when environment or company do not exist."""
+        await self._client.get("companyInformation", [("$select", "id")], "companyInformation")
+
+    async def _search(
+        self, table: str, fields: Sequence[Field], condition: str, limit: int | None = None
+    ) -> list[Record]:
+        query = [selected(fields), ("$filter", condition)] + ([] if limit is None else [("$top", str(limit))])
+        found: list[Record] = []
+        async for page in self._client.pages(table, query, table):
+            found += [await self._records.record(fields, row) for row in rows_of(page)]
+        return found
+
+    async def _write(
+        self,
+        method: str,
+        target: str,
+        template: str,
+        values: Mapping[str, Value],
+        doing: Doing,
+        headers: Mapping[str, str],
+        numbered: bool = False,
+        within_seconds: float | None = None,
+    ) -> JsonObject:
+        table = template.removesuffix("(..)")
+        body = await self._records.body(table, values)
+        reply, row = await self._client.write(
+            method, target, template, body, headers=headers, within_seconds=within_seconds
+        )
+        if reply.status < 400:
+            return row
+        if code_and_text(reply)[0] in STALE_REFERENCE and await self._references_moved(table, values, body):
+            self._records.forget()
+        raise await self._refusal(table, reply, doing, values, numbered)
+
+    async def _references_moved(self, table: str, values: Mapping[str, Value], body: JsonObject) -> bool:
+        return False
+
+    async def _refusal(
+        self, table: str, reply: Reply, doing: Doing, values: Mapping[str, Value], numbered: bool
+    ) -> CrossdockError:
+        error = error_of(doing, reply, {name.partition(".")[0] for name in values})
+        text = code_and_text(reply)[1]
+        known = (await self._schema.columns(table)).keys() - {"number"}
+        taken_before = table in self._took_our_number
+        if numbered and isinstance(error, Refused) and manual_numbers_forbidden(error, text, known, taken_before):
+            return manual_numbers_error(error)
+        return error
+
+    async def _stored(self, fields: Sequence[Field], row: JsonObject) -> Record:
+        """The written record. It is written by now, so whatever is wrong with the answer leaves the result unknown."""
+        try:
+            return await self._records.record(fields, row)
+        except BadAnswer as error:
+            raise UnknownResult(SYSTEM, Answer(field=error.answer.field)) from None
+
+
+def _moment(watermark: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(watermark)
+    except ValueError:
+        raise FeedExpired(SYSTEM, detail=f"{SYSTEM}: the watermark is no moment") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _before(moment: datetime) -> datetime:
+    try:
+        return moment - OVERLAP
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _changed_at(row: JsonObject) -> datetime:
+    try:
+        moment = to_value(ColumnType.DATETIME, row.get(CHANGED_AT), CHANGED_AT)
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+    if not isinstance(moment, datetime):
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {CHANGED_AT} is missing")
+    return moment

@@ -1,0 +1,129 @@
+"""What Business Central's answers mean: error code first, status second.
+
+Codes: Microsoft Learn, 'API error codes'; limits and their statuses: 'Operational limits'. Texts follow the user's
+language, so no text is ever compared: it is looked at for quoted property names that we sent ourselves and dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+
+from shared.errors import (
+    AlreadyExists,
+    Answer,
+    ConnectorError,
+    CrossdockError,
+    ManualNumbersForbidden,
+    NotAllowed,
+    RecordMissing,
+    Refused,
+    SettingsError,
+    SystemDown,
+    UnknownColumn,
+    UnknownResult,
+    VersionConflict,
+)
+from shared.http_client import Reply
+
+SYSTEM = "business_central"
+DIALOG = "Application_DialogException"
+STALE_REFERENCE = frozenset({"Internal_InvalidTableRelation", DIALOG})
+_CODE = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)?")
+_QUOTED = re.compile(r"['\"]([A-Za-z_][A-Za-z0-9_]*)['\"]")
+_XML_CODE = re.compile(rb"<code>([A-Za-z]{1,60})</code>")
+
+
+class Doing(StrEnum):
+    """What a request was for; the same answer means different things."""
+
+    READ = "read"
+    CREATE = "create"
+    UPDATE = "update"
+
+    @property
+    def writes(self) -> bool:
+        return self is not Doing.READ
+
+
+BY_CODE: Mapping[str, type[ConnectorError]] = {
+    "Request_EntityChanged": VersionConflict,
+    "Internal_EntityWithSameKeyExists": AlreadyExists,
+    "Internal_RecordNotFound": RecordMissing,
+    "Internal_DataNotFoundFilter": RecordMissing,
+    "Internal_TenantUnavailable": SystemDown,
+    "SkipTokenIsNoLongerValid": SystemDown,
+}
+WRONG_PLACE = {
+    "NoEnvironment": "the environment does not exist",
+    "Internal_CompanyNotFound": "the company does not exist",
+}
+
+
+def error_of(doing: Doing, reply: Reply, columns: Collection[str] = ()) -> CrossdockError:
+    """The error that an answer from 400 on stands for. `columns`: names that may be kept as the field.
+
+    A wrong environment or company is a SettingsError: it concerns no record. The first is answered in XML.
+    """
+    code, text = code_and_text(reply)
+    if code in WRONG_PLACE:
+        return SettingsError(f"{SYSTEM}: {WRONG_PLACE[code]}; correct the settings.")
+    answer = Answer(reply.status, code, quoted_column(text, columns), reply.request_id)
+    return _class(doing, reply.status, code)(SYSTEM, answer)
+
+
+def is_missing(reply: Reply) -> bool:
+    """Whether a read's answer says that the record does not exist."""
+    code = code_and_text(reply)[0]
+    return reply.status == 404 and (code == "BadRequest_ResourceNotFound" or BY_CODE.get(code) is RecordMissing)
+
+
+def manual_numbers_forbidden(error: CrossdockError, text: str, known: Collection[str], taken_before: bool) -> bool:
+    """Whether a refused create, in which we sent `number`, failed because the series takes no numbers of ours.
+
+    The code is the one of every AL dialog, and its text is localised. Two other signals tell this dialog from the
+    rest: the page's own refusals quote the property they are about in every language (`"displayName"`), this one
+    quotes none; and a series that took a number of ours before is no series that forbids them.
+    """
+    is_dialog = isinstance(error, Refused) and error.answer.vendor_code == DIALOG
+    return is_dialog and not quoted_column(text, known) and not taken_before
+
+
+def manual_numbers_error(error: Refused) -> ManualNumbersForbidden:
+    """The same refusal under its proper class."""
+    answer = error.answer
+    return ManualNumbersForbidden(SYSTEM, Answer(answer.status, answer.vendor_code, "number", answer.request_id))
+
+
+def code_and_text(reply: Reply) -> tuple[str, str]:
+    """The vendor's code, and its text for looking at only."""
+    body = reply.content if isinstance(reply.content, dict) else {}
+    error = body.get("error")
+    if not isinstance(error, dict):
+        found = _XML_CODE.search(reply.raw[:10_000])
+        return (found.group(1).decode() if found else ""), ""
+    code, text = error.get("code"), error.get("message")
+    known = code if isinstance(code, str) and len(code) <= 80 and _CODE.fullmatch(code) else ""
+    return known, text if isinstance(text, str) else ""
+
+
+def quoted_column(text: str, columns: Collection[str]) -> str:
+    """The first column name, out of those we know, that the text quotes."""
+    return next((name for name in _QUOTED.findall(text) if name in columns), "")
+
+
+def _class(doing: Doing, status: int, code: str) -> type[ConnectorError]:
+    if code in BY_CODE:
+        return BY_CODE[code]
+    if code.startswith("Authorization_") or status == 403:
+        return NotAllowed
+    if status in (502, 503):
+        return SystemDown
+    if status in (408, 500, 504):
+        return UnknownResult if doing.writes else SystemDown
+    if status == 412 and doing is Doing.UPDATE:
+        return VersionConflict
+    if status == 404:
+        return RecordMissing if doing is Doing.UPDATE else UnknownColumn
+    return UnknownColumn if code == "BadRequest" and not doing.writes else Refused

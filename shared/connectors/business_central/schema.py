@@ -1,0 +1,187 @@
+"""Tables and columns as the API's own metadata document (CSDL) describes them.
+
+The document is XML from outside: a DTD or an entity in it is refused, so nothing is expanded or fetched. Source:
+OASIS, 'OData Common Schema Definition Language (CSDL) XML Representation'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from shared.connectors.business_central.client import BusinessCentralClient
+from shared.connectors.business_central.converters import plain_member
+from shared.connectors.business_central.errors import SYSTEM
+from shared.connectors.cache import Cache
+from shared.connectors.related import split_column
+from shared.errors import Answer, BadAnswer, UnknownColumn
+from shared.sync.ports import Clock, ColumnMetadata, ColumnType
+
+FRESH_SECONDS = 60.0
+TYPES = {
+    "Edm.String": ColumnType.TEXT,
+    "Edm.Guid": ColumnType.REFERENCE,
+    "Edm.Int16": ColumnType.INTEGER,
+    "Edm.Int32": ColumnType.INTEGER,
+    "Edm.Int64": ColumnType.INTEGER,
+    "Edm.Decimal": ColumnType.DECIMAL,
+    "Edm.Double": ColumnType.DECIMAL,
+    "Edm.Boolean": ColumnType.BOOLEAN,
+    "Edm.Date": ColumnType.DATE,
+    "Edm.DateTimeOffset": ColumnType.DATETIME,
+}
+READ_ONLY = {
+    "": frozenset({"id", "lastModifiedDateTime"}),
+    "customers": frozenset({"balanceDue", "taxAreaDisplayName"}),
+}
+"""The document does not say which columns are read-only; the page's source does. "" stands for every table."""
+RELATED = {
+    "paymentTermsId": "paymentTerms",
+    "shipmentMethodId": "shipmentMethods",
+    "paymentMethodId": "paymentMethods",
+    "currencyId": "currencies",
+    "taxAreaId": "taxAreas",
+}
+"""References and the small tables that they point to."""
+_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column as a definition names it; far: the name behind the dot, in the table `target`."""
+
+    name: str
+    near: str
+    type: ColumnType
+    target: str = ""
+    far: str = ""
+
+
+class Schema:
+    """The tables of the API, kept for an hour; a name that seems unknown is looked up anew first."""
+
+    def __init__(self, client: BusinessCentralClient, clock: Clock) -> None:
+        self._client = client
+        self._tables = Cache(clock, self._load)
+
+    async def columns(self, table: str) -> Mapping[str, ColumnMetadata]:
+        """The columns of a table; raises UnknownColumn for a table that is not there."""
+        if not _TABLE.fullmatch(table):
+            raise _unknown(table)
+        tables = await self._tables.get("")
+        if table not in tables:
+            tables = await self._tables.get("", at_most_seconds_old=FRESH_SECONDS)
+        if table not in tables:
+            raise _unknown(table)
+        return tables[table]
+
+    async def fields(self, table: str, names: Sequence[str]) -> list[Field]:
+        """The columns a definition names; raises UnknownColumn for the first that does not exist."""
+        try:
+            return [await self._field(table, name) for name in names]
+        except UnknownColumn:
+            await self._tables.get("", at_most_seconds_old=FRESH_SECONDS)
+            return [await self._field(table, name) for name in names]
+
+    async def _field(self, table: str, name: str) -> Field:
+        try:
+            near, far = split_column(name)
+        except ValueError:
+            raise _unknown(name) from None
+        column = (await self.columns(table)).get(near)
+        if column is None:
+            raise _unknown(name)
+        if not far:
+            return Field(name, near, column.type)
+        behind = (await self.columns(RELATED[near])).get(far) if near in RELATED else None
+        if behind is None:
+            raise _unknown(name)
+        return Field(name, near, behind.type, RELATED[near], far)
+
+    async def _load(self, _: str) -> Mapping[str, Mapping[str, ColumnMetadata]]:
+        return tables_of(await self._client.metadata())
+
+
+@dataclass(slots=True)
+class _Document:
+    """What is gathered while the document is read from top to bottom."""
+
+    types: dict[str, dict[str, Mapping[str, str]]] = field(default_factory=dict)
+    enums: dict[str, list[str]] = field(default_factory=dict)
+    sets: dict[str, str] = field(default_factory=dict)
+    namespace: str = ""
+    type: str = ""
+    enum: str = ""
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        name = attributes.get("Name", "")
+        match tag.rpartition(":")[2]:
+            case "Schema":
+                self.namespace = attributes.get("Namespace", "")
+            case "EntityType":
+                self.type = f"{self.namespace}.{name}"
+                self.types[self.type] = {}
+            case "EnumType":
+                self.enum = f"{self.namespace}.{name}"
+                self.enums[self.enum] = []
+            case "Member" if self.enum:
+                self.enums[self.enum].append(name)
+            case "Property" if self.type:
+                self.types[self.type][name] = attributes
+            case "EntitySet":
+                self.sets[name] = attributes.get("EntityType", "")
+
+    def end(self, tag: str) -> None:
+        match tag.rpartition(":")[2]:
+            case "EntityType":
+                self.type = ""
+            case "EnumType":
+                self.enum = ""
+
+
+def tables_of(document: bytes) -> dict[str, dict[str, ColumnMetadata]]:
+    """Tables and their columns out of a CSDL document; raises BadAnswer for anything else."""
+    gathered = _Document()
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = gathered.start
+    parser.EndElementHandler = gathered.end
+    parser.StartDoctypeDeclHandler = _no_doctype
+    try:
+        parser.Parse(document, True)
+    except (expat.ExpatError, ValueError):
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the metadata document cannot be read") from None
+    if not gathered.sets:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the metadata document names no tables")
+    return {name: _columns(gathered, name, kind) for name, kind in gathered.sets.items()}
+
+
+def _no_doctype(*_: object) -> None:
+    raise ValueError("a metadata document has no document type")
+
+
+def _columns(document: _Document, table: str, kind: str) -> dict[str, ColumnMetadata]:
+    columns = (_column(document, table, attributes) for attributes in document.types.get(kind, {}).values())
+    return {column.name: column for column in columns if column is not None}
+
+
+def _column(document: _Document, table: str, attributes: Mapping[str, str]) -> ColumnMetadata | None:
+    name, kind = attributes.get("Name", ""), attributes.get("Type", "")
+    members = document.enums.get(kind)
+    type_ = ColumnType.CHOICE if members is not None else TYPES.get(kind)
+    if type_ is None:
+        return None
+    length = attributes.get("MaxLength", "")
+    plain = [text for member in members or () if (text := plain_member(member))]
+    return ColumnMetadata(
+        name=name,
+        type=ColumnType.KEY if name == "id" and type_ is ColumnType.REFERENCE else type_,
+        max_length=int(length) if length.isdigit() else None,
+        writable=name not in READ_ONLY[""] | READ_ONLY.get(table, frozenset()),
+        choices={text: text for text in plain},
+    )
+
+
+def _unknown(name: str) -> UnknownColumn:
+    return UnknownColumn(SYSTEM, Answer(field=name))
