@@ -1,0 +1,80 @@
+"""Watermarks, modes and breakers: written by condition, so that two who steer at once notice each other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from shared.errors import StoreUnavailable
+from shared.stores.stores import Stores
+from shared.sync.ports import BreakerRow, Mode, RowTaken, Switch, Watermark
+from tests.contract.domain_stores.fakes import START, WatchedRows
+
+
+async def test_a_watermark_moves_from_walk_to_walk(stores: Stores) -> None:
+    """It begins as nothing; None and empty text are different places."""
+    assert await stores.watermarks.get("account/full") is None
+    first = await stores.watermarks.put("account/full", Watermark(None))
+    assert await stores.watermarks.get("account/full") == first
+    assert first.value is None
+    second = await stores.watermarks.put("account/full", replace(first, value="", done_at=START))
+    assert await stores.watermarks.get("account/full") == second
+    assert second.value == ""
+
+
+async def test_a_walk_that_comes_second_does_not_move_the_watermark(stores: Stores) -> None:
+    """Two walks begin at the same watermark; the slower one must not set it back."""
+    start = await stores.watermarks.put("account", Watermark("100"))
+    await stores.watermarks.put("account", replace(start, value="300"))
+    with pytest.raises(RowTaken):
+        await stores.watermarks.put("account", replace(start, value="200"))
+    with pytest.raises(RowTaken):
+        await stores.watermarks.put("account", Watermark("100"))
+
+
+@pytest.mark.parametrize("way", ["lose", "quietly"])
+async def test_a_watermark_whose_answer_was_lost_may_be_put_again(stores: Stores, rows: WatchedRows, way: str) -> None:
+    """The walk finds its own watermark there and goes on."""
+    mark = await stores.watermarks.put("account", Watermark("100"))
+    setattr(rows, way, 1)
+    if way == "lose":
+        with pytest.raises(StoreUnavailable):
+            await stores.watermarks.put("account", replace(mark, value="200"))
+    moved = await stores.watermarks.put("account", replace(mark, value="200"))
+    assert await stores.watermarks.get("account") == moved
+
+
+async def test_a_transfer_is_off_until_somebody_switches_it_on(stores: Stores) -> None:
+    """The mode that nobody ever set can be put like any other."""
+    off = await stores.modes.get("account_to_business_central")
+    assert off == Mode("account_to_business_central", Switch.OFF)
+    on = await stores.modes.put(replace(off, switch=Switch.ON, since=START, by="operator", reason="load is done"))
+    assert await stores.modes.get("account_to_business_central") == on
+
+
+async def test_what_a_brake_stopped_is_not_switched_on_unseen(stores: Stores) -> None:
+    """A person decided on what the page showed; the brake was faster."""
+    shown = await stores.modes.put(Mode("account_to_business_central", Switch.OFF, START, "operator"))
+    await stores.modes.put(replace(shown, switch=Switch.STOPPED, by="brake", reason="creates_per_hour"))
+    with pytest.raises(RowTaken):
+        await stores.modes.put(replace(shown, switch=Switch.ON))
+
+
+async def test_a_breaker_comes_back_as_it_was_put(stores: Stores) -> None:
+    """Closed at first; then with everything that was remembered."""
+    closed = await stores.breakers.get("business_central", "production/Nordwind & Co.")
+    assert closed == BreakerRow("business_central", "production/Nordwind & Co.")
+    row = replace(closed, open=True, failures=5, opened_at=START, next_probe_at=START, probes=2, code="CD-1001")
+    opened = await stores.breakers.put(row)
+    assert await stores.breakers.get("business_central", "production/Nordwind & Co.") == opened
+
+
+async def test_only_one_of_those_who_want_to_probe_does(stores: Stores) -> None:
+    """In the same moment ten runs write the very same row; equal content makes nobody the owner of the probe."""
+    shut = await stores.breakers.put(BreakerRow("dataverse", "nordwind", open=True, opened_at=START))
+    probe = replace(shut, probes=1, next_probe_at=START)
+    results = await asyncio.gather(*(stores.breakers.put(probe) for _ in range(10)), return_exceptions=True)
+    assert sum(isinstance(result, BreakerRow) for result in results) == 1
+    assert sum(isinstance(result, RowTaken) for result in results) == 9
