@@ -40,8 +40,8 @@ class Message:
 
     transfer: whose queue it lies on. side and table: where the keys are from; either end of the transfer. cause: how
     we know (webhook, walk, load …). occurred_at: when the change happened or was found. attempt: 0 at first, raised
-    by each deferred copy. change_id: id of the change, the same for the same change however often it is announced.
-    probe: goes out although the system's breaker is open. Raises MessageInvalid for what no message may hold.
+    by each deferred copy. failures: how many of those attempts failed for an unforeseen reason; waiting is no failure. change_id: id of the change, the same for the same change however often it is announced.
+    Raises MessageInvalid for what no message may hold.
     """
 
     transfer: str
@@ -53,7 +53,7 @@ class Message:
     attempt: int
     correlation_id: str
     change_id: str
-    probe: bool = False
+    failures: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.keys) <= MAX_KEYS:
@@ -87,7 +87,7 @@ class Message:
             "attempt": self.attempt,
             "correlation_id": self.correlation_id,
             "change_id": self.change_id,
-            "probe": self.probe,
+            "failures": self.failures,
         }
         return json.dumps(body, separators=(",", ":"))
 
@@ -108,7 +108,7 @@ class Message:
             attempt=wire.attempt,
             correlation_id=wire.correlation_id,
             change_id=wire.change_id,
-            probe=wire.probe,
+            failures=wire.failures,
         )
 
 
@@ -133,7 +133,7 @@ class _Wire(BaseModel):
     attempt: Annotated[int, Field(ge=0)]
     correlation_id: _Text
     change_id: _ChangeId
-    probe: bool = False
+    failures: Annotated[int, Field(ge=0)] = 0
 
 
 def _explain(error: ValidationError) -> str:

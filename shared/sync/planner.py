@@ -6,7 +6,7 @@ rule of its own: it is what the planner finds unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -80,9 +80,9 @@ class Plan:
         return [d for d in self.decisions if d.action is Action.PARK]
 
     @property
-    def agreed_rules(self) -> Sequence[FieldRule]:
-        """Rules whose fields agree once the writes are done, and so belong into the base."""
-        return [d.rule for d in self.decisions if d.agrees or d.action is Action.WRITE]
+    def agreed(self) -> Sequence[Decision]:
+        """Decisions whose fields agree once the writes are done, and so belong into the base."""
+        return [d for d in self.decisions if d.agrees or d.action is Action.WRITE]
 
     @property
     def news(self) -> bool:
@@ -209,10 +209,15 @@ class _Update:
     def _write(self, rule: FieldRule, reason: Reason) -> Decision:
         """Write the converted value, unless the target is known to hold it already."""
         decision = _sent(rule, self.side, self._source(rule), reason, self.lengths)
-        held = decision.action is Action.WRITE and self.target is not None
-        if held and same_value(decision.value, self._target(rule)):
-            return Decision(rule, Action.KEEP, Reason.AGREES, agrees=True)
+        if decision.action is Action.WRITE and self._holds(rule, decision.value):
+            return Decision(rule, Action.KEEP, Reason.AGREES, decision.value, agrees=True)
         return decision
+
+    def _holds(self, rule: FieldRule, value: Value) -> bool:
+        """Whether the target already has the value: it was loaded, or held it at the last agreement."""
+        if self.target is not None:
+            return same_value(value, self._target(rule))
+        return bool(self.base.is_same(rule, self.side.other, value))
 
 
 def plan_create(source_side: Side, rules: Sequence[FieldRule], source: Values, lengths: Lengths) -> Plan:
@@ -254,6 +259,31 @@ def plan_caught_up(
         source_side,
         [_sent(rule, source_side, now.get(rule.column(source_side)), Reason.CHANGED, lengths) for rule in changed],
     )
+
+
+def plan_behind(
+    source_side: Side,
+    rules: Sequence[FieldRule],
+    now: Values,
+    target: Values,
+    sent: Collection[str],
+    lengths: Lengths,
+) -> Plan:
+    """Decide what a create sent by an earlier run lacks today: fields it sends that differ, and sent ones that are blank now."""
+    decisions = []
+    for rule in rules:
+        value, column = now.get(rule.column(source_side)), rule.column(source_side.other)
+        if carries_on_create(rule, source_side) and (not is_blank(value) or column in sent):
+            decision = _sent(rule, source_side, value, Reason.CHANGED, lengths)
+            if not _alike(decision.value, target.get(column)):
+                decisions.append(decision)
+    return Plan(source_side, decisions)
+
+
+def _alike(one: Value, other: Value) -> bool:
+    """Equal but for capitals and surplus blanks, which systems change by themselves."""
+    first, second = (" ".join((canonical(value) or "").split()).casefold() for value in (one, other))
+    return first == second
 
 
 def converted(rule: FieldRule, source_side: Side, value: Value) -> Value:

@@ -52,7 +52,7 @@ class Record:
 
     key: str
     version: str | None
-    values: Mapping[str, Value]
+    values: Mapping[str, Value] = field(repr=False)
 
 
 class VersionKind(StrEnum):

@@ -1,0 +1,184 @@
+"""Breakers: a system that does not answer is left alone, for all instances at once, and probed until it is back.
+
+Failures in a row are counted in the process; opening and closing are rows in the store that every process sees within
+`Timing.breaker_age`. While a breaker is open nothing but one probe at a time is sent (see `draining`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from shared.errors import SystemDown
+from shared.sync.context import Ports
+from shared.sync.ports import (
+    BreakerRow,
+    Capabilities,
+    ChangePage,
+    Connector,
+    Record,
+    RowTaken,
+    TableMetadata,
+    Value,
+)
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class BreakerPanel:
+    """All breakers as one process sees them."""
+
+    ports: Ports
+    _failures: dict[str, int] = field(default_factory=dict)
+    _seen: dict[str, tuple[float, bool]] = field(default_factory=dict)
+
+    async def is_open(self, connector: Connector) -> bool:
+        """Whether the system is to be left alone; at most `breaker_age` old."""
+        name, now = _name(connector), self.ports.clock.monotonic()
+        seen_at, state = self._seen.get(name, (float("-inf"), False))
+        if now - seen_at < self.ports.timing.breaker_age.total_seconds():
+            return state
+        row = await self.ports.stores.breakers.get(connector.system, connector.instance)
+        self._seen[name] = (now, row.open)
+        return row.open
+
+    def succeeded(self, connector: Connector) -> None:
+        """A call was answered: failures are no longer in a row."""
+        self._failures[_name(connector)] = 0
+
+    async def failed(self, connector: Connector, error: SystemDown) -> bool:
+        """Count a failure; opens the breaker at the threshold. Answers whether it is open now."""
+        name = _name(connector)
+        self._failures[name] = self._failures.get(name, 0) + 1
+        if self._failures[name] < self.ports.timing.failures_to_open:
+            return await self.is_open(connector)
+        await self._open(connector, error)
+        return True
+
+    async def _open(self, connector: Connector, error: SystemDown) -> None:
+        now = self.ports.clock.now()
+        row = await self.ports.stores.breakers.get(connector.system, connector.instance)
+        if not row.open:
+            wait = now + self.ports.timing.probe_every
+            await self._put(replace(row, open=True, opened_at=now, next_probe_at=wait, probes=0, code=error.code))
+            log.warning("breaker opened", extra={"system": connector.system, "code": error.code})
+        self._seen[_name(connector)] = (self.ports.clock.monotonic(), True)
+
+    async def _put(self, row: BreakerRow) -> bool:
+        try:
+            await self.ports.stores.breakers.put(row)
+        except RowTaken:
+            return False
+        return True
+
+    async def probe(self, connector: Connector) -> bool:
+        """Probe an open breaker if it is due and nobody else does; answers whether it has just been closed."""
+        now = self.ports.clock.now()
+        row = await self.ports.stores.breakers.get(connector.system, connector.instance)
+        if not row.open or (row.next_probe_at and row.next_probe_at > now):
+            return False
+        due = replace(row, next_probe_at=now + self.ports.timing.probe_every, probes=row.probes + 1)
+        if not await self._put(due):
+            return False
+        try:
+            await connector.ping()
+        except SystemDown:
+            return False
+        return await self.close(connector)
+
+    async def close(self, connector: Connector) -> bool:
+        """Let calls through again."""
+        row = await self.ports.stores.breakers.get(connector.system, connector.instance)
+        closed = BreakerRow(row.system, row.instance, etag=row.etag)
+        if not row.open or not await self._put(closed):
+            return False
+        log.warning("breaker closed", extra={"system": connector.system})
+        self._failures[_name(connector)] = 0
+        self._seen.pop(_name(connector), None)
+        return True
+
+
+class Watched:
+    """A connector whose every call tells the panel whether the system answered."""
+
+    def __init__(self, inner: Connector, panel: BreakerPanel) -> None:
+        self._inner = inner
+        self._panel = panel
+
+    @property
+    def system(self) -> str:
+        return self._inner.system
+
+    @property
+    def instance(self) -> str:
+        return self._inner.instance
+
+    def capabilities(self, table: str) -> Capabilities:
+        return self._inner.capabilities(table)
+
+    def canonical_key(self, table: str, key: str) -> str:
+        return self._inner.canonical_key(table, key)
+
+    def derived_key(self, table: str, seed: str) -> str:
+        return self._inner.derived_key(table, seed)
+
+    def watermark_at(self, table: str, at: datetime) -> str | None:
+        return self._inner.watermark_at(table, at)
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        return await self._told(self._inner.read(table, keys, columns))
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        return await self._told(self._inner.find(table, column, values, columns, limit))
+
+    async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        pages = self._inner.changes(table, since, columns)
+        while True:
+            try:
+                page = await self._told(anext(pages))
+            except StopAsyncIteration:
+                return
+            yield page
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        return await self._told(self._inner.create(table, values, columns, key=key, within_seconds=within_seconds))
+
+    async def update(
+        self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
+    ) -> Record:
+        return await self._told(self._inner.update(table, key, values, columns, version=version))
+
+    async def metadata(self, table: str) -> TableMetadata:
+        return await self._told(self._inner.metadata(table))
+
+    async def ping(self) -> None:
+        await self._inner.ping()
+
+    async def _told(self, call: Awaitable[Answer]) -> Answer:
+        try:
+            answer = await call
+        except SystemDown as error:
+            await self._panel.failed(self, error)
+            raise
+        self._panel.succeeded(self)
+        return answer
+
+
+def _name(connector: Connector) -> str:
+    return f"{connector.system}/{connector.instance}"

@@ -1,0 +1,129 @@
+"""What a run works with: the ports of the process, and what is prepared once per transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from shared.sync.definition import Definition, FieldRule, Transfer
+from shared.sync.fingerprint import Fingerprints
+from shared.sync.ports import (
+    Breakers,
+    Capabilities,
+    Clock,
+    Connector,
+    Counters,
+    Ids,
+    Journal,
+    Links,
+    MatchClaims,
+    Modes,
+    Numbers,
+    ParkedItems,
+    PendingItems,
+    Queue,
+    Side,
+    Watermarks,
+)
+
+
+class StoreSet(Protocol):
+    """All stores; `shared.stores` opens them over SQLite or Azure Tables."""
+
+    @property
+    def links(self) -> Links: ...
+    @property
+    def match_claims(self) -> MatchClaims: ...
+    @property
+    def numbers(self) -> Numbers: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def parked(self) -> ParkedItems: ...
+    @property
+    def pending(self) -> PendingItems: ...
+    @property
+    def watermarks(self) -> Watermarks: ...
+    @property
+    def modes(self) -> Modes: ...
+    @property
+    def breakers(self) -> Breakers: ...
+    @property
+    def counters(self) -> Counters: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The engine's times. The lease outlasts a run's budget and a create's deadline; a create is sent only within
+    the lease."""
+
+    lease: timedelta = timedelta(seconds=180)
+    create_deadline: timedelta = timedelta(seconds=90)
+    budget: timedelta = timedelta(seconds=60)
+    switch_age: timedelta = timedelta(seconds=5)
+    breaker_age: timedelta = timedelta(seconds=2)
+    probe_every: timedelta = timedelta(seconds=30)
+    drain_again: timedelta = timedelta(minutes=5)
+    failures_to_open: int = 5
+    at_once: int = 4
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything outside, as one process sees it."""
+
+    connectors: Mapping[str, Connector]
+    stores: StoreSet
+    queue: Queue
+    clock: Clock
+    ids: Ids
+    prints: Fingerprints
+    timing: Timing = field(default_factory=Timing)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One transfer, ready to run: its connectors, columns and lengths."""
+
+    definition: Definition
+    transfer: Transfer
+    pair: str
+    source: Connector
+    target: Connector
+    source_columns: Sequence[str]
+    target_columns: Sequence[str]
+    lengths: Mapping[str, int | None]
+    capabilities: Capabilities
+
+    @property
+    def side(self) -> Side:
+        return self.transfer.source
+
+    @property
+    def rules(self) -> Sequence[FieldRule]:
+        return self.definition.fields
+
+    @property
+    def source_table(self) -> str:
+        return self.definition.table(self.side).table
+
+    @property
+    def target_table(self) -> str:
+        return self.definition.table(self.side.other).table
+
+    def connector(self, side: Side) -> Connector:
+        return self.source if side is self.side else self.target
+
+    def columns(self, side: Side) -> Sequence[str]:
+        return self.source_columns if side is self.side else self.target_columns
+
+
+def pair_name(definition: Definition, connectors: Mapping[str, Connector]) -> str:
+    """The pair's canonical name: system, instance and table of both sides. It is part of every link key."""
+    parts = []
+    for side in Side:
+        table = definition.table(side)
+        parts.append(f"{table.system}/{connectors[table.system].instance}/{table.table}")
+    return "~".join(parts)

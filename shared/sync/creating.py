@@ -1,0 +1,398 @@
+"""The way of a record without a partner: claim, look up, create or link, catch up, confirm, write back.
+
+The order is the one that an exhaustive exploration of all interleavings found free of duplicates (docs/decisions): claim first,
+look up before anything that may repeat a create, never a blind second create, confirm after the target has answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from shared.errors import AlreadyExists, ConnectorError, UnknownResult
+from shared.sync.brakes import Brake
+from shared.sync.claims import Claims, Doubled, MatchKey, Taken, Undone, undo_link
+from shared.sync.context import Ports, Prepared
+from shared.sync.converters import is_blank
+from shared.sync.definition import FieldRule, IfUnlinked
+from shared.sync.fingerprint import Base
+from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys
+from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.planner import Plan, agree, plan_behind, plan_caught_up, plan_create
+from shared.sync.ports import LinkRow, Record, Side, Value
+from shared.sync.problems import PROBLEMS
+
+_SIMILAR_LOOKED_AT = 2000
+"""How many records of the target's feed are compared with what we sent before a person is asked."""
+
+
+class NumbersTaken(Exception):
+    """Every number we chose belongs to another record."""
+
+
+@dataclass(frozen=True)
+class Creating:
+    """Creates or links the partner of one source record."""
+
+    ports: Ports
+    prepared: Prepared
+    run: str
+    brake: Brake
+
+    @property
+    def claims(self) -> Claims:
+        return Claims(self.ports, self.prepared, self.run)
+
+    async def partner(self, source: Record, row: LinkRow | None) -> tuple[Outcome, LinkRow | None]:
+        """Give the record a partner; answers the outcome and, once linked, the home row."""
+        plan = plan_create(self.prepared.side, self.prepared.rules, source.values, self.prepared.lengths)
+        unsent = row is None or row.claim is None or not row.claim.sent
+        if plan.problems and unsent:
+            return problem_outcome(plan, None, None), None
+        chosen = row.claim.chosen if row and row.claim else ""
+        sent_print = self.sent_print(plan, source.key)
+        held, repeated = await self.claims.claim(source.key, row, chosen or await self.choose(), sent_print)
+        return await _Claimed(self, source, held, plan, repeated, repeated).finish()
+
+    async def choose(self) -> str:
+        """A number of our own series for the target's enforced column; empty where the target gives its own."""
+        choose = self.prepared.transfer.choose_key
+        if choose is None:
+            return ""
+        number = await self.ports.stores.numbers.next(f"{self.prepared.pair}|{choose.column}|{choose.prefix}")
+        return f"{choose.prefix}{number:0{choose.digits}d}"
+
+    def sent_print(self, plan: Plan, key: str) -> str:
+        """Loose fingerprints of what will be sent, by which our own create is recognised later."""
+        loose = self.ports.prints.loose
+        sent = {column: value for column, value in plan.writes.items() if not is_blank(value)}
+        return ";".join(f"{column}={loose(key, column, value)}" for column, value in sorted(sent.items()))
+
+
+@dataclass
+class _Claimed:
+    """One claimed record on its way to a link. `row` is the newest version of the claim.
+
+    repeated: a create may have been executed already, by an earlier run or by this one; earlier: by an earlier run.
+    """
+
+    way: Creating
+    source: Record
+    row: LinkRow
+    plan: Plan
+    repeated: bool
+    earlier: bool
+
+    @property
+    def _prepared(self) -> Prepared:
+        return self.way.prepared
+
+    @property
+    def _claims(self) -> Claims:
+        return self.way.claims
+
+    @property
+    def _keys(self) -> list[MatchKey]:
+        assert self.row.claim is not None
+        return match_keys(self._prepared, self.way.ports.prints, self.source.values, self.row.claim.chosen)
+
+    async def finish(self) -> tuple[Outcome, LinkRow | None]:
+        """Run the steps; whatever interrupts them leaves a claim from which the next run can go on."""
+        try:
+            await self._claims.take_keys(self.row, self._keys)
+            return await self._linked()
+        except Taken:
+            await self._step_back()
+            raise
+        except UnknownResult:
+            await self._claims.let_go(self.row, sent=True)
+            return self._unsure(), None
+        except Ambiguous as unclear:
+            await self._step_back()
+            return parked(unclear.code, others=unclear.others), None
+        except (Doubled, Undone) as clash:
+            await self._step_back()
+            others = clash.others if isinstance(clash, Doubled) else ()
+            return parked("CD-4302" if others else "CD-4304", others=others), None
+        except NumbersTaken:
+            await self._step_back()
+            return parked("CD-4202"), None
+        except ConnectorError:
+            await self._step_back()
+            raise
+
+    async def _step_back(self) -> None:
+        """Nothing of ours can have been created unless an earlier try may have: then keep the claim, else give it back."""
+        if self.repeated:
+            await self._claims.let_go(self.row, sent=True)
+        else:
+            await self._claims.give_back(self.row, self._keys)
+
+    async def _linked(self) -> tuple[Outcome, LinkRow | None]:
+        ours = await self._ours() if self.repeated else None
+        if ours:
+            return await self._confirmed(ours, Why.FOUND_OURS)
+        if self.repeated and not await self._surely_not_created():
+            await self._claims.let_go(self.row, sent=True)
+            return self._unsure(), None
+        partner = await find_partner(self._prepared, self._claims, self.row, self.source)
+        if partner:
+            return await self._confirmed(partner, Why.LINKED)
+        if self._prepared.transfer.if_unlinked is IfUnlinked.MATCH:
+            await self._claims.give_back(self.row, self._keys)
+            return Outcome(Kind.SKIPPED, Why.NOT_LINKED), None
+        if self.plan.problems:
+            await self._claims.give_back(self.row, self._keys)
+            return problem_outcome(self.plan, None, None), None
+        return await self._created()
+
+    # --- finding again what may have been created ---
+
+    async def _ours(self) -> Record | None:
+        """The record that an earlier try of ours has created, if it can be found."""
+        known = self._chosen_key() if self._prepared.capabilities.chooses_key else self.row.other
+        if known:
+            return (await self._read_target([known])).get(known)
+        if self._chosen:
+            return await self._by_number()
+        async for candidate in self._candidates():
+            if self._is_ours(candidate) and await self._claims.free_target(candidate.key, self.row):
+                return candidate
+        return None
+
+    @property
+    def _chosen(self) -> str:
+        return self.row.claim.chosen if self.row.claim else ""
+
+    def _chosen_key(self) -> str:
+        seed = f"{self.row.pair}|{self.row.side}|{self.row.key}|{self.row.generation}"
+        return self._prepared.target.derived_key(self._prepared.target_table, seed)
+
+    async def _read_target(self, keys: Sequence[str]) -> Mapping[str, Record]:
+        prepared = self._prepared
+        return await prepared.target.read(prepared.target_table, keys, prepared.target_columns)
+
+    async def _by_number(self) -> Record | None:
+        """The target's record with the number we chose, if it is the one we sent and not somebody else's."""
+        choose = self._prepared.transfer.choose_key
+        assert choose is not None
+        columns = self._prepared.target_columns
+        table = self._prepared.target_table
+        found = await self._prepared.target.find(table, choose.column, [self._chosen], columns, limit=2)
+        return next((record for record in found if self._resembles(record)), None)
+
+    async def _candidates(self) -> AsyncIterator[Record]:
+        """Records that may be ours where the target enforces no key: by match rules, then by the time of the create."""
+        for rule in self._prepared.definition.match:
+            for hit in await hits_of(self._prepared, rule, self.source.values):
+                yield hit
+        async for record in self._changed_since():
+            yield record
+
+    async def _changed_since(self) -> AsyncIterator[Record]:
+        claim, prepared = self.row.claim, self._prepared
+        if claim is None or claim.sent_at is None:
+            return
+        since = prepared.target.watermark_at(prepared.target_table, claim.sent_at - timedelta(minutes=5))
+        if since is None:
+            return
+        seen = 0
+        async for page in prepared.target.changes(prepared.target_table, since, prepared.target_columns):
+            for record in page.records:
+                seen += 1
+                if seen > _SIMILAR_LOOKED_AT:
+                    raise Ambiguous("CD-4201", ())
+                yield record
+
+    def _equal_columns(self, record: Record) -> tuple[set[str], set[str]]:
+        """Columns that we sent, and those of them in which a record equals what we sent."""
+        loose = self.way.ports.prints.loose
+        sent = dict(
+            part.split("=") for part in (self.row.claim.sent_print if self.row.claim else "").split(";") if part
+        )
+        equal = {
+            column for column, told in sent.items() if loose(self.row.key, column, record.values.get(column)) == told
+        }
+        return set(sent), equal
+
+    def _is_ours(self, record: Record) -> bool:
+        sent, equal = self._equal_columns(record)
+        return bool(sent) and sent == equal
+
+    def _resembles(self, record: Record) -> bool:
+        """Whether a record shares a match column, or at least half of what we sent, with our create."""
+        sent, equal = self._equal_columns(record)
+        naming = {rule.columns(self.row.side.other)[0] for rule in self._prepared.definition.match}
+        return bool(equal & naming) or (bool(sent) and 2 * len(equal) >= len(sent))
+
+    async def _surely_not_created(self) -> bool:
+        """Whether "not found" counts: at once where a key is enforced, else after the target's longest run.
+
+        A similar record that is free then is put before a person; a second create would be a guess.
+        """
+        claim, caps = self.row.claim, self._prepared.capabilities
+        if caps.chooses_key or self._chosen or claim is None or claim.sent_at is None:
+            return True
+        if self.way.ports.clock.now() < claim.sent_at + self.way.ports.timing.lease + caps.longest_run:
+            return False
+        similar = [r.key async for r in self._candidates() if self._resembles(r)]
+        free = [key for key in dict.fromkeys(similar) if await self._claims.free_target(key, self.row)]
+        if free:
+            raise Ambiguous("CD-4201", tuple(free))
+        return True
+
+    def _unsure(self) -> Outcome:
+        return Outcome(Kind.DEFERRED, Why.UNSURE, delay=self._patience(), burns_attempt=False)
+
+    def _patience(self) -> timedelta:
+        """Until the next look: soon where a look decides, spread over the longest run where only time does."""
+        caps = self._prepared.capabilities
+        if caps.chooses_key or self._chosen:
+            return timedelta(seconds=5)
+        return max(timedelta(seconds=30), caps.longest_run / 8)
+
+    # --- creating ---
+
+    async def _created(self) -> tuple[Outcome, LinkRow | None]:
+        await self.way.brake.one_create()
+        self.row = await self._ready_to_send()
+        self.repeated = True
+        created = await self._send(tries=5)
+        return await self._confirmed(created, Why.NEW)
+
+    async def _ready_to_send(self) -> LinkRow:
+        """Fix the key and make sure that the whole create fits into the lease."""
+        row, claim = self.row, self.row.claim
+        assert claim is not None
+        timing, now = self.way.ports.timing, self.way.ports.clock.now()
+        if self.repeated or claim.lease_until - now < timing.create_deadline + timedelta(seconds=15):
+            fresh = replace(claim, sent=True, sent_at=now, sent_print=self.way.sent_print(self.plan, row.key))
+            row = await self._claims.renew(row, fresh)
+        if self._prepared.capabilities.chooses_key:
+            row = await self._claims.reserve(row, self._chosen_key())
+        return row
+
+    async def _send(self, tries: int) -> Record:
+        """Send the create; after a lost answer or a taken key look before anything else."""
+        try:
+            return await self._create()
+        except UnknownResult:
+            ours = await self._ours()
+            if ours is None:
+                raise
+            return ours
+        except AlreadyExists:
+            ours = await self._ours()
+            if ours is not None:
+                return ours
+            if not self._chosen:
+                raise
+            if tries <= 1:
+                self.repeated = self.earlier
+                raise NumbersTaken from None
+            await self._choose_another()
+            return await self._send(tries - 1)
+        except ConnectorError:
+            self.repeated = self.earlier
+            raise
+
+    async def _create(self) -> Record:
+        prepared, values = self._prepared, self.plan.writes
+        if prepared.transfer.choose_key and self._chosen:
+            values[prepared.transfer.choose_key.column] = self._chosen
+        return await prepared.target.create(
+            prepared.target_table,
+            values,
+            prepared.target_columns,
+            key=self._chosen_key() if prepared.capabilities.chooses_key else None,
+            within_seconds=self.way.ports.timing.create_deadline.total_seconds(),
+        )
+
+    async def _choose_another(self) -> None:
+        """Our number belongs to a foreign record: take the next one, claim it, and remember it before it is sent."""
+        assert self.row.claim is not None
+        self.row = await self._claims.renew(self.row, replace(self.row.claim, chosen=await self.way.choose()))
+        await self._claims.take_keys(self.row, self._keys)
+
+    # --- confirming ---
+
+    async def _confirmed(self, target: Record, why: Why) -> tuple[Outcome, LinkRow | None]:
+        """Carry over what was edited meanwhile, then make it a link."""
+        now = await self._source_now()
+        caught_up = Plan(self.row.side, ())
+        if why is not Why.LINKED and now is not None:
+            caught_up = self._edited_meanwhile(target, now)
+            target = await self._caught_up(target, caught_up)
+        source = now or self.source
+        base = self._base(source, target, [] if why is Why.LINKED else self._written(source, caught_up))
+        home = await self._claims.confirm(self.row, target.key, base, self._versions(source, target))
+        await self._claims.release_keys(self.row, self._keys)
+        if now is None:
+            await undo_link(self.way.ports, home, Why.SOURCE_GONE.value)
+            return Outcome(Kind.SKIPPED, Why.SOURCE_GONE, other=target.key), None
+        told = [] if why is Why.LINKED else [*self.plan.told(base, None), *caught_up.told(base, None)]
+        kind = Kind.UPDATED if why is Why.LINKED else Kind.CREATED
+        return Outcome(kind, why, other=target.key, fields=told), home
+
+    async def _source_now(self) -> Record | None:
+        """The source as it is now, so that an edit made during the create is carried over before mastership changes."""
+        prepared = self._prepared
+        found = await prepared.source.read(prepared.source_table, [self.row.key], prepared.source_columns)
+        return found.get(self.row.key)
+
+    def _edited_meanwhile(self, target: Record, now: Record) -> Plan:
+        side, rules, lengths = self.row.side, self._prepared.rules, self._prepared.lengths
+        sent, _ = self._equal_columns(target)
+        told = self.row.claim.sent_print if self.row.claim else ""
+        if told != self.way.sent_print(self.plan, self.row.key):
+            return plan_behind(side, rules, now.values, target.values, sent, lengths)
+        return plan_caught_up(side, rules, self.source.values, now.values, lengths)
+
+    async def _caught_up(self, target: Record, plan: Plan) -> Record:
+        """Write the late edits. The target's key is remembered first, since the record no longer equals what was sent."""
+        if not plan.writes:
+            return target
+        prepared, claim = self._prepared, self.row.claim
+        assert claim is not None
+        self.row = await self._claims.renew(replace(self.row, other=target.key), claim)
+        return await prepared.target.update(
+            prepared.target_table, target.key, plan.writes, prepared.target_columns, version=target.version
+        )
+
+    def _written(self, source: Record, caught_up: Plan) -> list[FieldRule]:
+        sent = plan_create(self.row.side, self._prepared.rules, source.values, self._prepared.lengths)
+        return [decision.rule for decision in [*sent.agreed, *caught_up.agreed]]
+
+    def _base(self, source: Record, target: Record, written: Sequence[FieldRule]) -> Base:
+        """What both sides now agree on: what was written (as the target answered it) and what is equal anyway."""
+        left, right = (source, target) if self.row.side is Side.LEFT else (target, source)
+        rules = {rule.id: rule for rule in [*agree(self._prepared.rules, left.values, right.values), *written]}
+        values = ((rule, left.values.get(rule.left), right.values.get(rule.right)) for rule in rules.values())
+        return Base(left.key, self.way.ports.prints, {}).with_values(values)
+
+    def _versions(self, source: Record, target: Record) -> tuple[str | None, str | None]:
+        return (source.version, target.version) if self.row.side is Side.LEFT else (target.version, source.version)
+
+
+def parked(code: str, field: str = "", others: Sequence[str] = ()) -> Outcome:
+    """Parked for a person, with the catalogue's words."""
+    known = PROBLEMS[code]
+    return Outcome(
+        Kind.PARKED,
+        Why.PROBLEM,
+        code=code,
+        field=field,
+        sentence=known.sentence,
+        who=known.who.value,
+        remedy=known.remedy,
+        others=others,
+    )
+
+
+def problem_outcome(plan: Plan, base: Base | None, target: Mapping[str, Value] | None) -> Outcome:
+    """Parked because of a value: the first problem speaks, the journal has them all."""
+    first = plan.problems[0]
+    outcome = parked(first.code, field=first.rule.column(plan.source))
+    hint = f"{outcome.remedy} ({first.hint})" if first.hint else outcome.remedy
+    return replace(outcome, remedy=hint, fields=plan.told(base, target))

@@ -1,0 +1,167 @@
+"""What brings waiting things back: probes of open breakers, drains of pending rows, the sweep of dead letters, retries of parked items."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.sync.definition import Transfer
+from shared.sync.message import MAX_KEYS, Message, MessageInvalid
+from shared.sync.pipeline import Pipeline
+from shared.sync.ports import DeadLetter, Outgoing, ParkedItem, PendingItem, RowTaken, Side, Switch, Watermark
+from shared.sync.problems import PROBLEMS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Draining:
+    """The housekeeping that a timer calls every few seconds."""
+
+    pipeline: Pipeline
+
+    async def tick(self) -> dict[str, int]:
+        """Probe what is due, then queue the pending rows of every transfer that may run; answers how many rows by transfer."""
+        for connector in self.pipeline.ports.connectors.values():
+            if await self.pipeline.panel.probe(connector):
+                await self._drain_anew(connector.system)
+        return {transfer.name: await self.drain(transfer) for _, transfer in self.pipeline.index.transfers()}
+
+    async def _drain_anew(self, system: str) -> None:
+        for definition, transfer in self.pipeline.index.transfers():
+            if system in {definition.table(side).system for side in Side}:
+                await self.drain_soon(transfer.name)
+
+    async def drain_soon(self, transfer: str) -> None:
+        """Let the next tick drain the transfer, however short ago it did."""
+        marks = self.pipeline.ports.stores.watermarks
+        mark = await marks.get(f"drain|{transfer}")
+        if mark is not None:
+            await self._put(f"drain|{transfer}", replace(mark, done_at=None))
+
+    async def _put(self, name: str, mark: Watermark) -> bool:
+        try:
+            await self.pipeline.ports.stores.watermarks.put(name, mark)
+        except RowTaken:
+            return False
+        return True
+
+    async def drain(self, transfer: Transfer) -> int:
+        """Queue the pending keys of a transfer in chunks; a row goes only after its key has been transferred.
+
+        One pass at a time: the next begins `drain_again` after the last, so that rows on their way are not queued over and over.
+        """
+        if not await self._may_run(transfer):
+            return 0
+        name, now = f"drain|{transfer.name}", self.pipeline.ports.clock.now()
+        mark = await self.pipeline.ports.stores.watermarks.get(name)
+        again = self.pipeline.ports.timing.drain_again
+        if mark and mark.done_at and now - mark.done_at < again:
+            return 0
+        page = await self.pipeline.ports.stores.pending.page(transfer.name, None, MAX_KEYS)
+        if not page or not await self._put(name, replace(mark or Watermark(None), done_at=now)):
+            return 0
+        return await self._send_all(transfer, page)
+
+    async def _may_run(self, transfer: Transfer) -> bool:
+        if await self.pipeline.switch(transfer.name) is not Switch.ON:
+            return False
+        definition = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name)
+        connectors = [self.pipeline.ports.connectors[definition.table(side).system] for side in Side]
+        return not any([await self.pipeline.panel.is_open(connector) for connector in connectors])
+
+    async def _send_all(self, transfer: Transfer, page: Sequence[PendingItem]) -> int:
+        sent = 0
+        while page:
+            for side in Side:
+                items = [item for item in page if item.side is side]
+                if items:
+                    await self._send(transfer, side, items)
+            sent += len(page)
+            last = page[-1]
+            page = await self.pipeline.ports.stores.pending.page(transfer.name, _after(last), MAX_KEYS)
+        return sent
+
+    async def _send(self, transfer: Transfer, side: Side, items: Sequence[PendingItem]) -> None:
+        definition = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name)
+        ids = self.pipeline.ports.ids
+        message = Message(
+            transfer=transfer.name,
+            side=side,
+            table=definition.table(side).table,
+            keys=tuple(item.key for item in items),
+            cause="drain",
+            occurred_at=self.pipeline.ports.clock.now(),
+            attempt=0,
+            correlation_id=ids.new(),
+            change_id=f"drain/{ids.new()}",
+        )
+        out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
+        await self.pipeline.ports.queue.send(transfer.name, [out])
+
+    # --- dead letters and parked items ---
+
+    async def sweep(self, limit: int = 100) -> int:
+        """Park every message that the queue gave up on, so that people find it where they look; answers how many."""
+        swept = 0
+        for _, transfer in self.pipeline.index.transfers():
+            for letter in await self.pipeline.ports.queue.dead_letters(transfer.name, limit):
+                await self._park_letter(transfer, letter)
+                await self.pipeline.ports.queue.settle_dead_letter(transfer.name, letter)
+                swept += 1
+        return swept
+
+    async def _park_letter(self, transfer: Transfer, letter: DeadLetter) -> None:
+        now = self.pipeline.ports.clock.now()
+        try:
+            message = Message.from_json(letter.body)
+        except MessageInvalid:
+            log.error("unreadable dead letter", extra={"transfer": transfer.name, "reason": letter.reason})
+            await self._park(transfer, transfer.source, f"message {letter.message_id}", "", now)
+            return
+        for key in message.keys:
+            await self._park(transfer, message.side, key, message.correlation_id, now)
+
+    async def _park(self, transfer: Transfer, side: Side, key: str, correlation_id: str, now: datetime) -> None:
+        known = PROBLEMS["CD-4403"]
+        item = ParkedItem(
+            transfer=transfer.name,
+            side=side,
+            key=key,
+            code="CD-4403",
+            sentence=known.sentence,
+            who=known.who.value,
+            remedy=known.remedy,
+            field="",
+            first_at=now,
+            last_at=now,
+            times=1,
+            correlation_id=correlation_id,
+            run="",
+        )
+        await self.pipeline.ports.stores.parked.put(item)
+
+    async def retry(self, item: ParkedItem, by: str) -> None:
+        """Queue a parked record again; the source is read anew. The item stays until the record has been transferred."""
+        definition = next(d for d, t in self.pipeline.index.transfers() if t.name == item.transfer)
+        ids = self.pipeline.ports.ids
+        message = Message(
+            transfer=item.transfer,
+            side=item.side,
+            table=definition.table(item.side).table,
+            keys=(item.key,),
+            cause=f"retry by {by}",
+            occurred_at=self.pipeline.ports.clock.now(),
+            attempt=0,
+            correlation_id=ids.new(),
+            change_id=f"retry/{ids.new()}",
+        )
+        out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
+        await self.pipeline.ports.queue.send(item.transfer, [out])
+
+
+def _after(item: PendingItem) -> str:
+    """Where the next page of pending rows begins."""
+    return f"{item.side}|{item.key}"

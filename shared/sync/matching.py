@@ -1,0 +1,86 @@
+"""Search for the partner of a record by natural keys. Only a single hit links; everything else is for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.sync.claims import Claims, MatchKey
+from shared.sync.context import Prepared
+from shared.sync.converters import NORMALISERS, canonical
+from shared.sync.definition import MatchRule
+from shared.sync.fingerprint import Fingerprints
+from shared.sync.ports import LinkRow, Record, Side, Value
+
+
+@dataclass(frozen=True)
+class Ambiguous(Exception):
+    """The search found what only a person can decide; code of the catalogue, keys of the records in question."""
+
+    code: str
+    others: tuple[str, ...]
+
+
+def normalised(rule: MatchRule, side: Side, values: Mapping[str, Value]) -> tuple[str, ...] | None:
+    """The normal form of a record's match key; None if any part of it is blank."""
+    plain = NORMALISERS[rule.normalise].plain
+    texts = [canonical(values.get(column)) for column in rule.columns(side)]
+    parts = tuple(plain(text) if text else "" for text in texts)
+    return parts if all(parts) else None
+
+
+def match_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value], chosen: str) -> list[MatchKey]:
+    """The match keys of a source record in the definition's order, and the number we choose for its partner.
+
+    A record of the other side that carries one of our own numbers has the same key, whatever rules the definition names.
+    """
+    keys = list(_rule_keys(prepared, prints, values))
+    number = chosen or _enforced_value(prepared, values)
+    if number:
+        keys.append(MatchKey("=", prints.of_match(prepared.pair, "=", [number.upper()])))
+    return keys
+
+
+def _rule_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value]) -> Iterator[MatchKey]:
+    for rule in prepared.definition.match:
+        parts = normalised(rule, prepared.side, values)
+        if parts:
+            yield MatchKey(rule.name, prints.of_match(prepared.pair, rule.name, parts))
+
+
+def _enforced_value(prepared: Prepared, values: Mapping[str, Value]) -> str | None:
+    """The value of the source's own enforced column: the number that a transfer of the other direction may have chosen."""
+    column = prepared.source.capabilities(prepared.source_table).enforced_column
+    return canonical(values.get(column)) if column else None
+
+
+async def find_partner(prepared: Prepared, claims: Claims, row: LinkRow, source: Record) -> Record | None:
+    """The one unlinked record of the target that is the same thing, or None. Raises Ambiguous, and Undone for a tombstone."""
+    for rule in prepared.definition.match:
+        hits = await hits_of(prepared, rule, source.values)
+        if rule.certainty == "sure" and hits:
+            return await _sure(claims, row, hits)
+        free = [hit for hit in hits if await claims.free_target(hit.key, row)]
+        if free:
+            raise Ambiguous("CD-4303", tuple(hit.key for hit in free))
+    return None
+
+
+async def _sure(claims: Claims, row: LinkRow, hits: Sequence[Record]) -> Record:
+    if len(hits) > 1:
+        raise Ambiguous("CD-4301", tuple(hit.key for hit in hits))
+    if not await claims.free_target(hits[0].key, row):
+        raise Ambiguous("CD-4302", (hits[0].key,))
+    return hits[0]
+
+
+async def hits_of(prepared: Prepared, rule: MatchRule, values: Mapping[str, Value]) -> list[Record]:
+    """The target's records with the same normalised match key. Searches by every spelling of the rule's first column."""
+    wanted = normalised(rule, prepared.side, values)
+    if wanted is None:
+        return []
+    first = canonical(values.get(rule.columns(prepared.side)[0])) or ""
+    spellings = NORMALISERS[rule.normalise].spellings(first)
+    column = rule.columns(prepared.side.other)[0]
+    found = await prepared.target.find(prepared.target_table, column, spellings, prepared.target_columns)
+    return [record for record in found if normalised(rule, prepared.side.other, record.values) == wanted]

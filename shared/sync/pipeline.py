@@ -1,0 +1,539 @@
+"""The steps of a transfer, in order. Read this first.
+
+A message names records. For each: is the transfer on, are the systems there; load the source, is it in scope, find link or claim;
+load the target where needed; plan; brakes; write; remember; write back; journal. Then the message is settled: what must come
+again is sent as a copy first, what waits for a system is kept as pending, what needs a person is parked. Nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from hashlib import blake2b
+
+from shared.errors import ConnectorError, CrossdockError, StoreUnavailable, SystemDown, UnknownColumn
+from shared.sync.brakes import Brake, BrakePulled
+from shared.sync.breaker import BreakerPanel, Watched
+from shared.sync.claims import Doubled, Taken, Undone
+from shared.sync.context import Ports, Prepared, pair_name
+from shared.sync.converters import canonical
+from shared.sync.creating import Creating, parked
+from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
+from shared.sync.message import Message
+from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.ports import (
+    Connector,
+    JournalEntry,
+    LinkRow,
+    LinkState,
+    Outgoing,
+    ParkedItem,
+    PendingItem,
+    Record,
+    RowTaken,
+    Side,
+    Switch,
+)
+from shared.sync.retrying import Park, decide
+from shared.sync.updating import Updating
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One record's outcome in a run."""
+
+    key: str
+    outcome: Outcome
+    failed: bool = False
+
+
+@dataclass
+class Pipeline:
+    """Runs messages of all transfers; one per process."""
+
+    ports: Ports
+    index: Index
+    panel: BreakerPanel = field(init=False)
+    _prepared: dict[str, Prepared] = field(default_factory=dict)
+    _brakes: dict[str, Brake] = field(default_factory=dict)
+    _switches: dict[str, tuple[float, Switch]] = field(default_factory=dict)
+    _preparing: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.panel = BreakerPanel(self.ports)
+        watched = {name: Watched(connector, self.panel) for name, connector in self.ports.connectors.items()}
+        self.ports = replace(self.ports, connectors=watched)
+
+    # --- the steps of a message ---
+
+    async def run(self, message: Message) -> Sequence[Done]:
+        """Run one message to its end and settle it; answers the outcome of every key.
+
+        Raises only when the store or the queue fails: then the message comes again as it is, and repeating it is harmless.
+        """
+        definition, transfer = self._find(message.transfer)
+        run = self.ports.ids.new()
+        waiting = await self._must_wait(message, definition, transfer)
+        if waiting:
+            done = [Done(key, waiting) for key in message.keys]
+            return await self._settle(message, transfer, run, done, {})
+        try:
+            prepared = await self.prepare(transfer.name)
+        except (ConnectorError, StoreUnavailable) as error:
+            done = [Done(key, *await self._after(error, message, self._connectors(definition))) for key in message.keys]
+            return await self._settle(message, transfer, run, done, {})
+        return await self._run_prepared(message, prepared, run)
+
+    async def _run_prepared(self, message: Message, prepared: Prepared, run: str) -> Sequence[Done]:
+        started = self.ports.clock.monotonic()
+        pending = await self._pending_rows(message)
+        work = _Work(self, message, prepared, run, started)
+        done = await work.all()
+        return await self._settle(message, prepared.transfer, run, done, pending)
+
+    def _find(self, name: str) -> tuple[Definition, Transfer]:
+        for definition, transfer in self.index.transfers():
+            if transfer.name == name:
+                return definition, transfer
+        raise KeyError(f"there is no transfer {name} in the index")
+
+    def _connectors(self, definition: Definition) -> list[Connector]:
+        return [self.ports.connectors[definition.table(side).system] for side in Side]
+
+    async def _must_wait(self, message: Message, definition: Definition, transfer: Transfer) -> Outcome | None:
+        """Whether the switch or an open breaker keeps the whole message from running."""
+        switch = await self.switch(transfer.name)
+        if switch is Switch.OFF:
+            return Outcome(Kind.SKIPPED, Why.SWITCHED_OFF)
+        if switch is Switch.STOPPED:
+            return Outcome(Kind.DEFERRED, Why.STOPPED, pending=True)
+        for connector in self._connectors(definition):
+            if await self.panel.is_open(connector):
+                return Outcome(Kind.DEFERRED, Why.SYSTEM_DOWN, pending=True)
+        return None
+
+    async def switch(self, transfer: str) -> Switch:
+        """The transfer's switch, at most `switch_age` old."""
+        now = self.ports.clock.monotonic()
+        seen_at, switch = self._switches.get(transfer, (float("-inf"), Switch.OFF))
+        if now - seen_at >= self.ports.timing.switch_age.total_seconds():
+            switch = (await self.ports.stores.modes.get(transfer)).switch
+            self._switches[transfer] = (now, switch)
+        return switch
+
+    def forget_switches(self) -> None:
+        """Read the switches again at the next message; called by the process that moved one, and after a brake."""
+        self._switches.clear()
+
+    async def prepare(self, name: str) -> Prepared:
+        """What a transfer needs, made once per process: its columns checked against both systems' metadata."""
+        async with self._preparing.setdefault(name, asyncio.Lock()):
+            if name not in self._prepared:
+                definition, transfer = self._find(name)
+                self._prepared[name] = await prepared_for(self.ports, definition, transfer)
+                self._brakes[name] = Brake(self.ports, self._prepared[name])
+        return self._prepared[name]
+
+    async def any_down(self, prepared: Prepared) -> bool:
+        """Whether the breaker of either system has opened."""
+        return await self.panel.is_open(prepared.source) or await self.panel.is_open(prepared.target)
+
+    def brake(self, transfer: str) -> Brake:
+        return self._brakes[transfer]
+
+    # --- errors become outcomes ---
+
+    async def _after(self, error: Exception, message: Message, connectors: Sequence[Connector]) -> tuple[Outcome, bool]:
+        """The outcome after an error, and whether it counts as a failure."""
+        if isinstance(error, SystemDown):
+            down = next((c for c in connectors if c.system == error.system), None)
+            if down and await self.panel.is_open(down):
+                return Outcome(Kind.DEFERRED, Why.SYSTEM_DOWN, pending=True, code=error.code), False
+        age = self.ports.clock.now() - message.occurred_at
+        decision = decide(error, message.attempt, message.failures, age, self.ports.ids.fraction())
+        code = error.code if isinstance(error, CrossdockError) else type(error).__name__
+        if isinstance(decision, Park):
+            return _parked_for(error, decision.code), False
+        if decision.failed:
+            log.warning("run failed", extra={"transfer": message.transfer, "code": code}, exc_info=error)
+        why = Why.SYSTEM_DOWN if isinstance(error, SystemDown) else Why.THROTTLED
+        return Outcome(Kind.DEFERRED, why, delay=decision.delay, code=code), decision.failed
+
+    # --- settling ---
+
+    async def _settle(
+        self, message: Message, transfer: Transfer, run: str, done: Sequence[Done], pending: Mapping[str, PendingItem]
+    ) -> Sequence[Done]:
+        """Copies first, then pending and parked rows, then the journal; the message itself is completed by the host after this."""
+        await self._send_copies(message, done)
+        for one in done:
+            if one.outcome.pending:
+                await self._keep_pending(message, one)
+            elif one.key in pending and one.outcome.kind is not Kind.DEFERRED:
+                await self.ports.stores.pending.remove(pending[one.key])
+            if one.outcome.kind is Kind.PARKED:
+                await self._park(message, run, one)
+        await self.ports.stores.journal.write([self._entry(message, transfer, run, one) for one in done])
+        for one in done:
+            _log_outcome(message, run, one)
+        return done
+
+    async def _send_copies(self, message: Message, done: Sequence[Done]) -> None:
+        by_delay: dict[tuple[timedelta, bool], list[str]] = {}
+        for one in done:
+            outcome = one.outcome
+            if outcome.kind is Kind.DEFERRED and not outcome.pending:
+                by_delay.setdefault((outcome.delay or timedelta(), one.failed), []).append(one.key)
+        now = self.ports.clock.now()
+        for (delay, failed), keys in by_delay.items():
+            copy = deferred_copy(message, keys, failed=failed)
+            out = Outgoing(copy.message_id(), copy.to_json(), now + delay if delay else None, copy.correlation_id)
+            await self.ports.queue.send(message.transfer, [out])
+
+    async def _keep_pending(self, message: Message, one: Done) -> None:
+        now, why = self.ports.clock.now(), one.outcome.why.value
+        item = PendingItem(message.transfer, message.side, one.key, now, why, message.correlation_id)
+        await self.ports.stores.pending.put(item)
+
+    async def _pending_rows(self, message: Message) -> Mapping[str, PendingItem]:
+        """The pending rows that a drain's message stands for, read before anything else: news after this keep their row."""
+        if message.cause != "drain":
+            return {}
+        get = self.ports.stores.pending.get
+        found = [(key, await get(message.transfer, message.side, key)) for key in message.keys]
+        return {key: item for key, item in found if item}
+
+    async def _park(self, message: Message, run: str, one: Done) -> None:
+        now, outcome = self.ports.clock.now(), one.outcome
+        known = await self.ports.stores.parked.get(message.transfer, message.side, one.key)
+        item = ParkedItem(
+            transfer=message.transfer,
+            side=message.side,
+            key=one.key,
+            code=outcome.code,
+            sentence=outcome.sentence,
+            who=outcome.who,
+            remedy=outcome.remedy,
+            field=outcome.field,
+            first_at=known.first_at if known else now,
+            last_at=now,
+            times=known.times + 1 if known else 1,
+            correlation_id=message.correlation_id,
+            run=run,
+            others=outcome.others,
+        )
+        await self.ports.stores.parked.put(item)
+
+    def _entry(self, message: Message, transfer: Transfer, run: str, one: Done) -> JournalEntry:
+        side, key, other = message.side, one.key, one.outcome.other
+        if side is not transfer.source and other == key:
+            other = ""
+        return JournalEntry(
+            run=run,
+            at=self.ports.clock.now(),
+            transfer=transfer.name,
+            pair=pair_name(self._find(transfer.name)[0], self.ports.connectors),
+            side=side,
+            key=key,
+            other=other,
+            outcome=one.outcome.kind.value,
+            reason=one.outcome.why.value,
+            code=one.outcome.code,
+            cause=message.cause,
+            attempt=message.attempt,
+            correlation_id=message.correlation_id,
+            fields=one.outcome.fields,
+            field=one.outcome.field,
+        )
+
+
+@dataclass
+class _Work:
+    """The records of one message in one run."""
+
+    pipeline: Pipeline
+    message: Message
+    prepared: Prepared
+    run: str
+    started: float
+
+    @property
+    def _ports(self) -> Ports:
+        return self.pipeline.ports
+
+    async def all(self) -> list[Done]:
+        """Every key of the message, a few at once, within the time budget."""
+        gate = asyncio.Semaphore(self._ports.timing.at_once)
+        try:
+            loaded = await self._load()
+        except (ConnectorError, StoreUnavailable) as error:
+            return [await self._failed(key, error) for key in self.message.keys]
+        if len(self.message.keys) == 1:
+            return [await self._one(self.message.keys[0], loaded, gate)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._one(key, loaded, gate)) for key in self.message.keys]
+        return [task.result() for task in tasks]
+
+    async def _load(self) -> _Loaded:
+        """Link rows first, then all sources in as few calls as the system allows; never the other way round."""
+        prepared, rows = self.prepared, dict[str, LinkRow | None]()
+        subjects = {key: await self._subject(key) for key in self.message.keys}
+        for subject in filter(None, subjects.values()):
+            rows[subject] = await self._ports.stores.links.get(prepared.pair, self._side, subject)
+        sources: Mapping[str, Record] = {}
+        if self._side is prepared.side and rows:
+            sources = await prepared.source.read(prepared.source_table, list(rows), prepared.source_columns)
+        return _Loaded(subjects, rows, sources)
+
+    @property
+    def _side(self) -> Side:
+        """The side of the pair that the records are on; a related table stands for the source's side."""
+        return self.message.side
+
+    async def _subject(self, key: str) -> str | None:
+        """The key in canonical form, or the record that a related record names; None for no record at all."""
+        prepared, table = self.prepared, self.message.table
+        connector = prepared.connector(self._side)
+        if table == prepared.definition.table(self._side).table:
+            return _canonical_or_none(connector, table, key)
+        column = prepared.transfer.also_on.get(table)
+        if column is None:
+            return None
+        found = (await connector.read(table, [key], [column])).get(key)
+        named = canonical(found.values.get(column)) if found else None
+        return _canonical_or_none(connector, prepared.source_table, named) if named else None
+
+    async def _one(self, key: str, loaded: _Loaded, gate: asyncio.Semaphore) -> Done:
+        async with gate:
+            if self._ports.clock.monotonic() - self.started > self._ports.timing.budget.total_seconds():
+                return Done(key, Outcome(Kind.DEFERRED, Why.HANDED_BACK, burns_attempt=False))
+            subject = loaded.subjects.get(key)
+            if subject is None:
+                return Done(key, Outcome(Kind.SKIPPED, Why.NO_SUBJECT))
+            if len(self.message.keys) > 1 and await self.pipeline.any_down(self.prepared):
+                return Done(key, Outcome(Kind.DEFERRED, Why.SYSTEM_DOWN, pending=True))
+            try:
+                return Done(key, await self._record(subject, loaded))
+            except Exception as error:
+                return await self._failed(key, error)
+
+    async def _failed(self, key: str, error: Exception) -> Done:
+        """Signals and errors of one record; its neighbours go on."""
+        if isinstance(error, Taken):
+            return Done(key, Outcome(Kind.DEFERRED, Why.CLAIMED, delay=self._spread(error.delay), burns_attempt=False))
+        if isinstance(error, RowTaken):
+            return Done(key, Outcome(Kind.DEFERRED, Why.BUSY, delay=self._spread(timedelta(seconds=1))))
+        if isinstance(error, Undone):
+            return Done(key, Outcome(Kind.SKIPPED, Why.TOMBSTONE))
+        if isinstance(error, Doubled):
+            return Done(key, parked("CD-4302", others=error.others))
+        if isinstance(error, BrakePulled):
+            self.pipeline.forget_switches()
+            return Done(key, Outcome(Kind.DEFERRED, Why.BRAKE, pending=True))
+        if isinstance(error, StoreUnavailable):
+            raise error
+        connectors = [self.prepared.source, self.prepared.target]
+        outcome, failed = await self.pipeline._after(error, self.message, connectors)
+        return Done(key, outcome, failed)
+
+    def _spread(self, delay: timedelta) -> timedelta:
+        """Longer with every copy, and never all at the same moment."""
+        grown = min(delay * (1 + self.message.attempt), max(delay, timedelta(minutes=5)))
+        return grown * (0.75 + self._ports.ids.fraction() / 2)
+
+    # --- the steps of a record ---
+
+    async def _record(self, key: str, loaded: _Loaded) -> Outcome:
+        row = loaded.rows.get(key)
+        if self._side is not self.prepared.side:
+            return await self._from_target(row)
+        source = loaded.sources.get(key)
+        if row is not None and row.state is LinkState.UNLINKED:
+            return Outcome(Kind.SKIPPED, Why.TOMBSTONE, other=row.other)
+        if row is not None and row.state is LinkState.LINKED:
+            home = await self._home(row)
+            return await self._updating(home).from_source(source)
+        return await self._unlinked(key, source, row)
+
+    async def _from_target(self, row: LinkRow | None) -> Outcome:
+        if row is None or row.state is LinkState.CREATING:
+            return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
+        if row.state is LinkState.UNLINKED:
+            return Outcome(Kind.SKIPPED, Why.TOMBSTONE)
+        return await self._updating(await self._home(row)).from_target()
+
+    async def _home(self, row: LinkRow) -> LinkRow:
+        """The link's left row, which decides; a half-made or half-undone link comes again later."""
+        if row.side is Side.LEFT:
+            return row
+        home = await self._ports.stores.links.get(row.pair, Side.LEFT, row.other)
+        if home is None or home.state is LinkState.CREATING:
+            raise Taken
+        if home.state is LinkState.UNLINKED or home.other != row.key:
+            raise Undone
+        return home
+
+    def _updating(self, home: LinkRow) -> Updating:
+        brake = self.pipeline.brake(self.prepared.transfer.name)
+        return Updating(self._ports, self.prepared, self.run, brake, home)
+
+    async def _unlinked(self, key: str, source: Record | None, row: LinkRow | None) -> Outcome:
+        unresolved = row is not None and row.claim is not None and row.claim.sent
+        if source is None and not unresolved:
+            return Outcome(Kind.SKIPPED, Why.SOURCE_GONE)
+        if source is None:
+            source = Record(key, None, {})
+        if not unresolved and not self._in_scope(source):
+            return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
+        if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP:
+            return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
+        brake = self.pipeline.brake(self.prepared.transfer.name)
+        outcome, home = await Creating(self._ports, self.prepared, self.run, brake).partner(source, row)
+        if home is None:
+            return outcome
+        await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
+        return await self._after_linking(home, outcome)
+
+    def _in_scope(self, source: Record) -> bool:
+        wanted = self.prepared.transfer.only_if.items()
+        return all(canonical(source.values.get(column)) == canonical(value) for column, value in wanted)
+
+    async def _after_linking(self, home: LinkRow, outcome: Outcome) -> Outcome:
+        """Write back at once; a link with a record that existed already also brings both records together."""
+        if outcome.why is Why.LINKED:
+            await self._tell_other_transfers(home)
+        if outcome.why is not Why.LINKED and not home.write_back:
+            return outcome
+        updated = await self._updating(home).from_linked()
+        if updated.kind is Kind.PARKED:
+            return updated
+        return replace(outcome, fields=[*outcome.fields, *updated.fields])
+
+    async def _tell_other_transfers(self, home: LinkRow) -> None:
+        """The fields that the other side masters go the other way: tell its transfers that there is a link now."""
+        prepared, message = self.prepared, self.message
+        other = prepared.side.other
+        key = home.key if other is Side.LEFT else home.other
+        for transfer in prepared.definition.transfers:
+            if transfer.source is other:
+                told = replace(
+                    message,
+                    transfer=transfer.name,
+                    side=other,
+                    table=prepared.definition.table(other).table,
+                    keys=(key,),
+                    cause="linked",
+                    change_id=f"{self.run}/{key}",
+                    attempt=0,
+                    failures=0,
+                )
+                out = Outgoing(told.message_id(), told.to_json(), None, told.correlation_id)
+                await self._ports.queue.send(transfer.name, [out])
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What was read for a message: subjects by the message's keys, link rows and sources by subject."""
+
+    subjects: Mapping[str, str | None]
+    rows: Mapping[str, LinkRow | None]
+    sources: Mapping[str, Record]
+
+
+def _canonical_or_none(connector: Connector, table: str, key: str) -> str | None:
+    try:
+        return connector.canonical_key(table, key)
+    except ValueError:
+        return None
+
+
+async def prepared_for(ports: Ports, definition: Definition, transfer: Transfer) -> Prepared:
+    """Read both tables' metadata and prepare a transfer. Raises UnknownColumn naming file and line."""
+    lengths: dict[Side, dict[str, int | None]] = {}
+    for side in Side:
+        table = definition.table(side)
+        metadata = await ports.connectors[table.system].metadata(table.table)
+        for column in definition.columns(side):
+            if column not in metadata.columns:
+                raise UnknownColumn(table.system, detail=_where(definition, side, column, metadata.columns))
+        lengths[side] = {name: column.max_length for name, column in metadata.columns.items()}
+    source, target = (definition.table(side) for side in (transfer.source, transfer.target))
+    return Prepared(
+        definition=definition,
+        transfer=transfer,
+        pair=pair_name(definition, ports.connectors),
+        source=ports.connectors[source.system],
+        target=ports.connectors[target.system],
+        source_columns=definition.columns(transfer.source),
+        target_columns=definition.columns(transfer.target),
+        lengths=lengths[transfer.target],
+        capabilities=ports.connectors[target.system].capabilities(target.table),
+    )
+
+
+def _where(definition: Definition, side: Side, column: str, known: Mapping[str, object]) -> str:
+    """File, line and remedy for a column that the system does not have."""
+    line = next((rule.line for rule in definition.fields if rule.column(side) == column), 0)
+    close = difflib.get_close_matches(column, known, n=3)
+    meant = f"; did you mean {' or '.join(close)}?" if close else ""
+    table = definition.table(side)
+    return f"{definition.file}:{line}: {table.system} {table.table} has no column '{column}'{meant}"
+
+
+def deferred_copy(message: Message, keys: Sequence[str], *, failed: bool) -> Message:
+    """The copy of a message that comes again later, for some or all of its keys. Its id differs from the original's."""
+    change = message.change_id
+    if len(keys) < len(message.keys):
+        digest = blake2b("\0".join(keys).encode(), digest_size=8).hexdigest()
+        change = f"{change.partition('#')[0]}#{digest}"
+    return replace(
+        message,
+        keys=tuple(keys),
+        change_id=change,
+        attempt=message.attempt + 1,
+        failures=message.failures + failed,
+    )
+
+
+def _parked_for(error: Exception, code: str) -> Outcome:
+    if isinstance(error, CrossdockError) and error.code == code:
+        field = error.answer.field if isinstance(error, ConnectorError) else ""
+        return Outcome(
+            Kind.PARKED,
+            Why.PROBLEM,
+            code=code,
+            field=field,
+            sentence=error.sentence,
+            who=error.who.value,
+            remedy=error.remedy,
+        )
+    return parked(code)
+
+
+def _log_outcome(message: Message, run: str, one: Done) -> None:
+    """One line per record and run, with outcome and reason; never a value."""
+    log.info(
+        "%s %s: %s, %s",
+        message.transfer,
+        one.key,
+        one.outcome.kind.value,
+        one.outcome.why.value,
+        extra={
+            "action": "transfer",
+            "run": run,
+            "transfer": message.transfer,
+            "key": one.key,
+            "outcome": one.outcome.kind.value,
+            "reason": one.outcome.why.value,
+            "code": one.outcome.code,
+            "attempt": message.attempt,
+            "cause": message.cause,
+            "correlation_id": message.correlation_id,
+        },
+    )

@@ -1,0 +1,98 @@
+"""What a person reads when a record is parked: code, sentence, who can mend it and the first thing to do.
+
+Codes CD-40xx concern a value, CD-42xx and CD-43xx the partner, CD-44xx the run. `docs/errors.md` is generated from
+here and from the error classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.errors import Who
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogued:
+    """One entry of the catalogue."""
+
+    sentence: str
+    who: Who
+    remedy: str
+
+
+PROBLEMS: Mapping[str, Catalogued] = {
+    "CD-4001": Catalogued(
+        "The value is not in the rule's table of values.",
+        Who.CONSULTANT,
+        "Add the value to values: in the definition, or correct it in the source.",
+    ),
+    "CD-4002": Catalogued(
+        "The converter 'not' met a value that is neither yes nor no.",
+        Who.CONSULTANT,
+        "Use the converter on yes/no columns only.",
+    ),
+    "CD-4003": Catalogued(
+        "A telephone number contains letters.",
+        Who.RECORD_OWNER,
+        "Write the number with digits, blanks, + - ( ) / only.",
+    ),
+    "CD-4004": Catalogued(
+        "A text is not an e-mail address.", Who.RECORD_OWNER, "Correct the address; several are separated by ;."
+    ),
+    "CD-4005": Catalogued("A VAT number is not valid.", Who.RECORD_OWNER, "Correct the number in its master."),
+    "CD-4006": Catalogued("An amount is negative.", Who.RECORD_OWNER, "Correct the amount."),
+    "CD-4007": Catalogued(
+        "A text is longer than the target allows.",
+        Who.RECORD_OWNER,
+        "Shorten it, or let the definition say too_long: cut.",
+    ),
+    "CD-4010": Catalogued(
+        "A field without a single master was changed on both sides.",
+        Who.RECORD_OWNER,
+        "Make both sides hold the same value.",
+    ),
+    "CD-4201": Catalogued(
+        "It is not certain whether the partner was created: a similar record exists.",
+        Who.RECORD_OWNER,
+        "Compare the named records; link them, or delete the surplus one and press retry.",
+    ),
+    "CD-4202": Catalogued(
+        "The numbers we choose are already taken by other records.",
+        Who.ADMINISTRATOR,
+        "Choose another prefix, or raise our counter above the highest number in use.",
+    ),
+    "CD-4301": Catalogued(
+        "Several records could be the partner.", Who.RECORD_OWNER, "Choose one of the named records and link it."
+    ),
+    "CD-4302": Catalogued(
+        "The matching record is already linked to another one: two records stand for one company.",
+        Who.RECORD_OWNER,
+        "Merge the duplicates, or correct the natural key of one of them.",
+    ),
+    "CD-4303": Catalogued(
+        "A record with the same name and place exists; it may be the partner.",
+        Who.RECORD_OWNER,
+        "Link the two, or make them differ and press retry.",
+    ),
+    "CD-4304": Catalogued(
+        "The matching record was unlinked by a person or by a delete.",
+        Who.RECORD_OWNER,
+        "Link the two by hand if they belong together.",
+    ),
+    "CD-4401": Catalogued(
+        "The record could not be transferred for days although every try failed for a passing reason.",
+        Who.ADMINISTRATOR,
+        "Look at the journal of the record and at the systems' health, then press retry.",
+    ),
+    "CD-4402": Catalogued(
+        "The transfer failed again and again with an unforeseen error.",
+        Who.DEVELOPER,
+        "Send the correlation id to the developers; press retry after a mend.",
+    ),
+    "CD-4403": Catalogued(
+        "The queue gave a message up.",
+        Who.DEVELOPER,
+        "Press retry; if it comes back, send the correlation id to the developers.",
+    ),
+}

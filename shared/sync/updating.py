@@ -1,0 +1,279 @@
+"""The way of a linked record: the target's version first, then the source, three-way plan, conditional write, remember.
+
+In the steady state that is one read of the source and one write to the target; an echo is one read and no write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from shared.errors import RecordMissing, UnknownResult, VersionConflict
+from shared.sync.brakes import Brake
+from shared.sync.claims import Taken, undo_link
+from shared.sync.context import Ports, Prepared
+from shared.sync.converters import same_value
+from shared.sync.creating import problem_outcome
+from shared.sync.definition import FieldRule, Master
+from shared.sync.fingerprint import Base
+from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.planner import NeedsTarget, Plan, converted, plan_update
+from shared.sync.ports import Claim, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
+
+_ROUNDS = 4
+
+
+class Gone(Exception):
+    """One of the two records does not exist any more."""
+
+    def __init__(self, why: Why) -> None:
+        self.why = why
+
+
+@dataclass
+class Updating:
+    """Brings the target of one link up to date. `home` is the newest version of the link's home row."""
+
+    ports: Ports
+    prepared: Prepared
+    run: str
+    brake: Brake
+    home: LinkRow
+
+    @property
+    def _source_key(self) -> str:
+        return self.home.key if self.prepared.side is Side.LEFT else self.home.other
+
+    @property
+    def _target_key(self) -> str:
+        return self.home.other if self.prepared.side is Side.LEFT else self.home.key
+
+    @property
+    def _base(self) -> Base:
+        return Base.unpack(self.home.base, self.home.key, self.ports.prints)
+
+    async def from_source(self, source: Record | None) -> Outcome:
+        """The source may have changed; it was read after the home row."""
+        return await self._kept(source, None)
+
+    async def from_target(self) -> Outcome:
+        """The target may have changed: put back what it does not master. An echo costs one read."""
+        try:
+            target = await self._read(self.prepared.side.other)
+        except Gone as gone:
+            return await self._undone(gone.why)
+        known = target.version is not None and target.version == self._version_of(self.prepared.side.other)
+        if not self.home.write_back and self._is_untouched(target):
+            return self._unchanged() if known else await self._seen(target)
+        return await self._kept(None, target, both=True)
+
+    async def from_linked(self) -> Outcome:
+        """The link was just made: write back, and bring both records together."""
+        return await self._kept(None, None, both=True)
+
+    async def _seen(self, target: Record) -> Outcome:
+        """Only what we do not watch has changed: remember the version, so that our next write names the right one."""
+        versioned = replace(self.home, right_version=target.version)
+        if self.prepared.side is Side.RIGHT:
+            versioned = replace(self.home, left_version=target.version)
+        try:
+            await self.ports.stores.links.replace(versioned)
+        except RowTaken:
+            raise Taken from None
+        return self._unchanged()
+
+    def _is_untouched(self, target: Record) -> bool:
+        side, base = self.prepared.side.other, self._base
+        watched = [rule for rule in self.prepared.rules if rule.master_linked in {self._me, Master.BOTH}]
+        return all(base.is_same(rule, side, target.values.get(rule.column(side))) for rule in watched)
+
+    @property
+    def _me(self) -> Master:
+        return Master(self.prepared.side.value)
+
+    def _unchanged(self) -> Outcome:
+        return Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key())
+
+    def _other_key(self) -> str:
+        return self._target_key
+
+    async def _kept(self, source: Record | None, target: Record | None, *, both: bool = False) -> Outcome:
+        """Write and remember, starting over as long as somebody else is faster; leased where the target has no versions."""
+        try:
+            leased = await self._lease()
+            for _ in range(_ROUNDS):
+                try:
+                    if target is None and (both or leased or self.home.write_back):
+                        target = await self._read(self.prepared.side.other)
+                    if source is None:
+                        source = await self._read(self.prepared.side)
+                    return await self._once(source, target)
+                except NeedsTarget:
+                    both, source, target = True, None, None
+                except (VersionConflict, UnknownResult, RowTaken):
+                    both, source, target = True, None, None
+                    await self._reload()
+                except RecordMissing:
+                    return await self._undone(Why.TARGET_GONE)
+            return Outcome(Kind.DEFERRED, Why.BUSY, delay=timedelta(seconds=5), burns_attempt=False)
+        except Gone as gone:
+            return await self._undone(gone.why)
+
+    async def _once(self, source: Record, target: Record | None) -> Outcome:
+        self._refuse_stale(source)
+        plan = self._plan(source, target)
+        base = self._base
+        told = plan.told(base, target.values if target else None)
+        if not plan.writes:
+            await self._remember_news(plan, source, target)
+            outcome = Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key(), fields=told)
+        else:
+            await self.brake.one_change(plan.blanks)
+            written = await self._write(plan, target)
+            await self._remember(plan, source, written)
+            outcome = Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key(), fields=told)
+        if self.home.write_back:
+            await self._write_back(source)
+        return replace(problem_outcome(plan, base, None), fields=told) if plan.problems else outcome
+
+    def _plan(self, source: Record, target: Record | None) -> Plan:
+        values = target.values if target else None
+        return plan_update(
+            self.prepared.side, self.prepared.rules, self._base, source.values, values, self.prepared.lengths
+        )
+
+    def _refuse_stale(self, source: Record) -> None:
+        """A lagging replica must never bring an old value back."""
+        known = self._version_of(self.prepared.side)
+        kind = self.prepared.source.capabilities(self.prepared.source_table).version
+        if kind is VersionKind.ORDERED and _order(source.version) < _order(known):
+            raise Taken(timedelta(seconds=5))
+
+    def _version_of(self, side: Side) -> str | None:
+        return self.home.left_version if side is Side.LEFT else self.home.right_version
+
+    async def _read(self, side: Side) -> Record:
+        connector, key = self.prepared.connector(side), self.home.key if side is Side.LEFT else self.home.other
+        table = self.prepared.definition.table(side).table
+        record = (await connector.read(table, [key], self.prepared.columns(side))).get(key)
+        if record is None:
+            raise Gone(Why.SOURCE_GONE if side is self.prepared.side else Why.TARGET_GONE)
+        return record
+
+    async def _write(self, plan: Plan, target: Record | None) -> Record:
+        prepared, side = self.prepared, self.prepared.side.other
+        version = target.version if target else self._version_of(side)
+        return await prepared.target.update(
+            prepared.target_table, self._target_key, plan.writes, prepared.target_columns, version=version
+        )
+
+    # --- remembering ---
+
+    async def _remember_news(self, plan: Plan, source: Record, target: Record | None) -> None:
+        """Keep what was found to agree; nothing is stored for a plain echo."""
+        flag = bool(plan.problems) != self.home.parked
+        moved = target is not None and target.version != self._version_of(plan.source.other)
+        if plan.news or self._is_leased or flag or moved:
+            await self._remember(plan, source, target)
+
+    async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
+        """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read again."""
+        if not plan.problems and self.home.parked:
+            await self.ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, self._source_key)
+        base = self._base.with_values(_agreed_values(plan, source, target)).only(self.prepared.rules)
+        home = replace(self.home, base=base.pack(), claim=None, parked=bool(plan.problems))
+        if target is not None:
+            home = self._with_versions(home, source, target)
+        self.home = await self.ports.stores.links.replace(home)
+
+    def _with_versions(self, home: LinkRow, source: Record, target: Record) -> LinkRow:
+        left, right = (source, target) if self.prepared.side is Side.LEFT else (target, source)
+        return replace(home, left_version=left.version, right_version=right.version)
+
+    async def _reload(self) -> None:
+        fresh = await self.ports.stores.links.get(self.home.pair, Side.LEFT, self.home.key)
+        if fresh is None or fresh.state is not LinkState.LINKED or fresh.other != self.home.other:
+            raise Taken
+        self.home = fresh
+
+    # --- what the target created goes into the source ---
+
+    async def _write_back(self, source: Record) -> None:
+        """Put the target's own values (its number, say) into the source at once; part of making the link."""
+        side = self.prepared.side
+        for _ in range(_ROUNDS):
+            target = await self._read(side.other)
+            rules = self._write_back_rules()
+            values = _differing(rules, side, source, target)
+            try:
+                if values:
+                    table, columns = self.prepared.source_table, self.prepared.source_columns
+                    source = await self.prepared.source.update(
+                        table, source.key, values, columns, version=source.version
+                    )
+                return await self._written_back(rules, source, target)
+            except (VersionConflict, UnknownResult):
+                source = await self._read(side)
+        raise Taken(timedelta(seconds=5))
+
+    def _write_back_rules(self) -> Sequence[FieldRule]:
+        wanted = set(self.prepared.transfer.write_back)
+        return [rule for rule in self.prepared.rules if rule.column(self.prepared.side) in wanted]
+
+    async def _written_back(self, rules: Sequence[FieldRule], source: Record, target: Record) -> None:
+        left, right = (source, target) if self.prepared.side is Side.LEFT else (target, source)
+        base = self._base.with_values((r, left.values.get(r.left), right.values.get(r.right)) for r in rules)
+        home = self._with_versions(replace(self.home, base=base.pack(), write_back=False), source, target)
+        self.home = await self.ports.stores.links.replace(home)
+
+    # --- leases, for targets without versions ---
+
+    @property
+    def _is_leased(self) -> bool:
+        return self.home.claim is not None
+
+    async def _lease(self) -> bool:
+        """Hold the link while a target without versions is read and written; raises Taken while another run does."""
+        if self.prepared.capabilities.version is not VersionKind.NONE:
+            return False
+        now = self.ports.clock.now()
+        held = self.home.claim
+        if held and held.lease_until > now and held.owner != self.run:
+            raise Taken(min(held.lease_until - now, timedelta(seconds=10)))
+        claim = Claim(self.run, self.run, now + self.ports.timing.lease)
+        try:
+            self.home = await self.ports.stores.links.replace(replace(self.home, claim=claim))
+        except RowTaken:
+            raise Taken from None
+        return True
+
+    # --- deletes ---
+
+    async def _undone(self, why: Why) -> Outcome:
+        """One record is gone: the definition's on_delete, which undoes the link and leaves the other record alone."""
+        await undo_link(self.ports, self.home, why.value)
+        return Outcome(Kind.SKIPPED, why, other=self._other_key())
+
+
+def _differing(rules: Sequence[FieldRule], side: Side, source: Record, target: Record) -> dict[str, Value]:
+    """Source columns that lack the target's value."""
+    values = {
+        rule.column(side): converted(rule, side.other, target.values.get(rule.column(side.other))) for rule in rules
+    }
+    return {column: value for column, value in values.items() if not same_value(source.values.get(column), value)}
+
+
+def _agreed_values(plan: Plan, source: Record, target: Record | None) -> Iterator[tuple[FieldRule, Value, Value]]:
+    """Left and right value of every field that agrees now: as the target answered, or as it was known to be."""
+    for decision in plan.agreed:
+        rule = decision.rule
+        here = source.values.get(rule.column(plan.source))
+        there = target.values.get(rule.column(plan.source.other)) if target else decision.value
+        yield (rule, here, there) if plan.source is Side.LEFT else (rule, there, here)
+
+
+def _order(version: str | None) -> int:
+    """The number inside an ordered version (a Dataverse etag holds the row version); missing counts as oldest."""
+    digits = "".join(character for character in version or "" if character.isdigit())
+    return int(digits or 0)
