@@ -164,4 +164,4 @@ class Draining:
 
 def _after(item: PendingItem) -> str:
     """Where the next page of pending rows begins."""
-    return f"{item.side}|{item.key}"
+    return f"{item.side.value}/{item.key}"

@@ -1,0 +1,265 @@
+"""Reads the definitions people write in YAML, checks them and compiles the index that the functions are registered from.
+
+Scalars are read as text and typed by the models, since `NO`, `00123` and `on` are real data here. Every problem names file and
+line and says what to do; a file with a problem is left out of the index with its problem, and the others are compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from shared.sync.definition import Definition, Index, Problem
+from shared.sync.ports import Side
+
+Tree = dict[str, "Tree"] | list["Tree"] | str  # a YAML document, every scalar as text
+Location = tuple[str | int, ...]
+
+
+class Faulty(Exception):
+    """A definition cannot be used: what is wrong in which line."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file as plain data, with the line of every part."""
+
+    tree: Tree
+    lines: Mapping[Location, int]
+
+    def line(self, where: Location) -> int:
+        """The line of a part, or of the nearest part around it."""
+        while where and where not in self.lines:
+            where = where[:-1]
+        return self.lines.get(where, 1)
+
+
+def read_document(text: str) -> Document:
+    """Parse YAML with all scalars as text; raises Faulty for what is not YAML or names a key twice."""
+    lines: dict[Location, int] = {}
+    try:
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Faulty(line, f"this is not YAML: {error.problem}; mend the line") from None
+    if node is None:
+        raise Faulty(1, "the file is empty; it must name a pair, transfers and fields")
+    return Document(_plain(node, (), lines), lines)
+
+
+def _plain(node: yaml.Node, where: Location, lines: dict[Location, int]) -> Tree:
+    lines[where] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, where, lines)
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*where, place), lines) for place, item in enumerate(node.value)]
+    return str(node.value)
+
+
+def _mapping(node: yaml.MappingNode, where: Location, lines: dict[Location, int]) -> Tree:
+    found: dict[str, Tree] = {}
+    for key_node, value in node.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key in found:
+            raise Faulty(line, f"'{key}' is named twice; keep one")
+        found[key] = _plain(value, (*where, key), lines)
+        lines[(*where, key)] = line
+    return found
+
+
+@dataclass
+class _Reader:
+    """Turns a document into the models' form: systems become left and right."""
+
+    file: str
+    document: Document
+    systems: tuple[str, str] = ("", "")
+    places: dict[Location, Location] = field(default_factory=dict)
+
+    def definition(self) -> Definition:
+        tree = self._map((), self.document.tree, {"pair", "transfers", "match", "fields", "on_delete", "brakes"})
+        pair = self._map(("pair",), tree.get("pair", ""), None)
+        if len(pair) != 2:
+            raise Faulty(self.document.line(("pair",)), "pair: must name exactly two systems, each with its table")
+        left, right = pair
+        self.systems = (left, right)
+        raw = {
+            "file": self.file,
+            "left": {"system": left, "table": pair[left]},
+            "right": {"system": right, "table": pair[right]},
+            "transfers": list(self._transfers(tree.get("transfers", {}))),
+            "match": [self._sides(("match", n), rule) for n, rule in enumerate(self._list("match", tree))],
+            "fields": [self._field(("fields", n), rule) for n, rule in enumerate(self._list("fields", tree))],
+        }
+        raw |= {name: tree[name] for name in ("on_delete", "brakes") if name in tree}
+        try:
+            return Definition.model_validate(raw)
+        except ValidationError as error:
+            raise self._faulty(error) from None
+
+    def _map(self, where: Location, tree: Any, known: set[str] | None) -> dict[str, Any]:
+        if not isinstance(tree, dict):
+            name = ".".join(map(str, where)) or "the file"
+            raise Faulty(self.document.line(where), f"{name} must hold names with values; see the other definitions")
+        for key in tree:
+            if known is not None and key not in known:
+                text = f"'{key}' is not known here; there are: {', '.join(sorted(known))}"
+                raise Faulty(self.document.line((*where, key)), text)
+        return tree
+
+    def _list(self, name: str, tree: Mapping[str, Any]) -> Sequence[Any]:
+        found = tree.get(name, [])
+        if not isinstance(found, list):
+            raise Faulty(self.document.line((name,)), f"{name}: must be a list; begin its lines with -")
+        return found
+
+    def _transfers(self, tree: Any) -> Iterator[dict[str, Any]]:
+        for name, body in self._map(("transfers",), tree, None).items():
+            where: Location = ("transfers", name)
+            facts = dict(self._map(where, body, None))
+            target = next((system for system in self.systems if name.endswith(f"_to_{system}")), None)
+            if target is None:
+                text = f"a transfer's name ends with _to_{self.systems[0]} or _to_{self.systems[1]}; rename it"
+                raise Faulty(self.document.line(where), text)
+            source = Side.RIGHT if target == self.systems[0] else Side.LEFT
+            if "walk" in facts:
+                facts["walk_seconds"] = self._seconds((*where, "walk"), facts.pop("walk"))
+            if "write_back" in facts and isinstance(facts["write_back"], list):
+                facts["write_back"] = tuple(facts["write_back"])
+            yield {"name": name, "source": source, "line": self.document.line(where)} | facts
+
+    def _seconds(self, where: Location, text: Any) -> int:
+        units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+        match = re.fullmatch(r"every (?:(\d+) )?(second|minute|hour|day)s?", str(text))
+        if match is None:
+            raise Faulty(self.document.line(where), "walk: is written as 'every 5 minutes'; correct it")
+        return int(match.group(1) or 1) * units[match.group(2)]
+
+    def _sides(self, where: Location, tree: Any) -> dict[str, Any]:
+        """A rule with its systems' names replaced by left and right; one column may stand for a list of one."""
+        facts = dict(self._map(where, tree, None))
+        sides = {}
+        for side, system in zip(("left", "right"), self.systems, strict=True):
+            if system not in facts:
+                raise Faulty(self.document.line(where), f"the rule names no column of {system}; add {system}: <column>")
+            column = facts.pop(system)
+            if where[0] == "match":
+                column = tuple(column) if isinstance(column, list) else (column,)
+            sides[side] = column
+        return {**sides, "line": self.document.line(where)} | facts
+
+    def _field(self, where: Location, tree: Any) -> dict[str, Any]:
+        facts = self._sides(where, tree)
+        line = self.document.line(where)
+        master = facts.pop("master", None)
+        if master is None:
+            raise Faulty(line, f"{facts['left']} has no master; say master: {self.systems[0]} or {self.systems[1]}")
+        unlinked, linked = self._masters(where, master)
+        return facts | {"master_unlinked": unlinked, "master_linked": linked}
+
+    def _masters(self, where: Location, master: Any) -> tuple[str, str]:
+        if isinstance(master, list):
+            text = "a field has two masters; keep the one system where people may change it"
+            raise Faulty(self.document.line((*where, "master")), text)
+        if isinstance(master, str):
+            return self._master(where, master), self._master(where, master)
+        facts = self._map((*where, "master"), master, {"unlinked", "linked"})
+        if set(facts) != {"unlinked", "linked"}:
+            text = "a master by link state names both: {unlinked: …, linked: …}"
+            raise Faulty(self.document.line((*where, "master")), text)
+        return self._master(where, facts["unlinked"]), self._master(where, facts["linked"])
+
+    def _master(self, where: Location, name: Any) -> str:
+        known = dict(zip((*self.systems, "both", "nobody"), ("left", "right", "both", "nobody"), strict=True))
+        if not isinstance(name, str) or name not in known:
+            text = f"'{name}' is no master of this pair; there are: {', '.join(known)}"
+            raise Faulty(self.document.line((*where, "master")), text)
+        return known[name]
+
+    def _faulty(self, error: ValidationError) -> Faulty:
+        """The first complaint of the models, in the words and lines of the file."""
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = tuple(first["loc"])
+        if where[:1] == ("transfers",) and len(where) > 1 and isinstance(where[1], int):
+            names = [place[1] for place in self.document.lines if len(place) == 2 and place[0] == "transfers"]
+            where = ("transfers", names[where[1]], *where[2:])
+        text = str(first["msg"]).removeprefix("Value error, ")
+        stated = re.match(r"line (\d+): (.*)", text, re.DOTALL)
+        if stated:
+            return Faulty(int(stated.group(1)), stated.group(2))
+        name = str(where[-1]) if where else "the file"
+        plain = text if first["type"] == "value_error" else f"{name}: {text[0].lower()}{text[1:]}"
+        return Faulty(self.document.line(where), plain)
+
+
+def read_definition(text: str, file: str) -> Definition:
+    """Read one YAML text; raises Faulty."""
+    return _Reader(file, read_document(text)).definition()
+
+
+def compile_folder(folder: Path) -> Index:
+    """Compile every YAML file below a folder; files with problems are named in the index and left out."""
+    definitions: list[Definition] = []
+    problems: list[Problem] = []
+    sources: dict[str, str] = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        file = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+        sources[file] = hashlib.sha256(content).hexdigest()
+        try:
+            definitions.append(read_definition(content.decode("utf-8-sig"), file))
+        except Faulty as faulty:
+            problems.append(Problem(file=file, line=faulty.line, text=faulty.text, transfers=_named(content)))
+        except UnicodeDecodeError:
+            problems.append(Problem(file=file, line=1, text="the file is not UTF-8; save it as UTF-8"))
+    definitions, doubles = _without_doubles(definitions)
+    return Index(sources=sources, definitions=tuple(definitions), problems=(*problems, *doubles))
+
+
+def _named(content: bytes) -> tuple[str, ...]:
+    """The transfers of a refused file, as well as they can be read."""
+    found = re.findall(rb"^  ([a-z][a-z0-9_]+_to_[a-z0-9_]+):", content, re.MULTILINE)
+    return tuple(name.decode() for name in found)
+
+
+def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:
+    """A transfer's name is its function and its queue, so it is unique over all files; the later file is refused."""
+    seen: dict[str, str] = {}
+    kept: list[Definition] = []
+    problems: list[Problem] = []
+    for definition in definitions:
+        clash = next((transfer for transfer in definition.transfers if transfer.name in seen), None)
+        if clash is None:
+            kept.append(definition)
+            seen |= {transfer.name: definition.file for transfer in definition.transfers}
+        else:
+            text = f"the transfer {clash.name} stands in {seen[clash.name]} already; rename one of them"
+            problems.append(Problem(file=definition.file, line=clash.line, text=text))
+    return kept, problems
+
+
+def write_index(folder: Path) -> Index:
+    """Compile a folder and write its `index.json`; the same input gives the same bytes."""
+    index = compile_folder(folder)
+    text = json.dumps(index.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (folder / "index.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+    return index
+
+
+def is_current(folder: Path) -> bool:
+    """Whether the index in the folder is the one its YAML files give."""
+    path = folder / "index.json"
+    return path.exists() and Index.model_validate_json(path.read_bytes()) == compile_folder(folder)
