@@ -32,6 +32,15 @@ class NumbersTaken(Exception):
 
 
 @dataclass(frozen=True)
+class Linked:
+    """A link that was just made: its home row, and both records as last seen (the target's version is the older reading)."""
+
+    home: LinkRow
+    source: Record
+    target: Record
+
+
+@dataclass(frozen=True)
 class Creating:
     """Creates or links the partner of one source record."""
 
@@ -44,8 +53,8 @@ class Creating:
     def claims(self) -> Claims:
         return Claims(self.ports, self.prepared, self.run)
 
-    async def partner(self, source: Record, row: LinkRow | None) -> tuple[Outcome, LinkRow | None]:
-        """Give the record a partner; answers the outcome and, once linked, the home row."""
+    async def partner(self, source: Record, row: LinkRow | None) -> tuple[Outcome, Linked | None]:
+        """Give the record a partner; answers the outcome and, once linked, the link."""
         plan = plan_create(self.prepared.side, self.prepared.rules, source.values, self.prepared.lengths)
         unsent = row is None or row.claim is None or not row.claim.sent
         if plan.problems and unsent:
@@ -97,7 +106,7 @@ class _Claimed:
         assert self.row.claim is not None
         return match_keys(self._prepared, self.way.ports.prints, self.source.values, self.row.claim.chosen)
 
-    async def finish(self) -> tuple[Outcome, LinkRow | None]:
+    async def finish(self) -> tuple[Outcome, Linked | None]:
         """Run the steps; whatever interrupts them leaves a claim from which the next run can go on."""
         try:
             await self._claims.take_keys(self.row, self._keys)
@@ -129,7 +138,7 @@ class _Claimed:
         else:
             await self._claims.give_back(self.row, self._keys)
 
-    async def _linked(self) -> tuple[Outcome, LinkRow | None]:
+    async def _linked(self) -> tuple[Outcome, Linked | None]:
         ours = await self._ours() if self.repeated else None
         if ours:
             return await self._confirmed(ours, Why.FOUND_OURS)
@@ -254,7 +263,7 @@ class _Claimed:
 
     # --- creating ---
 
-    async def _created(self) -> tuple[Outcome, LinkRow | None]:
+    async def _created(self) -> tuple[Outcome, Linked | None]:
         await self.way.brake.one_create()
         self.row = await self._ready_to_send()
         self.repeated = True
@@ -317,7 +326,7 @@ class _Claimed:
 
     # --- confirming ---
 
-    async def _confirmed(self, target: Record, why: Why) -> tuple[Outcome, LinkRow | None]:
+    async def _confirmed(self, target: Record, why: Why) -> tuple[Outcome, Linked | None]:
         """Carry over what was edited meanwhile, then make it a link."""
         now = await self._source_now()
         caught_up = Plan(self.row.side, ())
@@ -333,7 +342,7 @@ class _Claimed:
             return Outcome(Kind.SKIPPED, Why.SOURCE_GONE, other=target.key), None
         told = [] if why is Why.LINKED else [*self.plan.told(base, None), *caught_up.told(base, None)]
         kind = Kind.UPDATED if why is Why.LINKED else Kind.CREATED
-        return Outcome(kind, why, other=target.key, fields=told), home
+        return Outcome(kind, why, other=target.key, fields=told), Linked(home, now, target)
 
     async def _source_now(self) -> Record | None:
         """The source as it is now, so that an edit made during the create is carried over before mastership changes."""

@@ -11,6 +11,7 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import blake2b
@@ -21,7 +22,7 @@ from shared.sync.breaker import BreakerPanel, Watched
 from shared.sync.claims import Doubled, Taken, Undone
 from shared.sync.context import Ports, Prepared, pair_name
 from shared.sync.converters import canonical
-from shared.sync.creating import Creating, parked
+from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.message import Message
 from shared.sync.outcome import Kind, Outcome, Why
@@ -179,6 +180,8 @@ class Pipeline:
                 await self.ports.stores.pending.remove(pending[one.key])
             if one.outcome.kind is Kind.PARKED:
                 await self._park(message, run, one)
+            elif message.cause.startswith("retry") and one.outcome.kind is not Kind.DEFERRED:
+                await self.ports.stores.parked.remove(message.transfer, message.side, one.key)
         await self.ports.stores.journal.write([self._entry(message, transfer, run, one) for one in done])
         for one in done:
             _log_outcome(message, run, one)
@@ -229,6 +232,18 @@ class Pipeline:
             others=outcome.others,
         )
         await self.ports.stores.parked.put(item)
+        await self._flag(message, one.key)
+
+    async def _flag(self, message: Message, key: str) -> None:
+        """Note on the link that an item waits, so that the next success closes it as superseded."""
+        links = self.ports.stores.links
+        pair = pair_name(self._find(message.transfer)[0], self.ports.connectors)
+        row = await links.get(pair, message.side, key)
+        if row and row.side is Side.RIGHT and row.state is LinkState.LINKED:
+            row = await links.get(pair, Side.LEFT, row.other)
+        if row and row.state is LinkState.LINKED and not row.parked:
+            with suppress(RowTaken):
+                await links.replace(replace(row, parked=True))
 
     def _entry(self, message: Message, transfer: Transfer, run: str, one: Done) -> JournalEntry:
         side, key, other = message.side, one.key, one.outcome.other
@@ -394,23 +409,23 @@ class _Work:
         if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         brake = self.pipeline.brake(self.prepared.transfer.name)
-        outcome, home = await Creating(self._ports, self.prepared, self.run, brake).partner(source, row)
-        if home is None:
+        outcome, link = await Creating(self._ports, self.prepared, self.run, brake).partner(source, row)
+        if link is None:
             return outcome
         await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
-        return await self._after_linking(home, outcome)
+        return await self._after_linking(link, outcome)
 
     def _in_scope(self, source: Record) -> bool:
         wanted = self.prepared.transfer.only_if.items()
         return all(canonical(source.values.get(column)) == canonical(value) for column, value in wanted)
 
-    async def _after_linking(self, home: LinkRow, outcome: Outcome) -> Outcome:
+    async def _after_linking(self, link: Linked, outcome: Outcome) -> Outcome:
         """Write back at once; a link with a record that existed already also brings both records together."""
         if outcome.why is Why.LINKED:
-            await self._tell_other_transfers(home)
-        if outcome.why is not Why.LINKED and not home.write_back:
+            await self._tell_other_transfers(link.home)
+        if outcome.why is not Why.LINKED and not link.home.write_back:
             return outcome
-        updated = await self._updating(home).from_linked()
+        updated = await self._updating(link.home).from_linked(link)
         if updated.kind is Kind.PARKED:
             return updated
         return replace(outcome, fields=[*outcome.fields, *updated.fields])

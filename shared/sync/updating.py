@@ -14,7 +14,7 @@ from shared.sync.brakes import Brake
 from shared.sync.claims import Taken, undo_link
 from shared.sync.context import Ports, Prepared
 from shared.sync.converters import same_value
-from shared.sync.creating import problem_outcome
+from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.fingerprint import Base
 from shared.sync.outcome import Kind, Outcome, Why
@@ -68,9 +68,9 @@ class Updating:
             return self._unchanged() if known else await self._seen(target)
         return await self._kept(None, target, both=True)
 
-    async def from_linked(self) -> Outcome:
+    async def from_linked(self, link: Linked) -> Outcome:
         """The link was just made: write back, and bring both records together."""
-        return await self._kept(None, None, both=True)
+        return await self._kept(link.source, link.target, both=True)
 
     async def _seen(self, target: Record) -> Outcome:
         """Only what we do not watch has changed: remember the version, so that our next write names the right one."""
@@ -130,11 +130,11 @@ class Updating:
             outcome = Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key(), fields=told)
         else:
             await self.brake.one_change(plan.blanks)
-            written = await self._write(plan, target)
-            await self._remember(plan, source, written)
+            target = await self._write(plan, target)
+            await self._remember(plan, source, target)
             outcome = Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key(), fields=told)
         if self.home.write_back:
-            await self._write_back(source)
+            await self._write_back(source, target or await self._read(self.prepared.side.other))
         return replace(problem_outcome(plan, base, None), fields=told) if plan.problems else outcome
 
     def _plan(self, source: Record, target: Record | None) -> Plan:
@@ -180,12 +180,18 @@ class Updating:
     async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read again."""
         if not plan.problems and self.home.parked:
-            await self.ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, self._source_key)
+            await self._close_parked()
         base = self._base.with_values(_agreed_values(plan, source, target)).only(self.prepared.rules)
         home = replace(self.home, base=base.pack(), claim=None, parked=bool(plan.problems))
         if target is not None:
             home = self._with_versions(home, source, target)
         self.home = await self.ports.stores.links.replace(home)
+
+    async def _close_parked(self) -> None:
+        """The record has been transferred: what waited for a person is superseded."""
+        parked, name, side = self.ports.stores.parked, self.prepared.transfer.name, self.prepared.side
+        await parked.remove(name, side, self._source_key)
+        await parked.remove(name, side.other, self._target_key)
 
     def _with_versions(self, home: LinkRow, source: Record, target: Record) -> LinkRow:
         left, right = (source, target) if self.prepared.side is Side.LEFT else (target, source)
@@ -199,11 +205,10 @@ class Updating:
 
     # --- what the target created goes into the source ---
 
-    async def _write_back(self, source: Record) -> None:
+    async def _write_back(self, source: Record, target: Record) -> None:
         """Put the target's own values (its number, say) into the source at once; part of making the link."""
         side = self.prepared.side
         for _ in range(_ROUNDS):
-            target = await self._read(side.other)
             rules = self._write_back_rules()
             values = _differing(rules, side, source, target)
             try:
@@ -214,7 +219,7 @@ class Updating:
                     )
                 return await self._written_back(rules, source, target)
             except (VersionConflict, UnknownResult):
-                source = await self._read(side)
+                target, source = await self._read(side.other), await self._read(side)
         raise Taken(timedelta(seconds=5))
 
     def _write_back_rules(self) -> Sequence[FieldRule]:

@@ -1,0 +1,234 @@
+"""Two systems in memory behind the Connector port: quick imitations for simulation, with the behaviour that matters.
+
+They keep versions, enforce keys, normalise what they store, fill in what a template would, and tell whoever listens about
+every change, also about our own. The sandboxes imitate the real systems over HTTP; these imitate the port.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.errors import AlreadyExists, ManualNumbersForbidden, RecordMissing, VersionConflict
+from shared.sync.ports import (
+    Capabilities,
+    ChangePage,
+    Clock,
+    ColumnMetadata,
+    ColumnType,
+    Record,
+    TableMetadata,
+    Value,
+    VersionKind,
+)
+
+_NAMES = uuid.UUID("9f2f6b7e-0f7b-4a51-9d1e-3f4a7d1c2b60")
+
+Listener = Callable[[str, str, str], None]
+Gate = Callable[[str, Callable[[], Awaitable[object]]], Awaitable[object]]
+
+
+@dataclass
+class Stored:
+    """A record as the system keeps it."""
+
+    values: dict[str, Value]
+    version: int
+    changed_at: datetime
+
+
+@dataclass
+class MemorySystem:
+    """One system with one table. `gate` stands between caller and system and may fail or lose answers."""
+
+    system: str
+    instance: str
+    table: str
+    columns: Mapping[str, int | None]
+    clock: Clock
+    chooses_key: bool
+    enforced_column: str | None = None
+    manual_numbers: bool = True
+    uppercase: frozenset[str] = frozenset()
+    template: Mapping[str, Value] = field(default_factory=dict)
+    version_kind: VersionKind = VersionKind.OPAQUE
+    records: dict[str, Stored] = field(default_factory=dict)
+    listener: Listener | None = None
+    gate: Gate | None = None
+    creates: int = 0
+    updates: int = 0
+    reads: int = 0
+    _version: int = 0
+    _series: int = 10000
+    _deleted: list[tuple[int, str]] = field(default_factory=list)
+
+    # --- what people do in the application ---
+
+    def type_in(self, values: Mapping[str, Value], key: str | None = None) -> str:
+        """A person creates or edits a record."""
+        if key is None:
+            key = str(uuid.uuid5(_NAMES, f"{self.system}{len(self.records)}{self._version}"))
+            return self._insert(key, values)
+        self._change(key, values)
+        return key
+
+    def remove(self, key: str) -> None:
+        """A person deletes a record."""
+        del self.records[key]
+        self._version += 1
+        self._deleted.append((self._version, key))
+        self._tell(key)
+
+    # --- storage ---
+
+    def _insert(self, key: str, values: Mapping[str, Value]) -> str:
+        stored = dict.fromkeys(self.columns) | dict(self.template) | {n: self._kept(n, v) for n, v in values.items()}
+        if self.enforced_column and not stored.get(self.enforced_column):
+            self._series += 1
+            stored[self.enforced_column] = str(self._series)
+        self._version += 1
+        self.records[key] = Stored(stored, self._version, self.clock.now())
+        self._tell(key)
+        return key
+
+    def _change(self, key: str, values: Mapping[str, Value]) -> None:
+        stored = self.records[key]
+        new = {name: self._kept(name, value) for name, value in values.items()}
+        self._version += 1
+        self.records[key] = Stored(stored.values | new, self._version, self.clock.now())
+        self._tell(key)
+
+    def _kept(self, name: str, value: Value) -> Value:
+        if isinstance(value, str):
+            return (value.upper() if name in self.uppercase else value) or None
+        return value
+
+    def _tell(self, key: str) -> None:
+        if self.listener:
+            self.listener(self.system, key, f"{self._version}")
+
+    def _record(self, key: str) -> Record:
+        stored = self.records[key]
+        version = None if self.version_kind is VersionKind.NONE else f'W/"{stored.version}"'
+        return Record(key, version, dict(stored.values))
+
+    # --- the port ---
+
+    def capabilities(self, table: str) -> Capabilities:
+        return Capabilities(
+            chooses_key=self.chooses_key,
+            enforced_column=self.enforced_column,
+            version=self.version_kind,
+            returns_new_version=True,
+            read_after_write=True,
+            longest_run=timedelta(minutes=20),
+            keys_per_read=50,
+        )
+
+    def canonical_key(self, table: str, key: str) -> str:
+        return str(uuid.UUID(key))
+
+    def derived_key(self, table: str, seed: str) -> str:
+        return str(uuid.uuid5(_NAMES, f"{self.system}|{seed}"))
+
+    def watermark_at(self, table: str, at: datetime) -> str | None:
+        return None if self.chooses_key else at.isoformat()
+
+    async def _pass(self, name: str, do: Callable[[], Awaitable[object]]) -> object:
+        return await (self.gate(name, do) if self.gate else do())
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        async def do() -> dict[str, Record]:
+            self.reads += 1
+            return {key: self._record(key) for key in keys if key in self.records}
+
+        found = await self._pass("read", do)
+        assert isinstance(found, dict)
+        return found
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        wanted = {value.casefold() for value in values}
+
+        async def do() -> list[Record]:
+            hits = [k for k, s in self.records.items() if str(s.values.get(column) or "").casefold() in wanted]
+            return [self._record(key) for key in hits[:limit]]
+
+        found = await self._pass("find", do)
+        assert isinstance(found, list)
+        return found
+
+    async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        async def do() -> ChangePage:
+            return self._page(since)
+
+        page = await self._pass("changes", do)
+        assert isinstance(page, ChangePage)
+        yield page
+
+    def _page(self, since: str | None) -> ChangePage:
+        """Ordered by version where we choose keys (a delta token), by time with overlap where the ERP gives them."""
+        if self.chooses_key:
+            after = int(since or 0)
+            changed = [self._record(key) for key, stored in self.records.items() if stored.version > after]
+            return ChangePage(changed, [key for at, key in self._deleted if at > after], str(self._version))
+        after_time = datetime.fromisoformat(since) - timedelta(minutes=10) if since else None
+        fresh = [k for k, s in self.records.items() if after_time is None or s.changed_at > after_time]
+        newest = max((s.changed_at for s in self.records.values()), default=None)
+        return ChangePage([self._record(k) for k in fresh], [], newest.isoformat() if newest else since)
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        async def do() -> Record:
+            return self._create(values, key)
+
+        created = await self._pass("create", do)
+        assert isinstance(created, Record)
+        return created
+
+    def _create(self, values: Mapping[str, Value], key: str | None) -> Record:
+        number = values.get(self.enforced_column) if self.enforced_column else None
+        if number and not self.manual_numbers:
+            raise ManualNumbersForbidden(self.system)
+        column = self.enforced_column or ""
+        taken = {stored.values.get(column) for stored in self.records.values()} if number else set()
+        if key in self.records or number in taken:
+            raise AlreadyExists(self.system)
+        self.creates += 1
+        return self._record(self._insert(key or str(uuid.uuid5(_NAMES, f"{self.system}{self._version}")), values))
+
+    async def update(
+        self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
+    ) -> Record:
+        async def do() -> Record:
+            if key not in self.records:
+                raise RecordMissing(self.system)
+            if version is not None and version != self._record(key).version:
+                raise VersionConflict(self.system)
+            self.updates += 1
+            self._change(key, values)
+            return self._record(key)
+
+        updated = await self._pass("update", do)
+        assert isinstance(updated, Record)
+        return updated
+
+    async def metadata(self, table: str) -> TableMetadata:
+        columns = {n: ColumnMetadata(n, ColumnType.TEXT, length) for n, length in self.columns.items()}
+        return TableMetadata(table, columns)
+
+    async def ping(self) -> None:
+        async def do() -> None:
+            return None
+
+        await self._pass("ping", do)

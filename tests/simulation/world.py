@@ -1,0 +1,475 @@
+"""A world to run the real engine in: two systems, the stores, the queue, several workers, faults at every port, virtual time.
+
+Every effect (a call through a port that may change or read something outside) passes `Faults.effect`. A fault kills the worker
+before or after the effect, or does the effect and loses the answer. A killed worker forgets everything; its message comes again when
+the lock runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from local.definitions import read_definition
+from shared.errors import QueueUnavailable, SystemDown, UnknownResult
+from shared.messaging.memory import Delivery, LockLost, MemoryQueue, Rules
+from shared.stores.rows import Operation, Page, Properties, Row, RowStore, RowStoreUnavailable
+from shared.stores.sqlite_rows import SqliteRows
+from shared.stores.stores import TABLES, Stores, open_stores
+from shared.sync.context import Ports, Timing
+from shared.sync.definition import Brakes, Definition, Index
+from shared.sync.draining import Draining
+from shared.sync.fingerprint import Fingerprints
+from shared.sync.message import Message
+from shared.sync.pipeline import Pipeline
+from shared.sync.planner import converted
+from shared.sync.ports import Clock, DeadLetter, LinkState, Mode, Outgoing, Side, Switch, Value, VersionKind
+from shared.sync.walking import Walks
+from tests.simulation.loop import LoopClock
+from tests.simulation.systems import MemorySystem
+
+TRANSFERS = Path(__file__).parents[2] / "transfers"
+Answer = TypeVar("Answer")
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class How(StrEnum):
+    """What a fault does to an effect."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    LOST = "answer lost"
+    REFUSED = "refused"
+
+
+@dataclass
+class Faults:
+    """Decides about every effect. `at`: one planned fault; `chance`: seeded ones."""
+
+    at: tuple[int, How] | None = None
+    chance: float = 0.0
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+    active: bool = True
+    struck: int = 0
+    on_strike: Callable[[], Awaitable[None]] | None = None
+
+    async def effect(
+        self, name: str, lost: Exception, refused: Exception, do: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Pass one effect through."""
+        how = self._fault(name)
+        if how is None:
+            return await do()
+        self.struck += 1
+        if how is How.BEFORE:
+            raise Crash
+        if how is How.REFUSED:
+            raise refused
+        await do()
+        if self.on_strike:
+            await self.on_strike()
+        if how is How.AFTER:
+            raise Crash
+        raise lost
+
+    def _fault(self, name: str) -> How | None:
+        if not self.active:
+            return None
+        self.count += 1
+        self.names.append(name)
+        if self.at and self.at[0] == self.count:
+            return self.at[1]
+        if self.chance and self.rng.random() < self.chance:
+            return self.rng.choice(list(How))
+        return None
+
+
+class FaultyRows:
+    """A row store whose every call is an effect."""
+
+    def __init__(self, inner: RowStore, faults: Faults) -> None:
+        self._inner = inner
+        self._faults = faults
+
+    async def _pass(self, name: str, do: Callable[[], Awaitable[Answer]]) -> Answer:
+        gone = RowStoreUnavailable("simulated")
+        return await self._faults.effect(f"store {name}", gone, gone, do)
+
+    async def prepare(self) -> None:
+        await self._inner.prepare()
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        return await self._pass(f"get {table}", lambda: self._inner.get(table, partition, key))
+
+    async def insert(self, table: str, partition: str, key: str, properties: Properties) -> str:
+        return await self._pass(f"insert {table}", lambda: self._inner.insert(table, partition, key, properties))
+
+    async def replace(self, table: str, partition: str, key: str, properties: Properties, etag: str) -> str:
+        return await self._pass(
+            f"replace {table}", lambda: self._inner.replace(table, partition, key, properties, etag)
+        )
+
+    async def upsert(self, table: str, partition: str, key: str, properties: Properties) -> str:
+        return await self._pass(f"upsert {table}", lambda: self._inner.upsert(table, partition, key, properties))
+
+    async def delete(self, table: str, partition: str, key: str, etag: str | None = None) -> bool:
+        return await self._pass(f"delete {table}", lambda: self._inner.delete(table, partition, key, etag))
+
+    async def list(
+        self, table: str, partition: str, *, after: str | None = None, key_prefix: str = "", limit: int = 1000
+    ) -> Page:
+        do = self._inner.list
+        return await self._pass(
+            f"list {table}", lambda: do(table, partition, after=after, key_prefix=key_prefix, limit=limit)
+        )
+
+    async def transact(self, table: str, partition: str, operations: Sequence[Operation]) -> Sequence[str | None]:
+        return await self._pass(f"transact {table}", lambda: self._inner.transact(table, partition, operations))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class FaultyQueue:
+    """A queue whose sends are effects."""
+
+    def __init__(self, inner: MemoryQueue, faults: Faults) -> None:
+        self._inner = inner
+        self._faults = faults
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        gone = QueueUnavailable("simulated")
+        await self._faults.effect("queue send", gone, gone, lambda: self._inner.send(queue, messages))
+
+    async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
+        return await self._inner.dead_letters(queue, limit)
+
+    async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None:
+        await self._inner.settle_dead_letter(queue, letter)
+
+
+class SeededIds:
+    """Ids and chance from a seed."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def new(self) -> str:
+        return f"{self._rng.getrandbits(128):032x}"
+
+    def fraction(self) -> float:
+        return self._rng.random()
+
+
+WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hour=100_000)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them."""
+
+    seed: int = 0
+    own_numbers: bool = True
+    workers: int = 2
+    duplicate: float = 0.0
+    drop: float = 0.0
+    reorder_seconds: float = 0.0
+    brakes: Brakes = field(default_factory=lambda: WIDE)
+    crm_versions: VersionKind = VersionKind.ORDERED
+    erp_versions: VersionKind = VersionKind.OPAQUE
+    lock: timedelta = timedelta(seconds=60)
+
+
+class World:
+    """The engine with everything around it. Use it inside `run_virtually`, or with another clock for real stores."""
+
+    def __init__(
+        self, setup: Setup, faults: Faults | None = None, rows: RowStore | None = None, clock: Clock | None = None
+    ) -> None:
+        self.setup = setup
+        self.rng = random.Random(setup.seed)
+        self.faults = faults or Faults()
+        self.clock = clock or LoopClock()
+        self.definition = account_definition(setup)
+        self.index = Index(definitions=(self.definition,))
+        self.names = [transfer.name for transfer in self.definition.transfers]
+        self.queue = MemoryQueue(self.clock, self.names, Rules(lock_duration=setup.lock))
+        self.rows = rows or SqliteRows(":memory:", TABLES, environment={})
+        self.crm, self.erp = self._systems()
+        self.stores: Stores = open_stores(self.rows, self.clock)
+        self.crashes = 0
+        self._notices = 0
+        self._stop = False
+
+    def _systems(self) -> tuple[MemorySystem, MemorySystem]:
+        left, versions = _columns(Side.LEFT), self.setup.crm_versions
+        crm = MemorySystem("dataverse", "org", "account", left, self.clock, True, version_kind=versions)
+        erp = MemorySystem(
+            "business_central",
+            "production/company",
+            "customers",
+            _columns(Side.RIGHT),
+            self.clock,
+            False,
+            enforced_column="number",
+            manual_numbers=self.setup.own_numbers,
+            uppercase=frozenset({"country", "taxRegistrationNumber"}),
+            template={"paymentTermsId.code": "30T"},
+            version_kind=self.setup.erp_versions,
+        )
+        for system in (crm, erp):
+            system.listener = self._notice
+            system.gate = self._gate(system.system)
+        return crm, erp
+
+    def _gate(self, system: str) -> Callable[[str, Callable[[], Awaitable[object]]], Awaitable[object]]:
+        async def through(name: str, do: Callable[[], Awaitable[object]]) -> object:
+            writes = name in {"create", "update"}
+            lost: Exception = UnknownResult(system) if writes else SystemDown(system)
+            return await self.faults.effect(f"{system} {name}", lost, SystemDown(system), do)
+
+        return through
+
+    # --- notices, as the webhook functions would queue them ---
+
+    def _notice(self, system: str, key: str, version: str) -> None:
+        if self.rng.random() < self.setup.drop:
+            return
+        times = 2 if self.rng.random() < self.setup.duplicate else 1
+        for _ in range(times):
+            self.tell(system, key, f"{system}/{key}/{version}/{self._notices if times > 1 else 0}")
+            self._notices += 1
+
+    def tell(self, system: str, key: str, change_id: str) -> None:
+        """Queue a notice to both transfers of the pair."""
+        side = Side.LEFT if system == "dataverse" else Side.RIGHT
+        delay = timedelta(seconds=self.rng.random() * self.setup.reorder_seconds)
+        for name in self.names:
+            message = Message(
+                transfer=name,
+                side=side,
+                table=self.definition.table(side).table,
+                keys=(key,),
+                cause="notice",
+                occurred_at=self.clock.now(),
+                attempt=0,
+                correlation_id=change_id,
+                change_id=change_id,
+            )
+            due = self.clock.now() + delay if delay else None
+            out = Outgoing(message.message_id(), message.to_json(), due, change_id)
+            _run_now(self.queue.send(name, [out]))
+
+    # --- processes ---
+
+    async def prepare(self) -> None:
+        """Switch both transfers on and start their feeds."""
+        await self.rows.prepare()
+        for name in self.names:
+            mode = await self.stores.modes.get(name)
+            await self.stores.modes.put(Mode(name, Switch.ON, self.clock.now(), "test", etag=mode.etag))
+        was, self.faults.active = self.faults.active, False
+        await Walks(self.process()).due()
+        self.faults.active = was
+
+    def process(self) -> Pipeline:
+        """A fresh process: nothing remembered."""
+        ports = Ports(
+            connectors={"dataverse": self.crm, "business_central": self.erp},
+            stores=open_stores(FaultyRows(self.rows, self.faults), self.clock),
+            queue=FaultyQueue(self.queue, self.faults),
+            clock=self.clock,
+            ids=SeededIds(self.rng),
+            prints=Fingerprints("k1", b"simulation key: 32 bytes at least"),
+            timing=Timing(),
+        )
+        return Pipeline(ports, self.index)
+
+    async def run(self, hours: float = 24.0) -> None:
+        """Run workers and timers until everything is quiet; `hours` is the patience in virtual time."""
+        self._stop = False
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.setup.workers):
+                group.create_task(self._worker())
+            group.create_task(self._timers())
+            group.create_task(self._watch(hours))
+
+    async def _watch(self, hours: float) -> None:
+        end, quiet_since = self.clock.monotonic() + hours * 3600, None
+        while True:
+            await self.clock.sleep(5)
+            now = self.clock.monotonic()
+            if not await self._is_quiet():
+                quiet_since = None
+            elif quiet_since is None:
+                quiet_since = now
+            elif now - quiet_since > 700:
+                break
+            if now > end:
+                self._stop = True
+                raise AssertionError(f"seed {self.setup.seed}: not quiet after {hours} hours: {self.describe()}")
+        self._stop = True
+
+    async def _is_quiet(self) -> bool:
+        counts = [self.queue.counts(name) for name in self.names]
+        if any(c.ready or c.scheduled or c.locked or c.dead for c in counts):
+            return False
+        return not any([await self.stores.pending.page(name) for name in self.names])
+
+    def describe(self) -> str:
+        return "; ".join(f"{name} {self.queue.counts(name)}" for name in self.names)
+
+    async def _worker(self) -> None:
+        while not self._stop:
+            pipeline = self.process()
+            try:
+                await self._serve(pipeline)
+            except BaseException as death:
+                if not _is_crash(death):
+                    raise
+                self.crashes += 1
+                await self.clock.sleep(1)
+
+    async def _serve(self, pipeline: Pipeline) -> None:
+        while not self._stop:
+            busy = False
+            for name in self.names:
+                delivery = await self.queue.receive(name)
+                if delivery:
+                    busy = True
+                    await self.handle(pipeline, delivery)
+            if not busy:
+                await self.clock.sleep(0.5)
+
+    async def handle(self, pipeline: Pipeline, delivery: Delivery) -> None:
+        """What the host does with a message: complete after success, abandon at once after an error."""
+        try:
+            await pipeline.run(Message.from_json(delivery.body))
+        except Exception:
+            await self._settle(self.queue.abandon(delivery))
+        else:
+            await self._settle(self.queue.complete(delivery))
+
+    async def _settle(self, settle: Awaitable[None]) -> None:
+        try:
+            await settle
+        except LockLost:
+            return
+
+    async def _timers(self) -> None:
+        while not self._stop:
+            pipeline = self.process()
+            try:
+                while not self._stop:
+                    await self.clock.sleep(10)
+                    await self.tick(pipeline)
+            except BaseException as death:
+                if not _is_crash(death):
+                    raise
+                self.crashes += 1
+
+    async def tick(self, pipeline: Pipeline) -> None:
+        """One round of the timers; an error is logged by the host and the next round comes."""
+        for call in (Walks(pipeline).due, Draining(pipeline).tick, Draining(pipeline).sweep):
+            with suppress(Exception):
+                await call()
+
+    # --- what must hold ---
+
+    async def check(self) -> list[str]:
+        """Everything that is wrong: lost, doubled, stale, half linked. Parked records are told apart by their reason."""
+        wrong: list[str] = []
+        parked = {item.key for name in self.names for item in await self.stores.parked.page(name, None, 1000)}
+        links = await self._links()
+        partners: dict[str, str] = {}
+        for key, stored in self.crm.records.items():
+            other = links.get(key)
+            if other is None:
+                if stored.values.get("crossdock_stage") == "qualified" and key not in parked:
+                    wrong.append(f"lost: account {key} has no customer and is not parked")
+                continue
+            if other in partners:
+                wrong.append(f"customer {other} is linked to {key} and {partners[other]}")
+            partners[other] = key
+            if other in self.erp.records and key not in parked and other not in parked:
+                wrong += self._differences(self.definition, key, other)
+        for key in self.erp.records:
+            if key not in partners and key not in parked:
+                wrong.append(f"lost or doubled: customer {key} has no account and is not parked")
+        return wrong
+
+    async def _links(self) -> dict[str, str]:
+        pair = self._pair
+        found: dict[str, str] = {}
+        for row in await self.stores.links.page(pair, Side.LEFT, None, 1000):
+            if row.state is LinkState.LINKED:
+                other = await self.stores.links.get(pair, Side.RIGHT, row.other)
+                if other is None or other.state is not LinkState.LINKED or other.other != row.key:
+                    raise AssertionError(f"half a link: {row.key} -> {row.other}")
+                found[row.key] = row.other
+        return found
+
+    @property
+    def _pair(self) -> str:
+        return "dataverse/org/account~business_central/production/company/customers"
+
+    def _differences(self, definition: Definition, left: str, right: str) -> list[str]:
+        crm, erp = self.crm.records[left].values, self.erp.records[right].values
+        wrong = []
+        for rule in definition.fields:
+            sent = converted(rule, Side.LEFT, crm.get(rule.left))
+            if _plain(sent) != _plain(erp.get(rule.right)):
+                wrong.append(
+                    f"stale: {rule.left}={crm.get(rule.left)!r} {rule.right}={erp.get(rule.right)!r} of {left}"
+                )
+        return wrong
+
+
+def _plain(value: Value) -> str:
+    return str(value or "").upper()
+
+
+def _is_crash(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_crash(inner) for inner in error.exceptions)
+    return isinstance(error, Crash)
+
+
+def _run_now(coroutine: Awaitable[None]) -> None:
+    """Drive a coroutine that never really waits (the memory queue's send) from ordinary code."""
+    try:
+        coroutine.__await__().__next__()
+    except StopIteration:
+        return
+    raise AssertionError("the memory queue waited")
+
+
+def _columns(side: Side) -> Mapping[str, int | None]:
+    """The columns of one side of the definition, with the documented lengths of those that can be too long."""
+    known = {"displayName": 100, "name": 160, "phoneNumber": 30, "telephone1": 50, "email": 80, "emailaddress1": 100}
+    return {column: known.get(column) for column in account_definition(Setup()).columns(side)}
+
+
+def account_definition(setup: Setup) -> Definition:
+    """The product's own definition of accounts and customers, in the world that the setup names."""
+    text = (TRANSFERS / "business_central" / "account.yaml").read_text("utf-8")
+    definition = read_definition(text, "transfers/business_central/account.yaml")
+    transfers = [
+        transfer
+        if transfer.choose_key is None or setup.own_numbers
+        else transfer.model_copy(update={"choose_key": None})
+        for transfer in definition.transfers
+    ]
+    return definition.model_copy(update={"transfers": tuple(transfers), "brakes": setup.brakes})
