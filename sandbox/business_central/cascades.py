@@ -1,0 +1,135 @@
+"""What a write to a customer or a contact changes elsewhere: the relation between the two carries values both ways.
+
+Source: Microsoft Learn, 'Synchronize contacts with customers, vendors, and bank accounts', and the published source
+of the base application (codeunits CustCont-Update and CustVendBank-Update, table Contact).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.business_central.entities import CONTACT, ZERO_GUID
+from sandbox.business_central.records import CONTACT_SERIES, Session
+from sandbox.business_central.rules import name_parts
+from sandbox.business_central.values import NO_DATE, Row, blank_row, within
+
+ADDRESS = ("addressLine1", "addressLine2", "city", "state", "country", "postalCode")
+COMMUNICATION = ("phoneNumber", "email", "website")
+SHARED = ("displayName", *ADDRESS, *COMMUNICATION, "taxRegistrationNumber", "salespersonCode", "currencyId")
+"""What customer and contact have in common."""
+
+HIDDEN: dict[str, Any] = {
+    "firstName": "",
+    "middleName": "",
+    "surname": "",
+    "salespersonCode": "",
+    "currencyId": ZERO_GUID,
+}
+"""Columns of a contact that the page of contacts does not show."""
+
+
+def blank_contact() -> dict[str, Any]:
+    """Return a new contact's row."""
+    return {**blank_row(CONTACT), **HIDDEN, "lastInteractionDate": NO_DATE}
+
+
+def named(row: dict[str, Any]) -> dict[str, Any]:
+    """Give a contact's row what follows from its name: the parts of a person's name, a company's own references."""
+    if row["type"] == "Person":
+        parts = name_parts(row["displayName"])
+        first, middle, surname = (within(part, 30) for part in parts)
+        row.update(firstName=first, middleName=middle, surname=surname)
+    else:
+        row.update(companyNumber=row["number"], companyName=row["displayName"])
+    return row
+
+
+def contact_of(session: Session, customer_id: str) -> Row | None:
+    """Return the contact a customer is related to, or None."""
+    relation = session.table("relations").first("customerId", customer_id)
+    return session.table("contacts").rows.get(relation["id"]) if relation is not None else None
+
+
+def customer_of(session: Session, contact: Row) -> Row | None:
+    """Return the customer a contact belongs to, itself or through its company, or None."""
+    relations = session.table("relations").rows
+    relation = relations.get(contact["id"])
+    if relation is None and contact["companyNumber"]:
+        company = session.related("contacts", contact["companyNumber"])
+        relation = relations.get(company["id"]) if company is not None else None
+    return session.table("customers").rows.get(relation["customerId"]) if relation is not None else None
+
+
+def create_company_contact(session: Session, customer: Row) -> None:
+    """Create the contact that belongs to a new customer, and the relation between them."""
+    row = blank_contact()
+    row.update({name: customer[name] for name in SHARED})
+    row.update(
+        id=session.work.new_id(),
+        type=customer["type"],
+        number=session.take_number(CONTACT_SERIES, "contacts"),
+        searchName=customer["displayName"].upper(),
+    )
+    session.put("contacts", named(row))
+    session.put("relations", {"id": row["id"], "customerId": customer["id"]})
+
+
+def customer_changed(session: Session, before: Row, after: Row) -> None:
+    """Carry a customer's changed values over to its contact, and on to the persons there."""
+    if all(before[name] == after[name] for name in SHARED):
+        return
+    contact = contact_of(session, after["id"])
+    if contact is None:
+        return
+    row = follow_name(contact, {**contact, **{name: after[name] for name in SHARED}})
+    if row != contact:
+        persons_follow(session, contact, session.put("contacts", row))
+
+
+def follow_name(before: Row, row: dict[str, Any]) -> dict[str, Any]:
+    """Let name parts, company name and search name follow a changed name; the search name only if it still did."""
+    if row["displayName"] != before["displayName"]:
+        named(row)
+        if before["searchName"] == before["displayName"].upper():
+            row["searchName"] = row["displayName"].upper()
+    return row
+
+
+def contact_changed(session: Session, before: Row, after: Row) -> None:
+    """Carry a contact's changed values over to its customer and to the persons of the company."""
+    relation = session.table("relations").rows.get(after["id"])
+    customer = session.table("customers").rows.get(relation["customerId"]) if relation is not None else None
+    if customer is not None and any(before[name] != after[name] for name in SHARED):
+        row = {**customer, **{name: after[name] for name in SHARED}}
+        if row != customer:
+            session.put("customers", row)
+    persons_follow(session, before, after)
+
+
+def persons_follow(session: Session, before: Row, company: Row) -> None:
+    """Let the persons of a company follow its change: name and number always, the rest if they still had it."""
+    if company["type"] != "Company":
+        return
+    for person in session.table("contacts").find("companyNumber", before["number"]):
+        if person["id"] != company["id"]:
+            row = _followed(session, person, before, company)
+            if row != person:
+                session.put("contacts", row)
+
+
+def _followed(session: Session, person: Row, before: Row, company: Row) -> dict[str, Any]:
+    row = {**person, "companyNumber": company["number"], "companyName": company["displayName"]}
+    if session.options.inherit_address and all(person[name] == before[name] for name in ADDRESS):
+        row.update({name: company[name] for name in ADDRESS})
+    if session.options.inherit_communication:
+        row.update({name: company[name] for name in COMMUNICATION if person[name] == before[name]})
+    return row
+
+
+def inherit(session: Session, row: dict[str, Any], company: Row) -> None:
+    """Give a person what it takes from the company it is put under: the blank parts, as far as the setup says."""
+    row.update(companyNumber=company["number"], companyName=company["displayName"])
+    if session.options.inherit_address and not any(row[name] for name in ADDRESS):
+        row.update({name: company[name] for name in ADDRESS})
+    if session.options.inherit_communication:
+        row.update({name: company[name] for name in COMMUNICATION if not row[name]})
