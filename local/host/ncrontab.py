@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-_MONTHS = [
+_MONTHS = (
     "January",
     "February",
     "March",
@@ -31,7 +31,7 @@ _MONTHS = [
     "October",
     "November",
     "December",
-]
+)
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _HORIZON_DAYS = 366 * 41
 """29 February on a given weekday comes back after at most 40 years (across 2100); later than that means never."""
