@@ -40,7 +40,8 @@ class Message:
 
     transfer: whose queue it lies on. side and table: where the keys are from; either end of the transfer. cause: how
     we know (webhook, walk, load …). occurred_at: when the change happened or was found. attempt: 0 at first, raised
-    by each deferred copy. failures: how many of those attempts failed for an unforeseen reason; waiting is no failure. change_id: id of the change, the same for the same change however often it is announced.
+    by each deferred copy. failures: how many of those attempts failed for an unforeseen reason; waiting is no failure.
+    change_id: id of the change, the same for the same change however often it is announced.
     Raises MessageInvalid for what no message may hold.
     """
 

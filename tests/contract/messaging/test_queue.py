@@ -1,0 +1,111 @@
+"""What every queue does: keeps what was sent, once, until it is due, and shows what it gave up on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.errors import QueueUnavailable
+from shared.sync.ports import Outgoing
+from tests.contract.messaging.doors import OTHER_TRANSFER, TRANSFER, Door, Received
+
+
+def outgoing(number: int, body: str = '{"v":1}') -> Outgoing:
+    return Outgoing(f"change-{number}", body, correlation_id=f"c-{number}")
+
+
+async def test_what_was_sent_is_received(door: Door) -> None:
+    """One alone and several at once, with id, body and correlation id; another queue has none of it."""
+    await door.queue.send(TRANSFER, [outgoing(1, '{"v":1,"cause":"Prüfung"}')])
+    await door.queue.send(TRANSFER, [outgoing(2), replace(outgoing(3), correlation_id="")])
+    await door.queue.send(TRANSFER, [])
+    received = await door.receive_all(TRANSFER)
+    assert sorted(received, key=lambda one: one.message_id) == [
+        Received("change-1", '{"v":1,"cause":"Prüfung"}', "c-1"),
+        Received("change-2", '{"v":1}', "c-2"),
+        Received("change-3", '{"v":1}', ""),
+    ]
+    assert await door.receive_all(OTHER_TRANSFER) == []
+
+
+async def test_sending_the_same_change_again_is_harmless(door: Door) -> None:
+    """Alone, in a list and after it was received: the id is known within the window. Another queue knows nothing."""
+    await door.queue.send(TRANSFER, [outgoing(1), outgoing(2)])
+    await door.queue.send(TRANSFER, [outgoing(2), outgoing(3), outgoing(3)])
+    received = await door.receive_all(TRANSFER)
+    assert sorted(one.message_id for one in received) == ["change-1", "change-2", "change-3"]
+    await door.queue.send(TRANSFER, [outgoing(1)])
+    assert await door.receive_all(TRANSFER) == []
+    await door.queue.send(OTHER_TRANSFER, [outgoing(1)])
+    assert len(await door.receive_all(OTHER_TRANSFER)) == 1
+
+
+async def test_a_deferred_copy_is_not_seen_before_its_time(door: Door, now: datetime) -> None:
+    """Alone or among others that are due at once."""
+    later = replace(outgoing(1), not_before=now + timedelta(seconds=2))
+    past = replace(outgoing(2), not_before=now - timedelta(seconds=60))
+    await door.queue.send(TRANSFER, [later, past, outgoing(3)])
+    assert sorted(one.message_id for one in await door.receive_all(TRANSFER)) == ["change-2", "change-3"]
+    await door.let_pass(2.5)
+    assert [one.message_id for one in await door.receive_all(TRANSFER)] == ["change-1"]
+
+
+async def test_a_long_list_is_sent_completely(door: Door) -> None:
+    """More than fits into one batch of Service Bus (256 KB)."""
+    body = "x" * 6000
+    await door.queue.send(TRANSFER, [outgoing(number, body) for number in range(100)])
+    received = await door.receive_all(TRANSFER)
+    assert {one.message_id for one in received} == {f"change-{number}" for number in range(100)}
+    assert all(one.body == body for one in received)
+
+
+async def test_dead_letters_stay_until_they_are_settled(door: Door) -> None:
+    """They are locked for who reads them, keep body and reason, and go one by one."""
+    assert await door.queue.dead_letters(TRANSFER, 10) == []
+    await door.queue.send(TRANSFER, [outgoing(number) for number in (1, 2, 3)])
+    await door.bury_all(TRANSFER, "unreadable")
+    two = await door.queue.dead_letters(TRANSFER, 2)
+    third = await door.queue.dead_letters(TRANSFER, 10)
+    assert (len(two), len(third)) == (2, 1)
+    assert {(one.body, one.reason) for one in (*two, *third)} == {('{"v":1}', "unreadable")}
+    assert sorted(one.message_id for one in (*two, *third)) == ["change-1", "change-2", "change-3"]
+    for letter in (*two, *third):
+        await door.queue.settle_dead_letter(TRANSFER, letter)
+    assert await door.queue.dead_letters(TRANSFER, 10) == []
+    assert await door.receive_all(TRANSFER) == []
+
+
+async def test_a_dead_letter_is_settled_once(door: Door) -> None:
+    """The second time is an error, not a second letter gone."""
+    await door.queue.send(TRANSFER, [outgoing(1)])
+    await door.bury_all(TRANSFER, "unreadable")
+    letter = (await door.queue.dead_letters(TRANSFER, 1))[0]
+    await door.queue.settle_dead_letter(TRANSFER, letter)
+    with pytest.raises(QueueUnavailable):
+        await door.queue.settle_dead_letter(TRANSFER, letter)
+
+
+async def test_a_queue_that_does_not_exist_takes_nothing(door: Door) -> None:
+    """Whoever sends must hear of it: nothing was stored."""
+    with pytest.raises(QueueUnavailable, match="no_such_transfer"):
+        await door.queue.send("no_such_transfer", [outgoing(1)])
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (Outgoing("", "{}"), "message_id"),
+        (Outgoing("x" * 129, "{}"), "message_id"),
+        (Outgoing("change-1", "ü" * 100_000), "body"),
+        (Outgoing("change-1", "{}", not_before=datetime(2026, 3, 2, 8)), "not_before"),  # noqa: DTZ001 - the fault
+    ],
+)
+async def test_a_message_that_no_queue_takes_is_refused_before_anything_is_sent(
+    door: Door, message: Outgoing, field: str
+) -> None:
+    """The text names the field; the others of the list are not sent either."""
+    with pytest.raises(ValueError, match=field):
+        await door.queue.send(TRANSFER, [outgoing(2), message])
+    assert await door.receive_all(TRANSFER) == []
