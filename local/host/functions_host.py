@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,9 @@ from local.host.settings import HostKeys, read_host_json
 from local.host.timers import TimerListener, TimerStates
 
 log = logging.getLogger(__name__)
+
+_LAST_SECONDS = 10.0
+"""How long cancelled functions may take to end, and receivers to close, before the stop goes on without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +164,23 @@ class FunctionsHost:
         assert self._serving is not None
         self._server.should_exit = True
         ends = [self._serving, *(asyncio.create_task(listener.stop()) for listener in self._listeners)]
-        await self._wait_gracefully(ends)
-        self._invoker.close()
-        for end in ends:
-            end.result()
-
-    async def _wait_gracefully(self, ends: Sequence[asyncio.Task[None]]) -> None:
-        """Wait for all of them; when the grace is over, cancel the functions they wait for and wait again."""
-        grace = asyncio.create_task(self._clock.sleep(self._grace_seconds))
-        everything = asyncio.create_task(_all_of(ends))
-        await asyncio.wait({everything, grace}, return_when=asyncio.FIRST_COMPLETED)
-        grace.cancel()
-        if not everything.done():
+        if not await self._all_end(ends, self._grace_seconds):
             log.warning("%d functions were still running and are cancelled", self._invoker.cancel_running())
-        await everything
+            if not await self._all_end(ends, _LAST_SECONDS):
+                log.warning("a listener did not end and is cancelled")
+                for end in ends:
+                    end.cancel()
+                await asyncio.wait(ends)
+        self._invoker.close()
+
+    async def _all_end(self, ends: Collection[asyncio.Task[None]], seconds: float) -> bool:
+        """Wait for all of them, at most so long by the host's clock."""
+        everything = asyncio.create_task(_all_of(ends))
+        grace = asyncio.create_task(self._clock.sleep(seconds))
+        await asyncio.wait({everything, grace}, return_when=asyncio.FIRST_COMPLETED)
+        everything.cancel()
+        grace.cancel()
+        return all(end.done() for end in ends)
 
     async def _serve(self) -> None:
         try:
@@ -207,7 +213,7 @@ class FunctionsHost:
         }
 
 
-async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _all_of(tasks: Collection[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 

@@ -77,7 +77,7 @@ class HostedFunction:
     is_async: bool
     wants_context: bool
     disabled: bool
-    directory: str
+    source_file: str
 
     @property
     def summary(self) -> str:
@@ -138,7 +138,7 @@ def _hosted(function: Any, settings: Mapping[str, str]) -> HostedFunction:
         is_async=inspect.iscoroutinefunction(call),
         wants_context=wants_context,
         disabled=is_disabled(name, settings),
-        directory=inspect.getfile(call),
+        source_file=inspect.getfile(call),
     )
 
 

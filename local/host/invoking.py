@@ -79,7 +79,7 @@ class InvocationContext(func.Context):
 
     @property
     def function_directory(self) -> str:
-        return str(Path(self._function.directory).parent)
+        return str(Path(self._function.source_file).parent)
 
     @property
     def thread_local_storage(self) -> Any:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from local.host.errors import LockLost, ReceiverLost
 from local.host.index import HostedFunction, QueueTrigger
-from local.host.invoking import Invoker, where_and_which
+from local.host.invoking import Invoker, Outcome, where_and_which
 from local.host.messages import argument_for
 from local.host.ports import Clock, OpenReceiver, QueuedMessage, QueueSource, Receiver
 from local.host.settings import ServiceBusOptions
@@ -66,6 +65,7 @@ class QueueListener:
         self._stopping = asyncio.Event()
         self._slots = asyncio.Semaphore(options.concurrent_calls)
         self._handling: set[asyncio.Task[None]] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._health = ListenerHealth(function.name, "queue", "starting", clock.now())
@@ -84,6 +84,8 @@ class QueueListener:
         self._stopping.set()
         if self._loop is not None:
             await self._loop
+        if self._retiring:
+            await asyncio.wait(frozenset(self._retiring))
         self._turn("stopped")
 
     # --- the loop -------------------------------------------------------------------------------
@@ -101,12 +103,22 @@ class QueueListener:
                 await self._rest()
 
     async def _serve(self, receiver: Receiver) -> None:
-        """Work with one receiver until the host stops or it is lost; what is in hand is settled first."""
+        """Work with one receiver until the host stops or it is lost.
+
+        A lost receiver still settles what is in hand (by lock token, when the endpoint is back) while the next one
+        already listens.
+        """
         try:
             await self._pump(receiver)
         finally:
-            await self._settle_all()
-            await receiver.close()
+            retiring = asyncio.create_task(self._retire(receiver, frozenset(self._handling)))
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, receiver: Receiver, in_hand: frozenset[asyncio.Task[None]]) -> None:
+        if in_hand:
+            await asyncio.wait(in_hand)
+        await receiver.close()
 
     async def _pump(self, receiver: Receiver) -> None:
         """Take messages while a slot is free; returns when the host stops, raises ReceiverLost."""
@@ -139,16 +151,12 @@ class QueueListener:
         self._handling.add(task)
         task.add_done_callback(self._handling.discard)
 
-    async def _settle_all(self) -> None:
-        if self._handling:
-            await asyncio.wait(set(self._handling))
-
     # --- one message ----------------------------------------------------------------------------
 
     async def _handle(self, receiver: Receiver, message: QueuedMessage) -> None:
-        renewal = asyncio.create_task(self._keep_lock(receiver, message))
         try:
-            await self._run_and_settle(receiver, message)
+            outcome = await self._run(receiver, message)
+            await self._settle(receiver, message, outcome)
         except (LockLost, ReceiverLost) as error:
             log.warning(
                 "%s: message with sequence number %s could not be settled (%s); the queue hands it out again",
@@ -157,21 +165,26 @@ class QueueListener:
                 error.code,
             )
         finally:
-            renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewal
             self._slots.release()
 
-    async def _run_and_settle(self, receiver: Receiver, message: QueuedMessage) -> None:
+    async def _run(self, receiver: Receiver, message: QueuedMessage) -> Outcome:
+        """Run the function while its message's lock is kept."""
         try:
             argument = argument_for(self._trigger, message)
         except (TypeError, ValueError) as error:
-            log.error(
-                "%s: a message cannot be handed over, %s", self._function.name, where_and_which(error)
-            )  # the usual traceback would show values of the message
-            await receiver.abandon(message)
-            return
-        outcome = await self._invoker.invoke(self._function, argument)
+            # Not log.exception: the usual traceback shows the error's text, which may hold values.
+            log.error("%s: a message cannot be handed over, %s", self._function.name, where_and_which(error))
+            return Outcome("", error=error)
+        ended = asyncio.Event()
+        renewal = asyncio.create_task(self._keep_lock(receiver, message, ended))
+        try:
+            return await self._invoker.invoke(self._function, argument)
+        finally:
+            # Waited for, not cancelled: the SDK does not survive being cancelled in the middle of reading a frame.
+            ended.set()
+            await renewal
+
+    async def _settle(self, receiver: Receiver, message: QueuedMessage, outcome: Outcome) -> None:
         if isinstance(outcome.error, asyncio.CancelledError):
             return  # as when the platform's process ends: the lock runs out
         if not outcome.ok:
@@ -179,14 +192,15 @@ class QueueListener:
         elif self._auto_complete:
             await receiver.complete(message)
 
-    async def _keep_lock(self, receiver: Receiver, message: QueuedMessage) -> None:
+    async def _keep_lock(self, receiver: Receiver, message: QueuedMessage, ended: asyncio.Event) -> None:
         """Renew the lock at half of what is left of it, until the run ends or `maxAutoLockRenewalDuration` is over."""
         limit = self._options.lock_renewal
         end = None if limit is None else self._clock.now() + limit
         locked_until = message.locked_until
         while True:
             left = (locked_until - self._clock.now()).total_seconds()
-            await self._clock.sleep(max(left / 2, _SHORTEST_RENEWAL_SECONDS))
+            if await _came_within(ended, max(left / 2, _SHORTEST_RENEWAL_SECONDS), self._clock):
+                return
             if end is not None and self._clock.now() >= end:
                 log.warning("%s: the lock of a long run is no longer renewed", self._function.name)
                 return
@@ -206,12 +220,9 @@ class QueueListener:
 
     async def _rest(self) -> None:
         """Pause before the next try, longer each time; a stop ends the pause."""
-        pause = asyncio.create_task(self._clock.sleep(self._pause))
-        stopping = asyncio.create_task(self._stopping.wait())
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-        _, open_tasks = await asyncio.wait({pause, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in open_tasks:
-            task.cancel()
+        pause = self._pause
+        self._pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        await _came_within(self._stopping, pause, self._clock)
 
     def _turn(self, state: str, detail: str = "") -> None:
         if self._health.state == state:
@@ -221,3 +232,14 @@ class QueueListener:
         if state == "listening":
             self._pause = _FIRST_PAUSE_SECONDS
         self._health = ListenerHealth(self._function.name, "queue", state, self._clock.now(), detail)
+
+
+async def _came_within(event: asyncio.Event, seconds: float, clock: Clock) -> bool:
+    """Wait for the event, at most so long; return whether it came."""
+    coming, sleeping = asyncio.create_task(event.wait()), asyncio.create_task(clock.sleep(seconds))
+    try:
+        await asyncio.wait({coming, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        coming.cancel()
+        sleeping.cancel()
+    return event.is_set()

@@ -190,6 +190,11 @@ class TimerListener:
         return self._status if self._monitored else None
 
     def _keep(self, status: Status) -> None:
+        """Note the state; a disk that refuses it must not end the schedule."""
         self._status = status
-        if self._monitored:
+        if not self._monitored:
+            return
+        try:
             self._states.set(self._function.name, status)
+        except OSError as error:
+            log.warning("%s: its state could not be written (%s)", self._function.name, type(error).__name__)

@@ -15,7 +15,7 @@ import pytest
 from local.host import FunctionsHost, QueuedMessage, QueueTrigger, index
 from local.host.messages import argument_for
 from local.host.settings import read_host_json
-from tests.contract.functions_host.fakes import SETTINGS, HandClock, MemoryBus, make_host, settle, until
+from tests.contract.functions_host.fakes import SETTINGS, HandClock, MemoryBus, MemoryReceiver, make_host, settle, until
 
 
 async def test_a_message_is_handed_over_and_completed(
@@ -174,6 +174,59 @@ async def test_an_outage_during_a_run_leads_to_a_second_delivery(clock: HandCloc
     await clock.advance(61)
     await until(lambda: queue.completed == ["x"], "the second run")
     assert counts == [1, 2]
+    await host.stop()
+
+
+async def test_a_long_run_does_not_hold_up_the_return_from_an_outage(clock: HandClock, bus: MemoryBus) -> None:
+    """While it still goes on, the next message is served; at its end it is completed by the receiver it came from."""
+    gate, texts = asyncio.Event(), []
+
+    async def waiting(msg: str) -> None:
+        texts.append(msg)
+        if msg == "long":
+            await gate.wait()
+
+    host = make_host(queue_app(waiting), clock, bus)
+    queue = bus.queue("q")
+    queue.send("long")
+    await host.start()
+    await until(lambda: texts == ["long"], "the long run")
+    queue.up = False
+    await until(lambda: state_of(host, "f") == "waiting", "the outage noticed")
+    queue.up = True
+    queue.send("short")
+    await clock.advance(1)
+    await until(lambda: queue.completed == ["short"], "the other message")
+    gate.set()
+    await until(lambda: queue.completed == ["short", "long"], "the long run's message")
+    await host.stop()
+
+
+async def test_a_stop_goes_on_without_a_receiver_that_hangs(clock: HandClock, bus: MemoryBus) -> None:
+    """An endpoint that swallows everything cannot keep the host from ending."""
+
+    class Hanging(MemoryReceiver):
+        async def receive(self, wait_seconds: float) -> None:
+            await asyncio.Event().wait()
+
+    bus.open = lambda source: Hanging(bus.queue(source.queue))  # type: ignore[method-assign] # the fault of this test
+    host = make_host(queue_app(any_message), clock, bus, grace_seconds=5)
+    await host.start()
+    stopping = asyncio.create_task(host.stop())
+    await settle()
+    await clock.advance(6)
+    await clock.advance(11)
+    await until(stopping.done, "the stop")
+    await stopping
+
+
+async def test_a_message_that_cannot_be_handed_over_goes_back(clock: HandClock, bus: MemoryBus) -> None:
+    """A property of a kind that has no JSON form: counted as a failed delivery, in the end a dead letter."""
+    host = make_host(queue_app(any_message), clock, bus)
+    queue = bus.queue("q", max_deliveries=2)
+    queue.send("x", application_properties={"odd": object()})
+    await host.start()
+    await until(lambda: queue.dead, "the dead letter")
     await host.stop()
 
 
