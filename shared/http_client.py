@@ -110,7 +110,12 @@ class _Exchange:
     request_id: str
     token: str = ""
     sent: bool = False
-    answered: bool = False
+    status: int | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the head of an answer came."""
+        return self.status is not None
 
 
 class HttpClient:
@@ -207,6 +212,7 @@ class HttpClient:
         call = exchange.call
         left = self._left(exchange)
         self._check_gate(exchange)
+        began = self._clock.monotonic()
         try:
             async with asyncio.timeout(left), self._slots:
                 await self._pass_gate(exchange)
@@ -218,7 +224,8 @@ class HttpClient:
             sent = exchange.answered or not SURELY_SENT_NOTHING.get(type(error), False)
             raise self._broken(exchange, sent=sent, unreadable=isinstance(error, UNREADABLE)) from error
         finally:
-            LOG.debug("%s %s %s: %s", self.system, call.method, call.template, _how_far(exchange))
+            seconds = self._clock.monotonic() - began
+            LOG.debug("%s %s %s: %s, %.3f s", self.system, call.method, call.template, _how_far(exchange), seconds)
 
     def _left(self, exchange: _Exchange) -> float:
         left = exchange.deadline - self._clock.monotonic()
@@ -245,7 +252,7 @@ class HttpClient:
         exchange.sent = True
         response = await self._http.send(request, stream=True)
         try:
-            exchange.answered = True
+            exchange.status = response.status_code
             raw = await _read(response, self.limits.body_bytes)
         finally:
             await response.aclose()
@@ -350,7 +357,7 @@ def _http_date(text: str) -> datetime | None:
 
 
 def _how_far(exchange: _Exchange) -> str:
-    return "answered" if exchange.answered else "no answer" if exchange.sent else "not sent"
+    return f"status {exchange.status}" if exchange.answered else "no answer" if exchange.sent else "not sent"
 
 
 def _hush_httpx() -> None:

@@ -29,7 +29,13 @@ class BusinessCentralClient:
         self._root = root
         self._company = f"{root}/companies({company_id})/"
 
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call may take when the caller does not say."""
+        return self._https[0].limits.timeout_seconds
+
     async def aclose(self) -> None:
+        """Close the connections of all identities."""
         for http in self._https:
             await http.aclose()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from shared.connectors.budget import Budget
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import moment_text, to_value
 from shared.connectors.business_central.errors import (
@@ -28,7 +30,6 @@ from shared.errors import (
     Refused,
     SettingsError,
     UnknownColumn,
-    UnknownResult,
 )
 from shared.http_client import HttpClient, Reply
 from shared.strict_json import JsonObject, WrongShape
@@ -42,6 +43,29 @@ ENFORCED = {"customers": "number", "vendors": "number", "contacts": "number", "i
 CHANGED_AT = "lastModifiedDateTime"
 KEYS_PER_READ = 40
 _PLACE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A write about to be sent."""
+
+    table: str
+    doing: Doing
+    method: str
+    target: str
+    template: str
+    values: Mapping[str, Value]
+    columns: Sequence[str]
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it carries a number of ours."""
+        return self.values.get(ENFORCED.get(self.table, "")) is not None
+
+    @property
+    def refers(self) -> bool:
+        """Whether it names records of small tables, which may have been replaced since we read them."""
+        return any("." in name for name in self.values)
 
 
 class BusinessCentralConnector:
@@ -67,6 +91,7 @@ class BusinessCentralConnector:
         company = canonical_guid(company_id)
         root = f"{base_path.rstrip('/')}/{tenant}/{environment}/api/v2.0"
         self._client = BusinessCentralClient(clients, root, company)
+        self._clock = clock
         self._schema = Schema(self._client, clock)
         self._records = Records(self._client, self._schema, clock)
         self._instance = f"{environment}/{company}"
@@ -108,6 +133,8 @@ class BusinessCentralConnector:
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         asked = list(dict.fromkeys(canonical_guid(key) for key in keys))
+        if not asked:
+            return {}
         fields = await self._schema.fields(table, columns)
         if len(asked) == 1:
             row = await self._client.get_or_none(f"{table}({asked[0]})", [selected(fields)], f"{table}(..)")
@@ -144,12 +171,8 @@ class BusinessCentralConnector:
         """Raises ManualNumbersForbidden when the table's number series takes no numbers of ours."""
         if key is not None:
             raise ValueError(f"{SYSTEM} does not let us choose a key")
-        fields = await self._schema.fields(table, columns)
-        numbered = values.get(ENFORCED.get(table, "")) is not None
-        row = await self._write("POST", table, table, values, Doing.CREATE, {}, numbered, within_seconds)
-        if numbered:
-            self._took_our_number.add(table)
-        return await self._stored(fields, row)
+        budget = Budget(SYSTEM, self._clock, within_seconds)
+        return await self._write(_Draft(table, Doing.CREATE, "POST", table, table, values, columns), budget, {})
 
     async def update(
         self,
@@ -163,10 +186,10 @@ class BusinessCentralConnector:
         """Never writes `number`: that would rename the record."""
         if ENFORCED.get(table, "") in values:
             raise Refused(SYSTEM, Answer(field=ENFORCED[table]), f"{SYSTEM}: a number is given once and not changed.")
-        fields = await self._schema.fields(table, columns)
+        budget = Budget(SYSTEM, self._clock, self._client.timeout_seconds)
         target, template = f"{table}({canonical_guid(key)})", f"{table}(..)"
-        row = await self._write("PATCH", target, template, values, Doing.UPDATE, {"If-Match": version or "*"})
-        return await self._stored(fields, row)
+        draft = _Draft(table, Doing.UPDATE, "PATCH", target, template, values, columns)
+        return await self._write(draft, budget, {"If-Match": version or "*"})
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         """By time of last change, oldest first, from ten minutes before the watermark; never any deletions."""
@@ -199,48 +222,39 @@ class BusinessCentralConnector:
             found += [await self._records.record(fields, row) for row in rows_of(page)]
         return found
 
-    async def _write(
-        self,
-        method: str,
-        target: str,
-        template: str,
-        values: Mapping[str, Value],
-        doing: Doing,
-        headers: Mapping[str, str],
-        numbered: bool = False,
-        within_seconds: float | None = None,
-    ) -> JsonObject:
-        table = template.removesuffix("(..)")
-        body = await self._records.body(table, values)
-        reply, row = await self._client.write(
-            method, target, template, body, headers=headers, within_seconds=within_seconds
-        )
-        if reply.status < 400:
-            return row
-        if code_and_text(reply)[0] in STALE_REFERENCE and await self._references_moved(table, values, body):
-            self._records.forget()
-        raise await self._refusal(table, reply, doing, values, numbered)
-
-    async def _references_moved(self, table: str, values: Mapping[str, Value], body: JsonObject) -> bool:
-        return False
-
-    async def _refusal(
-        self, table: str, reply: Reply, doing: Doing, values: Mapping[str, Value], numbered: bool
-    ) -> CrossdockError:
-        error = error_of(doing, reply, {name.partition(".")[0] for name in values})
-        text = code_and_text(reply)[1]
-        known = (await self._schema.columns(table)).keys() - {"number"}
-        taken_before = table in self._took_our_number
-        if numbered and isinstance(error, Refused) and manual_numbers_forbidden(error, text, known, taken_before):
-            return manual_numbers_error(error)
-        return error
-
-    async def _stored(self, fields: Sequence[Field], row: JsonObject) -> Record:
-        """The written record. It is written by now, so whatever is wrong with the answer leaves the result unknown."""
-        try:
+    async def _write(self, draft: _Draft, budget: Budget, headers: Mapping[str, str]) -> Record:
+        async with budget.preparing():
+            fields = await self._schema.fields(draft.table, draft.columns)
+            body = await self._records.body(draft.table, draft.values)
+        reply, row = await self._sent(draft, body, budget, headers)
+        if draft.refers and code_and_text(reply)[0] in STALE_REFERENCE:
+            async with budget.preparing():
+                self._records.forget()
+                fresh = await self._records.body(draft.table, draft.values)
+            if fresh != body:  # sent once more: the first was refused, so nothing was written
+                reply, row = await self._sent(draft, fresh, budget, headers)
+        if reply.status >= 400:
+            raise await self._refusal(draft, reply)
+        if draft.numbered:
+            self._took_our_number.add(draft.table)
+        async with budget.understanding():
             return await self._records.record(fields, row)
-        except BadAnswer as error:
-            raise UnknownResult(SYSTEM, Answer(field=error.answer.field)) from None
+
+    async def _sent(
+        self, draft: _Draft, body: JsonObject, budget: Budget, headers: Mapping[str, str]
+    ) -> tuple[Reply, JsonObject]:
+        return await self._client.write(
+            draft.method, draft.target, draft.template, body, headers=headers, within_seconds=budget.left()
+        )
+
+    async def _refusal(self, draft: _Draft, reply: Reply) -> CrossdockError:
+        error = error_of(draft.doing, reply, draft.values)
+        if not draft.numbered or not isinstance(error, Refused):
+            return error
+        others = (await self._schema.columns(draft.table)).keys() - {ENFORCED[draft.table]}
+        taken_before = draft.table in self._took_our_number
+        forbidden = manual_numbers_forbidden(error, code_and_text(reply)[1], others, taken_before)
+        return manual_numbers_error(error) if forbidden else error
 
 
 def _moment(watermark: str) -> datetime:

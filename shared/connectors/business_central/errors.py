@@ -44,6 +44,7 @@ class Doing(StrEnum):
 
     @property
     def writes(self) -> bool:
+        """Whether executing it changes the system."""
         return self is not Doing.READ
 
 
@@ -109,8 +110,9 @@ def code_and_text(reply: Reply) -> tuple[str, str]:
 
 
 def quoted_column(text: str, columns: Collection[str]) -> str:
-    """The first column name, out of those we know, that the text quotes."""
-    return next((name for name in _QUOTED.findall(text) if name in columns), "")
+    """The column, as the definition names it, whose own name is the first known one that the text quotes."""
+    own = {name.partition(".")[0]: name for name in columns}
+    return next((own[name] for name in _QUOTED.findall(text) if name in own), "")
 
 
 def _class(doing: Doing, status: int, code: str) -> type[ConnectorError]:

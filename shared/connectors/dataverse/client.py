@@ -24,7 +24,13 @@ class DataverseClient:
     def __init__(self, http: HttpClient) -> None:
         self._http = http
 
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call may take when the caller does not say."""
+        return self._http.limits.timeout_seconds
+
     async def aclose(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
     async def get(self, path: str, query: Query, template: str, doing: Doing = Doing.READ) -> JsonObject:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
+from shared.connectors.budget import Budget
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.dataverse.records import Records, equals, etag_of, expanded, selected
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.keys import canonical_guid
-from shared.errors import Answer, BadAnswer, FeedExpired, RecordMissing, Refused, SettingsError, UnknownResult
+from shared.errors import BadAnswer, FeedExpired, RecordMissing, Refused, SettingsError
 from shared.http_client import HttpClient
 from shared.strict_json import JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import Capabilities, ChangePage, Clock, Record, TableMetadata, Value, VersionKind
@@ -36,6 +38,21 @@ VALUES_PER_SEARCH = 50
 _TOKEN = re.compile(r"[^\x00-\x20\x7f-\uffff]{1,2000}(?: [^\x00-\x20\x7f-\uffff]{1,200})*")
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A write about to be sent. names: the columns as the definition names them."""
+
+    shape: Table
+    fields: Sequence[Field]
+    body: JsonObject
+    names: Sequence[str]
+
+    @property
+    def refers(self) -> bool:
+        """Whether it points to another record, which may be the one that is missing."""
+        return any(name.endswith("@odata.bind") for name in self.body)
+
+
 class DataverseConnector:
     """Reads and writes the tables of one organisation.
 
@@ -47,6 +64,7 @@ class DataverseConnector:
         self, client: HttpClient, clock: Clock, organization_id: str, tag: str = "crossdock", page_size: int = 1000
     ) -> None:
         self._client = DataverseClient(client)
+        self._clock = clock
         self._schema = Schema(self._client, clock)
         self._records = Records(self._client, self._schema, clock)
         self._organization_id = canonical_guid(organization_id)
@@ -79,6 +97,8 @@ class DataverseConnector:
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         asked = list(dict.fromkeys(canonical_guid(key) for key in keys))
+        if not asked:
+            return {}
         shape, fields = await self._shape(table, columns)
         if len(asked) == 1:
             return await self._read_one(shape, fields, asked[0])
@@ -112,21 +132,13 @@ class DataverseConnector:
         within_seconds: float,
     ) -> Record:
         """With a key the record is created under it or, if it exists, AlreadyExists is raised; nothing is updated."""
-        shape, fields = await self._shape(table, columns)
-        body = await self._records.body(shape, values)
-        target = shape.set_name if key is None else f"{shape.set_name}({canonical_guid(key)})"
-        row = await self._write(
-            "POST" if key is None else "PATCH",
-            target,
-            shape,
-            fields,
-            body,
-            doing=Doing.CREATE if key is None else Doing.CREATE_WITH_KEY,
-            condition={"If-None-Match": "null" if key is None else "*"},
-            columns=values,
-            within_seconds=within_seconds,
-        )
-        return await self._stored(shape, fields, row)
+        budget = Budget(SYSTEM, self._clock, within_seconds)
+        async with budget.preparing():
+            draft = await self._draft(table, values, columns)
+        if key is None:
+            return await self._write(draft, budget, "POST", draft.shape.set_name, Doing.CREATE, {})
+        target = f"{draft.shape.set_name}({canonical_guid(key)})"
+        return await self._write(draft, budget, "PATCH", target, Doing.CREATE_WITH_KEY, {"If-None-Match": "*"})
 
     async def update(
         self,
@@ -139,26 +151,18 @@ class DataverseConnector:
     ) -> Record:
         """`If-Match: *` without a version: a PATCH without it would create a record that is gone (Microsoft Learn,
         'Update and delete table rows')."""
-        shape, fields = await self._shape(table, columns)
-        body = await self._records.body(shape, values)
-        bound = any(name.endswith("@odata.bind") for name in body)
+        budget = Budget(SYSTEM, self._clock, self._client.timeout_seconds)
+        async with budget.preparing():
+            draft = await self._draft(table, values, columns)
+        target = f"{draft.shape.set_name}({canonical_guid(key)})"
+        condition = {"If-Match": "*" if version is None else etag_of(version)}
         try:
-            row = await self._write(
-                "PATCH",
-                f"{shape.set_name}({canonical_guid(key)})",
-                shape,
-                fields,
-                body,
-                doing=Doing.UPDATE,
-                condition={"If-Match": "*" if version is None else etag_of(version)},
-                columns=values,
-            )
+            return await self._write(draft, budget, "PATCH", target, Doing.UPDATE, condition)
         except RecordMissing as error:
-            if bound and await self._read_one(shape, [], canonical_guid(key)):
+            if draft.refers and await self._read_one(draft.shape, [], canonical_guid(key)):
                 self._records.forget()
                 raise Refused(SYSTEM, error.answer, f"{SYSTEM}: a reference points to a missing record.") from None
             raise
-        return await self._stored(shape, fields, row)
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         """By change tracking. Only the last page has a watermark: the token of the delta link, never the link."""
@@ -203,37 +207,26 @@ class DataverseConnector:
             found += [self._records.record(shape, fields, row) for row in _rows(page)]
         return found
 
+    async def _draft(self, table: str, values: Mapping[str, Value], columns: Sequence[str]) -> _Draft:
+        shape, fields = await self._shape(table, columns)
+        return _Draft(shape, fields, await self._records.body(shape, values), list(values))
+
     async def _write(
-        self,
-        method: str,
-        target: str,
-        shape: Table,
-        fields: Sequence[Field],
-        body: JsonObject,
-        *,
-        doing: Doing,
-        condition: Mapping[str, str],
-        columns: Mapping[str, Value],
-        within_seconds: float | None = None,
-    ) -> JsonObject:
-        return await self._client.write(
+        self, draft: _Draft, budget: Budget, method: str, target: str, doing: Doing, condition: Mapping[str, str]
+    ) -> Record:
+        row = await self._client.write(
             method,
             target,
-            [selected(shape, fields), ("tag", self._tag)],
-            target if method == "POST" else f"{shape.set_name}(..)",
-            body,
+            [selected(draft.shape, draft.fields), ("tag", self._tag)],
+            target if method == "POST" else f"{draft.shape.set_name}(..)",
+            draft.body,
             doing=doing,
             headers={"Prefer": "return=representation", **condition},
-            columns=columns,
-            within_seconds=within_seconds,
+            columns=draft.names,
+            within_seconds=budget.left(),
         )
-
-    async def _stored(self, shape: Table, fields: Sequence[Field], row: JsonObject) -> Record:
-        """The written record. It is written by now, so whatever is wrong with the answer leaves the result unknown."""
-        try:
-            return await self._records.record_looked_up(shape, fields, row)
-        except BadAnswer as error:
-            raise UnknownResult(SYSTEM, Answer(field=error.answer.field)) from None
+        async with budget.understanding():
+            return await self._records.record_looked_up(draft.shape, draft.fields, row)
 
     async def _change_page(self, shape: Table, fields: Sequence[Field], page: JsonObject) -> ChangePage:
         rows = _rows(page)

@@ -42,6 +42,7 @@ class Doing(StrEnum):
 
     @property
     def writes(self) -> bool:
+        """Whether executing it changes the system."""
         return self not in (Doing.READ, Doing.METADATA)
 
 
@@ -125,4 +126,6 @@ def _hex(code: str) -> str:
 
 
 def _field(text: str, columns: Collection[str]) -> str:
-    return next((name for name in _QUOTED.findall(text) if name in columns), "")
+    """The column, as the definition names it, whose own name is the first known one that the text quotes."""
+    own = {name.partition(".")[0]: name for name in columns}
+    return next((own[name] for name in _QUOTED.findall(text) if name in own), "")
