@@ -167,8 +167,9 @@ class FunctionsHost:
         if not await self._all_end(ends, self._grace_seconds):
             log.warning("%d functions were still running and are cancelled", self._invoker.cancel_running())
             if not await self._all_end(ends, _LAST_SECONDS):
-                log.warning("a listener did not end and is cancelled")
-                for end in ends:
+                log.warning("a listener did not end and is left behind")
+                self._server.force_exit = True
+                for end in ends[1:]:
                     end.cancel()
                 await asyncio.wait(ends)
         self._invoker.close()

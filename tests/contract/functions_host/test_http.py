@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from types import ModuleType
 
@@ -12,7 +13,7 @@ import pytest
 import local.host.http
 from local.host import FunctionsHost, HostKeys, HostRefused
 from local.host.routes import BadRoute, parse, split_path
-from tests.contract.functions_host.fakes import HandClock, MemoryBus, make_host
+from tests.contract.functions_host.fakes import HandClock, MemoryBus, make_host, settle
 
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -152,6 +153,52 @@ async def test_over_a_socket_everything_is_the_same(running: FunctionsHost) -> N
         assert (await caller.post("/api/keep?code=master-key")).status_code == 204
         assert (await caller.get("/api/fail")).status_code == 500
         assert (await caller.head("/api/echo?code=host-key")).content == b""
+
+
+async def test_a_stop_lets_a_request_end(clock: HandClock, bus: MemoryBus) -> None:
+    """Who was let in gets the answer."""
+    began, gate = asyncio.Event(), asyncio.Event()
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    @app.route(route="slow")
+    async def slow(req: func.HttpRequest) -> str:
+        began.set()
+        await gate.wait()
+        return "done"
+
+    host = make_host(app, clock, bus)
+    await host.start()
+    async with httpx.AsyncClient(base_url=host.url) as caller:
+        asking = asyncio.create_task(caller.get("/api/slow"))
+        await began.wait()
+        stopping = asyncio.create_task(host.stop())
+        await asyncio.sleep(0.15)
+        assert not stopping.done()
+        gate.set()
+        assert (await asking).text == "done"
+        await stopping
+
+
+async def test_a_run_goes_on_when_its_caller_goes_away(clock: HandClock, bus: MemoryBus) -> None:
+    """A caller that hangs up does not leave half a piece of work."""
+    began, gate, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    @app.route(route="slow")
+    async def slow(req: func.HttpRequest) -> str:
+        began.set()
+        await gate.wait()
+        ended.set()
+        return "done"
+
+    host = make_host(app, clock, bus)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(host.asgi), base_url="http://x") as caller:
+        asking = asyncio.create_task(caller.get("/api/slow"))
+        await began.wait()
+        asking.cancel()
+        await settle()
+        gate.set()
+        await asyncio.wait_for(ended.wait(), 5)
 
 
 async def test_a_taken_port_is_named(running: FunctionsHost, sample: ModuleType, clock: HandClock) -> None:
