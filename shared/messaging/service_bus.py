@@ -8,8 +8,9 @@ The package is imported on first use, because it costs a good part of a cold sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from shared.errors import QueueUnavailable
@@ -28,11 +29,13 @@ _NEXT_WAIT_SECONDS: Final = 0.5
 _CLOSE_SECONDS: Final = 10.0
 
 
-class _Closeable(Protocol):
+class _Openable(Protocol):
+    async def __aenter__(self) -> object: ...
+
     async def close(self) -> None: ...
 
 
-_Link = TypeVar("_Link", bound=_Closeable)
+_Link = TypeVar("_Link", bound=_Openable)
 
 
 class _Kept(Generic[_Link]):
@@ -47,20 +50,43 @@ class _Kept(Generic[_Link]):
     @asynccontextmanager
     async def use(self) -> AsyncIterator[_Link]:
         async with self._lock:
-            self._link = self._link or self._make()
             try:
-                yield self._link
+                yield await self._open()
+            except _LetterLost:
+                raise  # the letter's fault, not the link's
             except BaseException:  # also when cancelled: what the link was about to do is not known any more
                 self.let_go()
                 raise
+
+    async def _open(self) -> _Link:
+        """Open by itself, before anything else: the package lets the wait of a first receive bound the opening too."""
+        if self._link is None:
+            self._link = self._make()
+            await self._link.__aenter__()
+        return self._link
 
     def let_go(self) -> None:
         """Close the link behind the caller's back: it takes seconds, and who failed should hear of it at once."""
         link, self._link = self._link, None
         if link is not None:
-            task = asyncio.ensure_future(_close(link))
+            task = asyncio.ensure_future(_close(link.close))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+
+class _LetterLost(QueueUnavailable):
+    """A dead letter that is no longer locked for us: settled already, too late, or its connection is gone."""
+
+    def __init__(self) -> None:
+        super().__init__("The lock on a dead letter is lost; read the dead letters again.")
+
+
+@dataclass(frozen=True)
+class _Receipt:
+    """A dead letter's message and the receiver that holds its lock."""
+
+    receiver: ServiceBusReceiver
+    message: ServiceBusReceivedMessage
 
 
 class ServiceBusQueue:
@@ -125,16 +151,22 @@ class ServiceBusQueue:
                     break
                 found += some
                 wait_seconds = _NEXT_WAIT_SECONDS
-        return [_dead_letter(message) for message in found]
+        return [_dead_letter(_Receipt(receiver, message)) for message in found]
 
     async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None:
-        """Remove the dead letter for good; raises QueueUnavailable, also when its lock has run out."""
-        from azure.servicebus import ServiceBusReceivedMessage
+        """Remove the dead letter for good; raises QueueUnavailable, also when its lock is lost."""
+        from azure.servicebus.exceptions import MessageAlreadySettled, MessageLockLostError
 
-        if not isinstance(letter.receipt, ServiceBusReceivedMessage):
+        receipt = letter.receipt
+        if not isinstance(receipt, _Receipt):
             raise ValueError("receipt is none of this queue; give the letter as `dead_letters` returned it")
         async with _queue_errors(queue, self._send_seconds), self._receiver(queue).use() as receiver:
-            await receiver.complete_message(letter.receipt)
+            if receiver is not receipt.receiver:
+                raise _LetterLost
+            try:
+                await receiver.complete_message(receipt.message)
+            except (MessageAlreadySettled, MessageLockLostError) as error:
+                raise _LetterLost from error
 
     async def aclose(self) -> None:
         """Close all connections. Repetition does nothing; a later call opens them again."""
@@ -147,7 +179,7 @@ class ServiceBusQueue:
         await asyncio.gather(*self._closing)
         if self._client is not None:
             client, self._client = self._client, None
-            await _close(client)
+            await _close(client.close)
 
     def _sender(self, queue: str) -> _Kept[ServiceBusSender]:
         if queue not in self._senders:
@@ -197,15 +229,11 @@ async def _queue_errors(queue: str, seconds: float) -> AsyncIterator[None]:
         raise QueueUnavailable(f"Queue {queue} does not answer: {type(error).__name__}.") from error
 
 
-async def _close(link: _Closeable) -> None:
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
     """Close as far as possible: a connection that is broken cannot say goodbye, and nobody needs to hear of it."""
-    from azure.core.exceptions import AzureError
-
-    try:
+    with suppress(Exception):  # whatever the package raises: the link is not used again
         async with asyncio.timeout(_CLOSE_SECONDS):
-            await link.close()
-    except (AzureError, OSError, TimeoutError):
-        return
+            await close()
 
 
 def _wire(message: Outgoing) -> ServiceBusMessage:
@@ -220,11 +248,12 @@ def _wire(message: Outgoing) -> ServiceBusMessage:
     )
 
 
-def _dead_letter(message: ServiceBusReceivedMessage) -> DeadLetter:
+def _dead_letter(receipt: _Receipt) -> DeadLetter:
+    message = receipt.message
     return DeadLetter(
         message_id=message.message_id or "",
         body=b"".join(message.body).decode(errors="replace"),
         reason=message.dead_letter_reason or "",
         delivery_count=message.delivery_count or 0,
-        receipt=message,
+        receipt=receipt,
     )

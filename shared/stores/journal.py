@@ -42,7 +42,7 @@ class JournalStore:
         seen: dict[str, JournalEntry] = {}
         after: str | None = None
         while len(seen) < limit:
-            page = await self._table.list(encode_key(pair, side, key), after, _PAGE)
+            page = await self._table.list(encode_key(pair, side, key), after, min(limit, _PAGE))
             for row in page.rows:
                 entry = _entry(pair, side, key, row)
                 seen.setdefault(entry.run, entry)

@@ -28,13 +28,19 @@ class FakeSender:
         self.client = client
         self.queue = queue
         self.busy = False
+        self.opened = False
         self.closed = False
+
+    async def __aenter__(self) -> FakeSender:
+        self.opened = True
+        return self
 
     async def create_message_batch(self) -> ServiceBusMessageBatch:
         return ServiceBusMessageBatch(max_size_in_bytes=4000)
 
     async def send_messages(self, message: ServiceBusMessage | ServiceBusMessageBatch) -> None:
         assert not self.busy, "a sender is not safe for several tasks"
+        assert self.opened
         assert not self.closed
         self.busy = True
         await asyncio.sleep(0)
