@@ -46,15 +46,14 @@ MAX_ROW_BYTES: Final = 1024 * 1024
 """Size of one row with its keys and names (the same page)."""
 MAX_OPERATIONS: Final = 100
 """Operations of one transaction (Microsoft Learn, "Performing entity group transactions")."""
-MAX_TRANSACTION_BYTES: Final = 3 * 1024 * 1024
-"""Size of the rows of one transaction. The service takes a body of 4 MiB (the same page); a quarter is kept for the
-envelope and because JSON is longer than what it carries."""
+MAX_TRANSACTION_BYTES: Final = 1024 * 1024
+"""Size of the rows of one transaction, counted like MAX_ROW_BYTES. The service takes a body of 4 MiB (the same page),
+and as JSON with its type names and escapes a row becomes up to three times as long."""
 MAX_LIST_ROWS: Final = 1000
 """Rows of one page (Microsoft Learn, "Query timeout and pagination")."""
 
-_EARLIEST: Final = datetime(
-    1601, 1, 1, tzinfo=UTC
-)  # earliest Edm.DateTime ("Understanding the Table service data model")
+_EARLIEST: Final = datetime(1601, 1, 1, tzinfo=UTC)
+"""Earliest Edm.DateTime (Microsoft Learn, "Understanding the Table service data model")."""
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9]{2,39}")  # leaves 23 of Azure's 63 characters to the prefix
 _PROPERTY_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
@@ -282,6 +281,11 @@ def check_tables(tables: Sequence[str]) -> tuple[str, ...]:
     return tuple(tables)
 
 
+def unknown_table(table: str) -> RowInvalid:
+    """Make the error for a table that the store was not made with."""
+    return RowInvalid(f"table {table!r} was not named when the store was made; add it to the tables there")
+
+
 def check_properties(properties: Properties) -> int:
     """Return the size of the properties in bytes as Azure counts them; `RowInvalid` names what no store takes."""
     if len(properties) > MAX_PROPERTIES:
@@ -298,10 +302,15 @@ def check_properties(properties: Properties) -> int:
     return total
 
 
-def check_write(partition: str, key: str, properties: Properties) -> None:
-    """Refuse, with `RowInvalid`, a write that not every store takes."""
+def check_address(partition: str, key: str) -> None:
+    """Refuse, with `RowInvalid`, a place that no row of a store can have."""
     check_key("partition", partition)
     check_key("key", key)
+
+
+def check_write(partition: str, key: str, properties: Properties) -> None:
+    """Refuse, with `RowInvalid`, a write that not every store takes."""
+    check_address(partition, key)
     check_properties(properties)
 
 
@@ -324,6 +333,8 @@ def check_transaction(partition: str, operations: Sequence[Operation]) -> None:
     total = 0
     for operation in operations:
         check_key("key", operation.key)
+        if isinstance(operation, Replace | Delete) and operation.etag is not None:
+            check_etag(operation.etag)
         if not isinstance(operation, Delete):
             total += check_properties(operation.properties)
     if len({operation.key for operation in operations}) != len(operations):
@@ -334,9 +345,19 @@ def check_transaction(partition: str, operations: Sequence[Operation]) -> None:
         )
 
 
-def prefix_end(key_prefix: str) -> str:
-    """First text after all keys with that prefix: every character of a key is lower than DEL."""
-    return key_prefix + "\x7f"
+def check_etag(etag: str) -> None:
+    """Refuse, with `RowInvalid`, what no row store has given out; "*" would mean any etag to Azure Tables."""
+    if etag in ("", "*"):
+        raise RowInvalid("etag is empty or *; give the etag of the row as it was read, or use upsert")
+
+
+def prefix_end(key_prefix: str) -> str | None:
+    """First text after all keys with that prefix; None when nothing comes after them.
+
+    "~" is the highest character that a key can have, so a prefix that ends with it ends where the rest of it ends.
+    """
+    rest = key_prefix.rstrip("~")
+    return rest[:-1] + chr(ord(rest[-1]) + 1) if rest else None
 
 
 def _encode_part(part: str) -> str:

@@ -36,12 +36,14 @@ from shared.stores.rows import (
     RowStoreUnavailable,
     Upsert,
     Value,
-    check_key,
+    check_address,
+    check_etag,
     check_list,
     check_tables,
     check_transaction,
     check_write,
     prefix_end,
+    unknown_table,
 )
 
 IN_MEMORY: Final = ":memory:"
@@ -106,8 +108,7 @@ class SqliteRows:
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
         """Read one row; None when there is none."""
-        check_key("partition", partition)
-        check_key("key", key)
+        check_address(partition, key)
         with _as_store_errors():
             found = self._open(table).execute(_sql("get", table), (partition, key)).fetchone()
         return None if found is None else Row(partition, key, _unpack(found[1]), str(found[0]))
@@ -120,6 +121,7 @@ class SqliteRows:
     async def replace(self, table: str, partition: str, key: str, properties: Properties, etag: str) -> str:
         """Replace the row with that etag and return the new one; `RowChanged` when it has another or is gone."""
         check_write(partition, key, properties)
+        check_etag(etag)
         return self._write(table, partition, Replace(key, properties, etag))
 
     async def upsert(self, table: str, partition: str, key: str, properties: Properties) -> str:
@@ -129,8 +131,9 @@ class SqliteRows:
 
     async def delete(self, table: str, partition: str, key: str, etag: str | None = None) -> bool:
         """Delete the row; False when there was none; `RowChanged` when it has another etag than the given one."""
-        check_key("partition", partition)
-        check_key("key", key)
+        check_address(partition, key)
+        if etag is not None:
+            check_etag(etag)
         with self._transaction(table) as connection:
             if connection.execute(_sql("etag", table), (partition, key)).fetchone() is None:
                 return False
@@ -183,7 +186,7 @@ class SqliteRows:
 
     def _open(self, table: str) -> sqlite3.Connection:
         if table not in self._tables:
-            raise RowInvalid(f"table {table!r} was not named when the store was made; add it to the tables there")
+            raise unknown_table(table)
         if self._connection is None:
             raise RowStoreRefused("the store is not open: await prepare() first, and nothing after aclose()")
         return self._connection
@@ -248,7 +251,7 @@ _STATEMENTS: Final = {
     "write": 'INSERT OR REPLACE INTO "rows_{table}" VALUES (?, ?, ?, ?)',
     "delete": 'DELETE FROM "rows_{table}" WHERE partition = ? AND key = ?',
     "list": 'SELECT key, number, properties FROM "rows_{table}" WHERE partition = :partition AND key > :after '
-    "AND key >= :prefix AND key < :end ORDER BY key LIMIT :limit",
+    "AND key >= :prefix AND (:end IS NULL OR key < :end) ORDER BY key LIMIT :limit",
 }
 
 

@@ -75,7 +75,7 @@ class Claims:
         """
         if row is None:
             attempt = self.ports.ids.new()
-            claim = Claim(attempt, self.run, self._lease(), True, self._now, sent_print, chosen)
+            claim = self._as_sent(Claim(attempt, self.run, self._lease(), chosen=chosen), sent_print)
             fresh = LinkRow(self.prepared.pair, self.prepared.side, key, LinkState.CREATING, claim=claim)
             return await _written(self.ports.stores.links.insert(fresh)), False
         if row.claim is None or row.reason == RESERVED or row.claim.lease_until > self._now:
@@ -88,8 +88,17 @@ class Claims:
         before = row.claim
         claim = replace(before, owner=self.run, lease_until=self._lease(), chosen=before.chosen or chosen)
         if not before.sent:
-            claim = replace(claim, sent=True, sent_at=self._now, sent_print=sent_print)
+            claim = self._as_sent(claim, sent_print)
         return await _written(self.ports.stores.links.replace(replace(row, claim=claim))), before.sent
+
+    def _as_sent(self, claim: Claim, sent_print: str) -> Claim:
+        """Where a key is enforced a look decides at once, so the claim may say "sent" from the start and saves a write.
+
+        Where nothing is enforced only time decides: there the claim says so right before the create is sent.
+        """
+        if not (self.prepared.capabilities.chooses_key or claim.chosen):
+            return claim
+        return replace(claim, sent=True, sent_at=self._now, sent_print=sent_print)
 
     def _wait(self, row: LinkRow) -> timedelta:
         left = (row.claim.lease_until - self._now) if row.claim else timedelta()

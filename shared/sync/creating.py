@@ -245,11 +245,18 @@ class _Claimed:
             return True
         if self.way.ports.clock.now() < claim.sent_at + self.way.ports.timing.lease + caps.longest_run:
             return False
-        similar = [r.key async for r in self._candidates() if self._resembles(r)]
+        if await self._has_sure_hits():
+            return True
+        similar = [record.key async for record in self._candidates() if self._resembles(record)]
         free = [key for key in dict.fromkeys(similar) if await self._claims.free_target(key, self.row)]
         if free:
             raise Ambiguous("CD-4201", tuple(free))
         return True
+
+    async def _has_sure_hits(self) -> bool:
+        """Whether a sure match rule finds anything: then the ordinary search decides (one links, several are parked)."""
+        sure = [rule for rule in self._prepared.definition.match if rule.certainty == "sure"]
+        return any([await hits_of(self._prepared, rule, self.source.values) for rule in sure])
 
     def _unsure(self) -> Outcome:
         return Outcome(Kind.DEFERRED, Why.UNSURE, delay=self._patience(), burns_attempt=False)
@@ -275,7 +282,7 @@ class _Claimed:
         row, claim = self.row, self.row.claim
         assert claim is not None
         timing, now = self.way.ports.timing, self.way.ports.clock.now()
-        if self.repeated or claim.lease_until - now < timing.create_deadline + timedelta(seconds=15):
+        if self.repeated or not claim.sent or claim.lease_until - now < timing.create_deadline + timedelta(seconds=15):
             fresh = replace(claim, sent=True, sent_at=now, sent_print=self.way.sent_print(self.plan, row.key))
             row = await self._claims.renew(row, fresh)
         if self._prepared.capabilities.chooses_key:

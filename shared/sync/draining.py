@@ -51,7 +51,8 @@ class Draining:
     async def drain(self, transfer: Transfer) -> int:
         """Queue the pending keys of a transfer in chunks; a row goes only after its key has been transferred.
 
-        One pass at a time: the next begins `drain_again` after the last, so that rows on their way are not queued over and over.
+        A pass begins when a breaker closes or a transfer is resumed (`drain_soon`), and every `drain_again` for what came late;
+        so rows that are on their way are not queued over and over, and an idle system is left in peace.
         """
         if not await self._may_run(transfer):
             return 0
@@ -60,10 +61,11 @@ class Draining:
         again = self.pipeline.ports.timing.drain_again
         if mark and mark.done_at and now - mark.done_at < again:
             return 0
-        page = await self.pipeline.ports.stores.pending.page(transfer.name, None, MAX_KEYS)
-        if not page or not await self._put(name, replace(mark or Watermark(None), done_at=now)):
+        if not await self._put(name, replace(mark or Watermark(None), done_at=now)):
             return 0
-        return await self._send_all(transfer, page)
+        return await self._send_all(
+            transfer, await self.pipeline.ports.stores.pending.page(transfer.name, None, MAX_KEYS)
+        )
 
     async def _may_run(self, transfer: Transfer) -> bool:
         if await self.pipeline.switch(transfer.name) is not Switch.ON:

@@ -190,6 +190,7 @@ class Setup:
     crm_versions: VersionKind = VersionKind.ORDERED
     erp_versions: VersionKind = VersionKind.OPAQUE
     lock: timedelta = timedelta(seconds=60)
+    quiet_seconds: float = 700
 
 
 class World:
@@ -309,13 +310,13 @@ class World:
     async def _watch(self, hours: float) -> None:
         end, quiet_since = self.clock.monotonic() + hours * 3600, None
         while True:
-            await self.clock.sleep(5)
+            await self.clock.sleep(2)
             now = self.clock.monotonic()
             if not await self._is_quiet():
                 quiet_since = None
             elif quiet_since is None:
                 quiet_since = now
-            elif now - quiet_since > 700:
+            elif now - quiet_since > self.setup.quiet_seconds:
                 break
             if now > end:
                 self._stop = True
