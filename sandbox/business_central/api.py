@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,16 +18,18 @@ from sandbox.business_central.errors import (
     no_such_segment,
 )
 from sandbox.business_central.metadata import csdl
-from sandbox.business_central.queries import answer_list, read_query, select_rows
+from sandbox.business_central.queries import answer_list, narrowed, read_query, select_rows
 from sandbox.business_central.records import Session, read_body
 from sandbox.business_central.setup import BusinessCentralOptions, Company
 from sandbox.business_central.showing import etag_of, linked_row, linked_rows, shown
-from sandbox.business_central.store import Work
+from sandbox.business_central.store import PRESENT, Table, Work
 from sandbox.business_central.values import GUID, Row
 
 _SEGMENT = re.compile(r"(?P<name>[^()]+)(?:\((?P<key>[^()]*)\))?")
 _FOUNDED = datetime(2024, 1, 1, tzinfo=UTC)
 _SYSTEM_USER = "00000000-0000-0000-0000-000000000001"
+_COMPANY_OPTIONS = frozenset({"company", "tenant"})
+_ROW_OPTIONS = frozenset({"$select", "$expand", "$schemaversion"})
 _ODATA = {"OData-Version": "4.0"}
 
 
@@ -66,6 +68,11 @@ class Api:
         if name == "companies":
             return self._companies_call(call, work, key)
         return self._inside(call, self._session(work, self._default_company(call)), call.segments)
+
+    @property
+    def country(self) -> str:
+        """The country of the environment: that of its first company."""
+        return self._companies[0].country if self._companies else "IT"
 
     def company(self, wanted: str) -> Company:
         """Return a company by id or name; raises the 404 of an unknown one."""
@@ -138,6 +145,13 @@ class Api:
         return place.collection() if key is None else place.one(parse_id(key))
 
 
+def _refuse_options(call: Call, known: frozenset[str]) -> None:
+    """Raise NotImitated for query options that mean nothing here, rather than ignore them."""
+    for name in call.options:
+        if name not in known:
+            raise NotImitated(f"the query option {name} on {call.method} of a record")
+
+
 def _entity(name: str) -> EntityType:
     if name in ENTITIES:
         return ENTITIES[name]
@@ -200,8 +214,14 @@ class _Place:
         """Return the set's rows in the state asked for, in the order of the table's key."""
         table = self.session.table(self.entity.table)
         key = TABLES[self.entity.table].key
-        rows = sorted(self.call.state.rows(table).values(), key=lambda row: str(row[key]))
+        rows = sorted(self._candidates(table), key=lambda row: str(row[key]))
         return [row for row in rows if self._shows(row)]
+
+    def _candidates(self, table: Table) -> Iterable[Row]:
+        """Return all rows, or fewer if the filter names single values of an index and the present is asked for."""
+        text = self.call.options.get("$filter")
+        few = narrowed(table, self.entity, text) if text and self.call.state == PRESENT else None
+        return self.call.state.rows(table).values() if few is None else few
 
     def _shows(self, row: Row) -> bool:
         return self.entity.name != "customerContact" or contacts.is_customer_contact(self.session, row)
@@ -219,6 +239,7 @@ class _Place:
         return Answer(200, str(total), _ODATA, "text/plain")
 
     def _create(self) -> Answer:
+        _refuse_options(self.call, _COMPANY_OPTIONS)
         row = create(self.session, self.entity, read_body(self.call.body))
         location = f"{self.call.root}/companies({self.session.company.id})/{self.entity.entity_set}({row['id']})"
         headers = {**_ODATA, "Location": location}
@@ -234,6 +255,8 @@ class _Place:
             raise no_such_segment(self.entity.entity_set)
         if self.rest:
             return self._link(row)
+        reads = self.call.method == "GET"
+        _refuse_options(self.call, _COMPANY_OPTIONS | _ROW_OPTIONS if reads else _COMPANY_OPTIONS)
         match self.call.method:
             case "GET":
                 return self._get(row)

@@ -361,8 +361,8 @@ ENTITIES: Mapping[str, EntityType] = {
 TABLES: Mapping[str, TableInfo] = {
     info.name: info
     for info in (
-        TableInfo("customers", "Customer", "number", "No."),
-        TableInfo("contacts", "Contact", "number", "No.", indexes=("companyNumber",)),
+        TableInfo("customers", "Customer", "number", "No.", indexes=("taxRegistrationNumber", "displayName")),
+        TableInfo("contacts", "Contact", "number", "No.", indexes=("companyNumber", "displayName")),
         TableInfo("relations", "Contact Business Relation", "id", "Contact", indexes=("customerId",)),
         TableInfo("ledgerEntries", "Cust. Ledger Entry", "id", "Entry No.", indexes=("customerId",)),
         TableInfo("numberSeries", "No. Series", "id", "Code"),

@@ -21,6 +21,7 @@ from sandbox.business_central.entities import ENTITIES, EntityType
 from sandbox.business_central.errors import ApiError, NotImitated, bad_request, no_such_property
 from sandbox.business_central.records import Session
 from sandbox.business_central.showing import Expand, shown, value_of
+from sandbox.business_central.store import Table
 from sandbox.business_central.values import Row
 
 KNOWN = frozenset(
@@ -150,6 +151,38 @@ def _refuse_distinct_or(session: Session, nodes: Sequence[Any]) -> None:
             if len(names) > 1:
                 status = session.options.or_status
                 raise ApiError(status, "BadRequest_MethodNotImplemented", "or_on_distinct_fields")
+
+
+def narrowed(table: Table, entity: EntityType, text: str) -> list[Row] | None:
+    """Return the only rows a filter can find if an index tells, else None; malformed filters are left to others."""
+    try:
+        found = _equalities(_parsed(text))
+    except odata.BadQuery:
+        return None
+    field = entity.by_name.get(found[0]) if found is not None else None
+    if found is None or field is None or field.computed:
+        return None
+    if field.name == entity.key:
+        return [table.rows[value] for value in found[1] if value in table.rows]
+    if field.source not in (table.info.key, *table.info.indexes):
+        return None
+    values = {value.upper() if field.kind == "code" else value for value in found[1]}
+    return [row for value in values for row in table.find(field.source, value)]
+
+
+def _equalities(node: Any) -> tuple[str, frozenset[str]] | None:
+    """Return the property a filter pins down to single values, and those; None if it pins down none."""
+    if isinstance(node, ast.Compare) and isinstance(node.comparator, ast.Eq):
+        if isinstance(node.left, ast.Identifier) and isinstance(node.right, ast.String | ast.GUID):
+            is_id = isinstance(node.right, ast.GUID)
+            return node.left.name, frozenset({node.right.val.lower() if is_id else node.right.val})
+    elif isinstance(node, ast.BoolOp):
+        left, right = _equalities(node.left), _equalities(node.right)
+        if isinstance(node.op, ast.And):
+            return left or right
+        if left is not None and right is not None and left[0] == right[0]:
+            return left[0], left[1] | right[1]
+    return None
 
 
 def _is_property(node: Any) -> bool:

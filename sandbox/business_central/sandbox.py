@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from starlette.types import ASGIApp
@@ -32,6 +32,8 @@ from sandbox.faults import Faults, NoticeFaults
 from sandbox.front import FrontDoor
 from sandbox.request_log import RequestLog
 from sandbox.tokens import TokenIssuer
+
+_ResultT = TypeVar("_ResultT")
 
 
 class BusinessCentralSandbox:
@@ -187,10 +189,10 @@ class BusinessCentralSandbox:
             raise no_such_segment(entity.entity_set)
         return row
 
-    def _written(self, session: Session, entity: EntityType, write: Any) -> dict[str, Any]:
+    def _written(self, session: Session, entity: EntityType, write: Callable[[], Row]) -> dict[str, Any]:
         return shown(session, entity, self._work(session.work, write))
 
-    def _work(self, work: Work, write: Any) -> Any:
+    def _work(self, work: Work, write: Callable[[], _ResultT]) -> _ResultT:
         try:
             result = write()
         except Exception:

@@ -206,7 +206,7 @@ class Service:
             "applicationFamily": "BusinessCentral",
             "type": self._options.environment_type,
             "name": self._environment,
-            "countryCode": "IT",
+            "countryCode": self._api.country,
             "webServiceUrl": self._base_url,
             "webClientLoginUrl": f"https://businesscentral.dynamics.com/{self._tenant}/{self._environment}",
             "ringName": "PROD",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 AUDIENCE = "https://api.businesscentral.dynamics.com"
 
@@ -63,8 +64,7 @@ class BusinessCentralOptions:
     company_contacts: bool = True
     inherit_address: bool = True
     inherit_communication: bool = True
-    field_order: str = "body"
-    """`body` or `page`."""
+    field_order: Literal["body", "page"] = "body"
     latency_seconds: tuple[float, float] = (0.0, 0.0)
     replica_lag_seconds: float = 0.0
     limits: bool = True

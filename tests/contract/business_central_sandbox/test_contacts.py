@@ -188,3 +188,21 @@ async def test_a_deleted_company_contact_takes_its_persons_with_it_but_not_the_c
     assert (await rig.http.delete(f"{CONTACTS}({contact['id']})")).status_code == 204
     assert await rig.values(CONTACTS) == []
     assert await rig.values(f"{CUSTOMERS}({customer['id']})/contactsInformation") == []
+
+
+async def test_a_renamed_company_contact_keeps_its_persons(rig: Rig) -> None:
+    """The persons' company number follows the rename."""
+    contact = await company_contact(rig, await rig.create())
+    one = await person(rig, contact)
+    answer = await rig.patch(f"{CONTACTS}({contact['id']})", "*", number="acme")
+    assert answer.json()["companyNumber"] == "ACME"
+    assert (await rig.get(f"{CONTACTS}({one['id']})"))["companyNumber"] == "ACME"
+
+
+async def test_changes_of_contacts_nobody_imitates_are_unforeseen(rig: Rig) -> None:
+    """From company to person, another company name, a person's other customer: 501, nothing changed."""
+    contact = await company_contact(rig, await rig.create())
+    url = f"{CONTACTS}({contact['id']})"
+    assert (await rig.patch(url, "*", city="Lana", type="Person")).status_code == 501
+    assert (await rig.patch(url, "*", companyName="Another")).status_code == 501
+    assert await rig.get(url) == contact
