@@ -79,6 +79,7 @@ class Schema:
 
     async def fields(self, table: str, names: Sequence[str]) -> list[Field]:
         """The columns a definition names; raises UnknownColumn for the first that does not exist."""
+        await self.columns(table)
         try:
             return [await self._field(table, name) for name in names]
         except UnknownColumn:

@@ -1,0 +1,1 @@
+"""The contract of the Connector port, the same for every system."""

@@ -1,0 +1,20 @@
+"""Every test of the contract runs on each connector, and ends with a sandbox that understood every request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contract.connectors.rigs import BusinessCentralRig, Rig
+
+RIGS: list[type[Rig]] = [BusinessCentralRig]
+
+
+@pytest.fixture(params=RIGS, ids=lambda kind: kind.__name__.removesuffix("Rig"))
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A connector with its sandbox."""
+    made: Rig = request.param()
+    yield made
+    await made.aclose()
+    assert made.requests.unforeseen() == []
