@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -93,6 +93,36 @@ def compile_filter(
     if dynamics_functions:
         text = _lift_dynamics_functions(text, compiler)
     return compiler.predicate(_parse(text))
+
+
+@dataclass(frozen=True)
+class Equality:
+    """A condition `path eq 'text'` (or a GUID) that every matching row must meet."""
+
+    path: str
+    value: str
+
+
+def equalities(text: str) -> list[Equality]:
+    """Return the equalities every match of a filter must meet, so that a system may look them up in an index.
+
+    Only conditions joined by `and` count. A text that does not parse, or has nothing of the kind, gives none.
+    """
+    try:
+        return list(_equalities(_parse(text)))
+    except BadQuery:
+        return []
+
+
+def _equalities(node: Any) -> Iterator[Equality]:
+    match node:
+        case ast.BoolOp(op=ast.And()):
+            yield from _equalities(node.left)
+            yield from _equalities(node.right)
+        case ast.Compare(
+            comparator=ast.Eq(), left=ast.Identifier() as name, right=(ast.String() | ast.GUID()) as value
+        ):
+            yield Equality(_path(name), value.val.lower() if isinstance(value, ast.GUID) else value.val)
 
 
 def in_list(name: str, values: Sequence[Any], compiler: _Compiler) -> Predicate:
