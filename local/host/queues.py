@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 _RECEIVE_SECONDS = 1.0
 """How long one wait for a message lasts, and so the longest a stop waits for an idle listener."""
 
+_FIRST_RECEIVE_SECONDS = 0.1
+"""The first wait with a new receiver is short: when it is over, the endpoint is known to answer."""
+
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 15.0
 _SHORTEST_RENEWAL_SECONDS = 0.5
@@ -122,15 +125,17 @@ class QueueListener:
 
     async def _pump(self, receiver: Receiver) -> None:
         """Take messages while a slot is free; returns when the host stops, raises ReceiverLost."""
+        wait_seconds = _FIRST_RECEIVE_SECONDS
         while not self._stopping.is_set():
             if not await self._slot():
                 return
             message = None
             try:
-                message = await receiver.receive(_RECEIVE_SECONDS)
+                message = await receiver.receive(wait_seconds)
             finally:
                 if message is None:
                     self._slots.release()
+            wait_seconds = _RECEIVE_SECONDS
             self._turn("listening")
             if message is not None:
                 self._hand_over(receiver, message)
