@@ -342,7 +342,9 @@ def _notice(work: Work, subscription: Row, change: Change, due: datetime | None)
 
 def _collection(subscription: Row, notices: Sequence[Row]) -> dict[str, Any]:
     """Return the one row that stands for many; after a delete only a full comparison finds what happened."""
-    resource = "/" + subscription["resource"].lstrip("/")
+    resource = subscription["resource"]
+    if "://" not in resource:
+        resource = "/" + resource.lstrip("/")
     if not any(notice["changeType"] == "deleted" for notice in notices):
         first = min(notice["changedAt"] for notice in notices) - timedelta(milliseconds=50)
         resource += f"?$filter=lastModifiedDateTime%20gt%20{moment(first)}"

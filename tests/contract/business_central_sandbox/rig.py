@@ -142,6 +142,10 @@ class Rig:
         )
         self.http = self.client("connector")
 
+    def stranger(self) -> httpx.AsyncClient:
+        """Return a client that is not signed in."""
+        return httpx.AsyncClient(transport=SandboxTransport(self.sandbox.app))
+
     def client(self, application: str) -> httpx.AsyncClient:
         token = self.issuer.issue(application, AUDIENCE)
         return httpx.AsyncClient(

@@ -99,7 +99,7 @@ async def test_faults_strike_batches_and_subscriptions_too(rig: Rig) -> None:
 async def test_people_can_look_and_inject_over_http(rig: Rig) -> None:
     """The admin routes need no token and show tables, requests and faults."""
     row = await rig.create()
-    admin = httpx.AsyncClient(transport=rig.http._transport)
+    admin = rig.stranger()
     tables = (await admin.get(f"{BASE_URL}/_sandbox/tables/customers")).json()
     assert [(one["id"], one["company"]) for one in tables] == [(row["id"], "ALPENHOLZ")]
     assert (await admin.get(f"{BASE_URL}/_sandbox/tables/numberSeries")).status_code == 200

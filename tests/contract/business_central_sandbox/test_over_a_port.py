@@ -28,16 +28,21 @@ async def receiver() -> AsyncIterator[tuple[Receiver, Served]]:
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[BusinessCentralSandbox]:
+def issuer() -> TokenIssuer:
+    """Issues tokens by the machine's clock."""
+    return TokenIssuer(SystemClock())
+
+
+@pytest.fixture
+async def sandbox(issuer: TokenIssuer) -> AsyncIterator[BusinessCentralSandbox]:
     """A sandbox on the machine's clock; notices need not wait."""
-    clock = SystemClock()
     sandbox = BusinessCentralSandbox(
         base_url="http://127.0.0.1",
         tenant=TENANT_ID,
         environment="Production",
         companies=[Company(COMPANY, "ALPENHOLZ")],
-        clock=clock,
-        issuer=TokenIssuer(clock),
+        clock=issuer.clock,
+        issuer=issuer,
         options=BusinessCentralOptions(subscription_delay_seconds=0),
     )
     yield sandbox
@@ -45,10 +50,10 @@ async def sandbox() -> AsyncIterator[BusinessCentralSandbox]:
 
 
 @pytest.fixture
-async def http(sandbox: BusinessCentralSandbox) -> AsyncIterator[httpx.AsyncClient]:
+async def http(sandbox: BusinessCentralSandbox, issuer: TokenIssuer) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the served sandbox, signed in."""
     served = await serve(sandbox.app)
-    token = sandbox._service._issuer.issue("connector", AUDIENCE)
+    token = issuer.issue("connector", AUDIENCE)
     async with httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {token}"}) as client:
         yield client
     await served.stop()
