@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 from shared.connectors.budget import Budget
 from shared.connectors.business_central.client import BusinessCentralClient
-from shared.connectors.business_central.converters import moment_text, to_value
+from shared.connectors.business_central.converters import moment_text, to_json, to_value
 from shared.connectors.business_central.errors import (
     STALE_REFERENCE,
     SYSTEM,
     Doing,
     code_and_text,
     error_of,
-    manual_numbers_error,
+    is_unexplained_dialog,
     manual_numbers_forbidden,
 )
 from shared.connectors.business_central.records import Records, rows_of, selected
@@ -40,6 +40,11 @@ OVERLAP = timedelta(minutes=10)
 limits'): what is that young may still appear behind the watermark."""
 LONGEST_RUN = timedelta(minutes=20)
 ENFORCED = {"customers": "number", "vendors": "number", "contacts": "number", "items": "number"}
+UNCREATABLE: Mapping[str, JsonObject] = {
+    "customers": {"paymentTermsId": "deadbeef-0000-4000-8000-000000000000"},
+    "vendors": {"paymentTermsId": "deadbeef-0000-4000-8000-000000000000"},
+}
+"""Bodies that cannot become a record: they lack the mandatory `displayName` and refer to terms that do not exist."""
 CHANGED_AT = "lastModifiedDateTime"
 KEYS_PER_READ = 40
 _PLACE = re.compile(r"[A-Za-z0-9._-]+")
@@ -198,8 +203,8 @@ class BusinessCentralConnector:
             raise UnknownColumn(SYSTEM, Answer(field=CHANGED_AT))
         query = [selected(fields, CHANGED_AT), ("$orderby", CHANGED_AT)]
         latest = None if since is None else _moment(since)
-        if latest is not None:
-            query.append(("$filter", f"{CHANGED_AT} gt {moment_text(_before(latest))}"))
+        if latest is not None and latest.year > 1:
+            query.append(("$filter", f"{CHANGED_AT} gt {moment_text(latest - OVERLAP)}"))
         async for page in self._client.pages(table, query, table, self._page_size, columns):
             rows = rows_of(page)
             latest = max([*([latest] if latest else []), *(_changed_at(row) for row in rows)], default=None)
@@ -234,7 +239,7 @@ class BusinessCentralConnector:
             if fresh != body:  # sent once more: the first was refused, so nothing was written
                 reply, row = await self._sent(draft, fresh, budget, headers)
         if reply.status >= 400:
-            raise await self._refusal(draft, reply)
+            raise await self._refusal(draft, reply, budget)
         if draft.numbered:
             self._took_our_number.add(draft.table)
         async with budget.understanding():
@@ -247,14 +252,30 @@ class BusinessCentralConnector:
             draft.method, draft.target, draft.template, body, headers=headers, within_seconds=budget.left()
         )
 
-    async def _refusal(self, draft: _Draft, reply: Reply) -> CrossdockError:
-        error = error_of(draft.doing, reply, draft.values)
-        if not draft.numbered or not isinstance(error, Refused):
-            return error
-        others = (await self._schema.columns(draft.table)).keys() - {ENFORCED[draft.table]}
-        taken_before = draft.table in self._took_our_number
-        forbidden = manual_numbers_forbidden(error, code_and_text(reply)[1], others, taken_before)
-        return manual_numbers_error(error) if forbidden else error
+    async def _refusal(self, draft: _Draft, reply: Reply, budget: Budget) -> CrossdockError:
+        if draft.numbered and await self._forbids_numbers(draft, reply, budget):
+            return manual_numbers_forbidden(reply, ENFORCED[draft.table])
+        return error_of(draft.doing, reply, draft.values)
+
+    async def _forbids_numbers(self, draft: _Draft, reply: Reply, budget: Budget) -> bool:
+        """Whether a create was refused because the series takes no numbers of ours.
+
+        Neither code nor text tell: the code is that of every dialog, the text follows the user's language. So the
+        same number is sent once more in a create that must fail for two other reasons, both of which the page puts
+        in quoted property names: no name, and a reference to nothing. If even that is refused without quoting one of
+        them, it was the number. A series that took a number of ours before is not asked.
+        """
+        others = UNCREATABLE.get(draft.table, {})
+        known = (await self._schema.columns(draft.table)).keys() - {ENFORCED[draft.table]}
+        if not others or draft.table in self._took_our_number or not is_unexplained_dialog(reply, known):
+            return False
+        column = ENFORCED[draft.table]
+        body: JsonObject = {column: to_json(ColumnType.TEXT, draft.values[column]), **others}
+        try:
+            probe, _ = await self._sent(draft, body, budget, {})
+        except CrossdockError:
+            return False
+        return is_unexplained_dialog(probe, known)
 
 
 def _moment(watermark: str) -> datetime:
@@ -263,13 +284,6 @@ def _moment(watermark: str) -> datetime:
     except ValueError:
         raise FeedExpired(SYSTEM, detail=f"{SYSTEM}: the watermark is no moment") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _before(moment: datetime) -> datetime:
-    try:
-        return moment - OVERLAP
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
 
 
 def _changed_at(row: JsonObject) -> datetime:

@@ -80,21 +80,20 @@ def is_missing(reply: Reply) -> bool:
     return reply.status == 404 and (code == "BadRequest_ResourceNotFound" or BY_CODE.get(code) is RecordMissing)
 
 
-def manual_numbers_forbidden(error: CrossdockError, text: str, known: Collection[str], taken_before: bool) -> bool:
-    """Whether a refused create, in which we sent `number`, failed because the series takes no numbers of ours.
+def is_unexplained_dialog(reply: Reply, columns: Collection[str]) -> bool:
+    """Whether a refusal comes from an AL dialog and quotes none of the columns.
 
-    The code is the one of every AL dialog, and its text is localised. Two other signals tell this dialog from the
-    rest: the page's own refusals quote the property they are about in every language (`"displayName"`), this one
-    quotes none; and a series that took a number of ours before is no series that forbids them.
+    The page's own refusals quote the property they are about in every language (`"displayName"`); those of the
+    number series, of a tax number's form or of an extension quote none.
     """
-    is_dialog = isinstance(error, Refused) and error.answer.vendor_code == DIALOG
-    return is_dialog and not quoted_column(text, known) and not taken_before
+    code, text = code_and_text(reply)
+    return reply.status >= 400 and code == DIALOG and not quoted_column(text, columns)
 
 
-def manual_numbers_error(error: Refused) -> ManualNumbersForbidden:
-    """The same refusal under its proper class."""
-    answer = error.answer
-    return ManualNumbersForbidden(SYSTEM, Answer(answer.status, answer.vendor_code, "number", answer.request_id))
+def manual_numbers_forbidden(reply: Reply, column: str) -> ManualNumbersForbidden:
+    """The refusal of a number of ours, under its proper class."""
+    answer = Answer(reply.status, code_and_text(reply)[0], column, reply.request_id)
+    return ManualNumbersForbidden(SYSTEM, answer)
 
 
 def code_and_text(reply: Reply) -> tuple[str, str]:

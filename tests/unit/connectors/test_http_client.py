@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import inspect
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 
 import httpx
@@ -33,12 +33,14 @@ BOMB = gzip.compress(b"[" + b" " * 900_000 + b"]")
 HTML = httpx.Response(200, html="<html><title>Sign in</title></html>")
 
 
-def answer(body: JsonObject | None = None, status: int = 200, **headers: str) -> httpx.Response:
+def answer(
+    body: JsonObject | None = None, status: int = 200, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
     return httpx.Response(status, json={} if body is None else body, headers=headers)
 
 
-def limited(seconds: float = 0, status: int = 429, **headers: str) -> httpx.Response:
-    return httpx.Response(status, headers={"Retry-After": str(int(seconds)), **headers} if seconds else headers)
+def limited(seconds: int) -> httpx.Response:
+    return httpx.Response(429, headers={"Retry-After": str(seconds)})
 
 
 async def outcome(http: HttpClient, call: Call, within_seconds: float | None = None) -> Reply | ConnectorError:
@@ -89,9 +91,7 @@ class BrokenBody(httpx.AsyncByteStream):
         lambda: httpx.Response(200, content=b"\xff\xfe", headers={"Content-Type": "application/json"}),
         lambda: httpx.Response(200, stream=httpx.ByteStream(b"not gzip"), headers={"Content-Encoding": "gzip"}),
         lambda: httpx.Response(200, content=b"{}" + b" " * 5000, headers={"Content-Type": "application/json"}),
-        lambda: httpx.Response(
-            200, stream=httpx.ByteStream(BOMB), headers={"Content-Encoding": "gzip"}
-        ),
+        lambda: httpx.Response(200, stream=httpx.ByteStream(BOMB), headers={"Content-Encoding": "gzip"}),
         lambda: httpx.Response(200, stream=BrokenBody(), headers={"Content-Type": "application/json"}),
         lambda: httpx.Response(302, headers={"Location": "https://elsewhere.example/"}),
     ],
@@ -110,7 +110,7 @@ class BrokenBody(httpx.AsyncByteStream):
     ],
 )
 async def test_an_answer_that_cannot_be_understood_leaves_a_write_unknown(
-    given: type[httpx.Response], call: Call, expected: type[ConnectorError]
+    given: Callable[[], httpx.Response], call: Call, expected: type[ConnectorError]
 ) -> None:
     """Whatever came back, the write may have been executed; a read has just not been answered."""
     http = client(Script(given()), limits=Limits(body_bytes=4000))
@@ -144,7 +144,7 @@ async def test_a_refused_token_is_replaced_once() -> None:
 
 async def test_a_second_refusal_is_a_failed_sign_in() -> None:
     """After one fresh token the sign-in itself is wrong, and the system counts as down."""
-    script = Script(answer(status=401), answer(status=401, request_id="abc"))
+    script = Script(answer(status=401), answer(status=401))
     assert type(await outcome(client(script), READ)) is SignInFailed
     assert len(script.requests) == 2
 
@@ -230,7 +230,7 @@ async def test_the_wait_asked_for_is_read_in_both_forms_and_never_believed_blind
 ) -> None:
     """Numbers, dates, nothing and nonsense: the wait is between one second and the cap."""
     clock = JumpingClock()
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = {name.encode(): value.encode() for name, value in headers.items()}
     script = Script(httpx.Response(429, headers=encoded), answer())
     assert isinstance(await outcome(client(script, clock=clock), READ, 3600), Reply)
     assert clock.elapsed == seconds
@@ -292,7 +292,7 @@ async def test_never_more_requests_at_once_than_allowed() -> None:
 
 async def test_cookies_are_not_kept() -> None:
     """An affinity cookie would bind all requests to one of the system's servers."""
-    script = Script(answer(**{"Set-Cookie": "ARRAffinity=server7; Path=/"}), answer())
+    script = Script(answer(headers={"Set-Cookie": "ARRAffinity=server7; Path=/"}), answer())
     http = client(script)
     await http.send(READ)
     await http.send(READ)
@@ -352,7 +352,9 @@ def test_an_unsafe_address_is_refused_at_once(url: str) -> None:
 
 async def test_every_attempt_has_its_own_request_id_and_errors_keep_one() -> None:
     """The vendor's support finds a request by its id, ours where the system gave none."""
-    script = Script(limited(1), answer(status=503, **{"x-ms-service-request-id": "f00d-1"}), httpx.ReadError("gone"))
+    script = Script(
+        limited(1), answer(status=503, headers={"x-ms-service-request-id": "f00d-1"}), httpx.ReadError("gone")
+    )
     http = client(script)
     reply = await http.send(READ)
     with pytest.raises(SystemDown) as lost:

@@ -20,18 +20,19 @@ from tests.unit.connectors.fakes import START, JumpingClock
 
 SCOPE = "https://system.example/.default"
 URL = f"https://login.example/{TENANT_ID}/oauth2/v2.0/token"
+PASSWORD = "made-up"
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def endpoint(
-    clock: JumpingClock, transport: httpx.AsyncBaseTransport, secret: str = "made-up", url: str = URL
+    clock: JumpingClock, transport: httpx.AsyncBaseTransport, password: str = PASSWORD, url: str = URL
 ) -> TokenEndpointTokens:
-    return TokenEndpointTokens(url, "11111111-1111-4111-8111-111111111111", secret, clock, transport=transport)
+    return TokenEndpointTokens(url, "11111111-1111-4111-8111-111111111111", password, clock, transport=transport)
 
 
 def sandbox(clock: JumpingClock) -> TokenIssuer:
     issuer = TokenIssuer(clock)
-    issuer.register("11111111-1111-4111-8111-111111111111", "made-up")
+    issuer.register("11111111-1111-4111-8111-111111111111", PASSWORD)
     return issuer
 
 
@@ -66,7 +67,7 @@ async def test_a_refused_token_is_replaced_once_however_many_report_it() -> None
 async def test_a_wrong_secret_is_refused_with_the_services_code_and_without_its_text() -> None:
     """The code tells the administrator what to do; the text would name the application."""
     clock = JumpingClock()
-    tokens = endpoint(clock, SandboxTransport(sandbox(clock).app), secret="wrong")
+    tokens = endpoint(clock, SandboxTransport(sandbox(clock).app), password="wrong")
     with pytest.raises(TokenRefused) as refused:
         await tokens.token(SCOPE)
     await tokens.aclose()
@@ -180,7 +181,8 @@ async def test_azure_identity_is_asked_anew_only_with_a_new_credential(monkeypat
     old = await tokens.token(SCOPE)
     assert await tokens.token(SCOPE) == old
     assert await tokens.token(SCOPE, refused=old) != old
-    for failure, expected in ((ClientAuthenticationError("x"), TokenRefused), (ServiceRequestError("x"), TokenServiceDown)):
+    failures = [(ClientAuthenticationError("x"), TokenRefused), (ServiceRequestError("x"), TokenServiceDown)]
+    for failure, expected in failures:
         monkeypatch.setattr(FakeCredential, "failure", failure)
         with pytest.raises(expected):
             await tokens.token("another scope")
