@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 SEND_SECONDS: Final = 25.0
 """How long one call may take with all repetitions. A webhook's sender waits for it: Dataverse gives up after 60 s."""
-_FIRST_WAIT_SECONDS: Final = 2.0
-_NEXT_WAIT_SECONDS: Final = 0.5
+WAIT_SECONDS: Final = 2.0
 _CLOSE_SECONDS: Final = 10.0
 
 
@@ -92,17 +91,30 @@ class _Receipt:
 class ServiceBusQueue:
     """`Queue` on Azure Service Bus or an endpoint compatible with it. Bound to the event loop it is first used on."""
 
-    def __init__(self, connect: Callable[[], ServiceBusClient], *, send_seconds: float = SEND_SECONDS) -> None:
-        """Remember how to make the client; `from_connection_string` and `from_identity` say it. Sends nothing."""
+    def __init__(
+        self,
+        connect: Callable[[], ServiceBusClient],
+        *,
+        send_seconds: float = SEND_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        """Remember how to make the client; `from_connection_string` and `from_identity` say it. Sends nothing.
+
+        send_seconds: bound of every call with all repetitions. wait_seconds: how long `dead_letters` waits for a letter
+        before it takes the queue of dead letters for empty.
+        """
         self._connect = connect
         self._send_seconds = send_seconds
+        self._wait_seconds = wait_seconds
         self._client: ServiceBusClient | None = None
         self._senders: dict[str, _Kept[ServiceBusSender]] = {}
         self._receivers: dict[str, _Kept[ServiceBusReceiver]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def from_connection_string(cls, text: str, *, send_seconds: float = SEND_SECONDS) -> ServiceBusQueue:
+    def from_connection_string(
+        cls, text: str, *, send_seconds: float = SEND_SECONDS, wait_seconds: float = WAIT_SECONDS
+    ) -> ServiceBusQueue:
         """Sign in with the key in a connection string; for one machine and for the emulator."""
 
         def connect() -> ServiceBusClient:
@@ -110,11 +122,16 @@ class ServiceBusQueue:
 
             return ServiceBusClient.from_connection_string(text)
 
-        return cls(connect, send_seconds=send_seconds)
+        return cls(connect, send_seconds=send_seconds, wait_seconds=wait_seconds)
 
     @classmethod
     def from_identity(
-        cls, namespace: str, credential: AsyncTokenCredential, *, send_seconds: float = SEND_SECONDS
+        cls,
+        namespace: str,
+        credential: AsyncTokenCredential,
+        *,
+        send_seconds: float = SEND_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> ServiceBusQueue:
         """Sign in with an identity. namespace: host name, `<name>.servicebus.windows.net`."""
 
@@ -123,7 +140,7 @@ class ServiceBusQueue:
 
             return ServiceBusClient(namespace, credential)
 
-        return cls(connect, send_seconds=send_seconds)
+        return cls(connect, send_seconds=send_seconds, wait_seconds=wait_seconds)
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         """Send in as few batches as fit and return when all are stored.
@@ -141,16 +158,14 @@ class ServiceBusQueue:
                 await _send_batches(sender, [_wire(message) for message in messages])
 
     async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
-        """Lock up to `limit` dead letters and return them; waits up to two seconds for the first. QueueUnavailable."""
+        """Lock up to `limit` dead letters and return them; waits a while for each few. QueueUnavailable."""
         found: list[ServiceBusReceivedMessage] = []
         async with _queue_errors(queue, self._send_seconds), self._receiver(queue).use() as receiver:
-            wait_seconds = _FIRST_WAIT_SECONDS
             while len(found) < limit:
-                some = await receiver.receive_messages(limit - len(found), wait_seconds)
+                some = await receiver.receive_messages(limit - len(found), self._wait_seconds)
                 if not some:
                     break
                 found += some
-                wait_seconds = _NEXT_WAIT_SECONDS
         return [_dead_letter(_Receipt(receiver, message)) for message in found]
 
     async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None:

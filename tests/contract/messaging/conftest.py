@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from tests.contract.domain_stores.fakes import HandClock
-from tests.contract.messaging.doors import Door, MemoryDoor
+from tests.contract.messaging.doors import Door, MemoryDoor, ServiceBusDoor
 
 
 @pytest.fixture
@@ -15,12 +16,16 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture
-def door(clock: HandClock) -> Door:
-    return MemoryDoor(clock)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service_bus() -> AsyncIterator[ServiceBusDoor]:
+    async with ServiceBusDoor() as door:
+        yield door
 
 
-@pytest.fixture
-def now(clock: HandClock) -> datetime:
-    """The time that the queue under test goes by."""
-    return clock.now()
+@pytest.fixture(params=["memory", "service_bus"])
+def door(request: pytest.FixtureRequest, clock: HandClock) -> Door:
+    if request.param == "memory":
+        return MemoryDoor(clock)
+    door: ServiceBusDoor = request.getfixturevalue("service_bus")
+    door.renew()
+    return door

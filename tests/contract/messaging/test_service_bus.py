@@ -19,6 +19,7 @@ from shared.errors import QueueUnavailable
 from shared.messaging.service_bus import ServiceBusQueue
 from shared.sync.ports import DeadLetter, Outgoing
 from tests.contract.domain_stores.fakes import START
+from tests.contract.messaging.doors import ServiceBusDoor
 
 
 class FakeSender:
@@ -162,6 +163,18 @@ async def test_a_foreign_dead_letter_is_a_fault_of_the_caller(queue: ServiceBusQ
     """Only what `dead_letters` returned can be settled."""
     with pytest.raises(ValueError, match="receipt"):
         await queue.settle_dead_letter("a", DeadLetter("1", "{}", "", 1))
+
+
+async def test_the_queue_comes_back_after_an_outage() -> None:
+    """The endpoint goes away with an open connection and returns: the calls between fail, those after work."""
+    async with ServiceBusDoor() as door:
+        await door.queue.send(door.names[0], [Outgoing("1", "{}")])
+        await door.endpoint.stop()
+        with pytest.raises(QueueUnavailable):
+            await door.queue.send(door.names[0], [Outgoing("2", "{}")])
+        await door.endpoint.start()
+        await door.queue.send(door.names[0], [Outgoing("3", "{}")])
+        assert [received.message_id for received in await door.receive_all(door.names[0])] == ["3"]
 
 
 def test_the_package_is_imported_on_first_use() -> None:
