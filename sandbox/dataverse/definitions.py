@@ -119,17 +119,19 @@ class Definitions:
         cast = _CAST.fullmatch(segments[-1]) if len(segments) == 2 else None
         if len(segments) > 2 or (len(segments) == 2 and cast is None):
             raise NotImitated(f"EntityDefinitions/{'/'.join(segments)}")
+        if cast is None:
+            _refuse_parts_of_some(options)
         if segments[0] == "Attributes":
             described = [_describe_column(table, column) for column in table.columns.values()]
             if cast is not None:
                 described = [one for one in described if one["@odata.type"] == f"#{CRM}.{cast[1]}"]
-            return self._list(context, described, options, _expand_column)
+            return self._list(context, described, options, self._expand_column)
         named = _BY_NAME.fullmatch(segments[0])
         column = table.columns.get(named[2]) if named is not None else None
         if column is None:
             text = f"Could not find an attribute of '{table.name}' for '{segments[0]}'."
             raise DataverseError(404, "0x80060888", text)
-        return self._single(context, _describe_column(table, column), options, _expand_column)
+        return self._single(context, _describe_column(table, column), options, self._expand_column)
 
     # Writing
 
@@ -226,6 +228,7 @@ class Definitions:
     def _expand_table(self, described: Described, part: str, options: Mapping[str, str]) -> Any:
         table = self._model.tables[described["LogicalName"]]
         if part == "Attributes":
+            _refuse_parts_of_some(options)
             found = [_describe_column(table, column) for column in table.columns.values()]
         elif part == "Keys":
             found = [_describe_key(key) for key in self._store.keys(table.name)]
@@ -235,6 +238,24 @@ class Definitions:
         else:
             raise NotImitated(f"$expand={part} on definitions")
         return [_select(one, options) for one in _filter(found, options)]
+
+    def _expand_column(self, described: Described, part: str, options: Mapping[str, str]) -> Any:
+        if part not in ("OptionSet", "GlobalOptionSet"):
+            raise NotImitated(f"$expand={part} on columns")
+        column = self._model.tables[described["EntityLogicalName"]].columns[described["LogicalName"]]
+        if part == "GlobalOptionSet":
+            return None
+        if column.kind is Kind.BOOL:
+            return _select(_two_options(column), options)
+        if column.kind not in CHOICES:
+            raise errors.bad_query(f"Could not find a property named 'OptionSet' on '{described['@odata.type']}'.")
+        choices = {
+            "MetadataId": metadata_id(described["EntityLogicalName"], column.name, "options"),
+            "Name": f"{described['EntityLogicalName']}_{column.name}",
+            "IsGlobal": False,
+            "Options": [_option(column, value, text) for value, text in column.options.items()],
+        }
+        return _select(choices, options)
 
     def _list(
         self,
@@ -288,7 +309,15 @@ def _select(described: Described, options: Mapping[str, str]) -> Described:
 
 
 _SOME_HAVE = frozenset({"MaxLength", "Precision", "MinValue", "MaxValue", "Targets", "Format", "FormatName"})
-"""Properties that only some kinds of columns have; selecting them for all gives them where they are."""
+"""Properties that only some kinds of columns have; they can be selected only with a cast to such a kind."""
+
+
+def _refuse_parts_of_some(options: Mapping[str, str]) -> None:
+    """Refuse what needs a cast such as `/Attributes/Microsoft.Dynamics.CRM.StringAttributeMetadata`."""
+    names = [*options.get("$select", "").split(","), *(["OptionSet"] if "$expand" in options else [])]
+    for name in names:
+        if name.strip() in (*_SOME_HAVE, "OptionSet"):
+            raise errors.unknown_property(name.strip(), "AttributeMetadata")
 
 
 def _filter(found: list[Described], options: Mapping[str, str]) -> list[Described]:
@@ -342,27 +371,6 @@ def _describe_column(table: Table, column: Column) -> Described:
     if column.is_lookup:
         described["Targets"] = list(column.targets)
     return described
-
-
-def _expand_column(described: Described, part: str, options: Mapping[str, str]) -> Any:
-    if part not in ("OptionSet", "GlobalOptionSet"):
-        raise NotImitated(f"$expand={part} on columns")
-    from sandbox.dataverse.metadata import load_model
-
-    column = load_model().tables[described["EntityLogicalName"]].columns[described["LogicalName"]]
-    if part == "GlobalOptionSet":
-        return None
-    if column.kind is Kind.BOOL:
-        return _select(_two_options(column), options)
-    if column.kind not in CHOICES:
-        raise errors.bad_query(f"Could not find a property named 'OptionSet' on '{described['@odata.type']}'.")
-    choices = {
-        "MetadataId": metadata_id(described["EntityLogicalName"], column.name, "options"),
-        "Name": f"{described['EntityLogicalName']}_{column.name}",
-        "IsGlobal": False,
-        "Options": [_option(column, value, text) for value, text in column.options.items()],
-    }
-    return _select(choices, options)
 
 
 def _option(column: Column, value: int, text: str) -> Described:
