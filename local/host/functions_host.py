@@ -57,8 +57,8 @@ class FunctionsHost:
     """Runs the functions of an app on this machine: HTTP, timers, Service Bus queues.
 
     settings are the app settings that bindings refer to; the functions themselves read the environment, which is the
-    caller's to set. http_port 0 takes a free port. state_path keeps the timers' last and next runs across restarts.
-    grace_seconds is how long `stop` waits for running functions before it cancels them.
+    caller's to set. http_port 0 takes a free port, None serves no HTTP. state_path keeps the timers' last and next
+    runs across restarts. grace_seconds is how long `stop` waits for running functions before it cancels them.
     Raises HostRefused (naming function or setting) for an app that would not run in Azure or is not imitated.
     """
 
@@ -71,7 +71,7 @@ class FunctionsHost:
         keys: HostKeys,
         clock: Clock,
         http_address: str = "127.0.0.1",
-        http_port: int = 0,
+        http_port: int | None = 0,
         state_path: Path | None = None,
         open_receiver: OpenReceiver = open_service_bus_receiver,
         new_invocation_id: Callable[[], str] = lambda: str(uuid4()),
@@ -81,7 +81,8 @@ class FunctionsHost:
         self._functions = index(app, settings)
         self._clock = clock
         self._grace_seconds = grace_seconds
-        self._address = (http_address, http_port)
+        self._address = http_address
+        self._port = http_port
         self._invoker = Invoker(new_invocation_id, _threads(settings))
         states = TimerStates(state_path)
         active = [function for function in self._functions if not function.disabled]
@@ -108,6 +109,7 @@ class FunctionsHost:
         self._serving: asyncio.Task[None] | None = None
         self._url = ""
         self._running = False
+        self._used = False
 
     @property
     def asgi(self) -> HttpSide:
@@ -116,7 +118,7 @@ class FunctionsHost:
 
     @property
     def url(self) -> str:
-        """The address of the HTTP side, such as http://127.0.0.1:7071; empty before the start."""
+        """The address of the HTTP side, such as http://127.0.0.1:7071; empty before the start and without HTTP."""
         return self._url
 
     def functions(self) -> tuple[HostedFunction, ...]:
@@ -143,13 +145,15 @@ class FunctionsHost:
 
         Raises HostRefused when the HTTP port is taken. A host starts once.
         """
-        if self._server is not None:
+        if self._used:
             raise HostRefused("a host starts once; make a new one.")
-        await self._serve()
+        self._used = True
+        if self._port is not None:
+            await self._serve(self._port)
         for listener in self._listeners:
             listener.start()
         self._running = True
-        log.info("The local Functions host serves %s with %d functions", self._url, len(self._functions))
+        log.info("The local Functions host runs %d functions, HTTP at %s", len(self._functions), self._url or "no port")
 
     async def stop(self) -> None:
         """Take nothing new, wait for running functions (at most grace_seconds), then cancel what is left.
@@ -160,19 +164,25 @@ class FunctionsHost:
         if not self._running:
             return
         self._running = False
-        assert self._server is not None
-        assert self._serving is not None
-        self._server.should_exit = True
-        ends = [self._serving, *(asyncio.create_task(listener.stop()) for listener in self._listeners)]
+        ends = [asyncio.create_task(listener.stop()) for listener in self._listeners]
+        listeners = tuple(ends)
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            ends.append(self._serving)
         if not await self._all_end(ends, self._grace_seconds):
             log.warning("%d functions were still running and are cancelled", self._invoker.cancel_running())
             if not await self._all_end(ends, _LAST_SECONDS):
                 log.warning("a listener did not end and is left behind")
-                self._server.force_exit = True
-                for end in ends[1:]:
-                    end.cancel()
-                await asyncio.wait(ends)
+                await self._abandon(listeners, ends)
         self._invoker.close()
+
+    async def _abandon(self, listeners: Collection[asyncio.Task[None]], ends: Collection[asyncio.Task[None]]) -> None:
+        """Cancel the listeners and let the HTTP side drop its connections."""
+        if self._server is not None:
+            self._server.force_exit = True
+        for listener in listeners:
+            listener.cancel()
+        await _all_of(ends)
 
     async def _all_end(self, ends: Collection[asyncio.Task[None]], seconds: float) -> bool:
         """Wait for all of them, at most so long by the host's clock."""
@@ -183,11 +193,11 @@ class FunctionsHost:
         grace.cancel()
         return all(end.done() for end in ends)
 
-    async def _serve(self) -> None:
+    async def _serve(self, port: int) -> None:
         try:
-            door = socket.create_server(self._address)
+            door = socket.create_server((self._address, port))
         except OSError as error:
-            raise HostRefused(f"port {self._address[1]} on {self._address[0]} is taken; choose another.") from error
+            raise HostRefused(f"port {port} on {self._address} is taken; choose another.") from error
         config = uvicorn.Config(self._http, access_log=False, log_config=None, lifespan="off", server_header=False)
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[door]))
@@ -195,7 +205,7 @@ class FunctionsHost:
             if self._serving.done():
                 await self._serving
             await asyncio.sleep(0.01)
-        self._url = f"http://{self._address[0]}:{door.getsockname()[1]}"
+        self._url = f"http://{self._address}:{door.getsockname()[1]}"
 
     async def _run_timer(self, name: str) -> Outcome | None:
         listener = self._timers.get(name.lower())
@@ -215,7 +225,8 @@ class FunctionsHost:
 
 
 async def _all_of(tasks: Collection[asyncio.Task[None]]) -> None:
-    await asyncio.wait(tasks)
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _threads(settings: Mapping[str, str]) -> int | None:

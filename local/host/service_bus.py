@@ -6,6 +6,7 @@ receiver for as long as it lives (source of azure-servicebus 7.15.0).
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -37,30 +38,39 @@ class ServiceBusQueueReceiver:
             sub_queue=ServiceBusSubQueue.DEAD_LETTER if dead else None,
             prefetch_count=source.prefetch,
         )
-        self._connected = False
+        self._connecting = asyncio.Lock()
+
+    async def _connect(self) -> None:
+        """Open the connection, where it is not open.
+
+        After an outage the package refuses to settle until it was opened again; then it settles by lock token.
+        """
+        async with self._connecting:
+            await self._receiver.__aenter__()
 
     async def receive(self, wait_seconds: float) -> QueuedMessage | None:
         """See the port; connecting is not bounded by `wait_seconds`, which could cut it short on a busy machine."""
         async with _translated():
-            if not self._connected:
-                await self._receiver.__aenter__()
-                self._connected = True
+            await self._connect()
             messages = await self._receiver.receive_messages(max_message_count=1, max_wait_time=wait_seconds)
         return _queued(messages[0]) if messages else None
 
     async def complete(self, message: QueuedMessage) -> None:
         """See the port."""
         async with _translated():
+            await self._connect()
             await self._receiver.complete_message(_handle(message))
 
     async def abandon(self, message: QueuedMessage) -> None:
         """See the port."""
         async with _translated():
+            await self._connect()
             await self._receiver.abandon_message(_handle(message))
 
     async def renew(self, message: QueuedMessage) -> datetime:
         """See the port."""
         async with _translated():
+            await self._connect()
             return await self._receiver.renew_message_lock(_handle(message))
 
     async def close(self) -> None:

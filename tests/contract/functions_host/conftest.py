@@ -32,8 +32,8 @@ def sample() -> ModuleType:
 
 @pytest.fixture
 def host(sample: ModuleType, clock: HandClock, bus: MemoryBus) -> FunctionsHost:
-    """A host of the sample app that was not started."""
-    return make_host(sample.app, clock, bus)
+    """A host of the sample app, with a free port, that was not started."""
+    return make_host(sample.app, clock, bus, http_port=0)
 
 
 @pytest.fixture

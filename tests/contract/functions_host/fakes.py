@@ -232,7 +232,8 @@ def load_sample_app() -> ModuleType:
 
 
 def make_host(app: Any, clock: HandClock, bus: MemoryBus, **options: Any) -> FunctionsHost:
-    """Return a host on fakes; host.json and settings can be given."""
+    """Return a host on fakes, without a port unless one is asked for; host.json and settings can be given."""
+    options.setdefault("http_port", None)
     return FunctionsHost(
         app,
         settings={**SETTINGS, **options.pop("settings", {})},

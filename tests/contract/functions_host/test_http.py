@@ -166,7 +166,7 @@ async def test_a_stop_lets_a_request_end(clock: HandClock, bus: MemoryBus) -> No
         await gate.wait()
         return "done"
 
-    host = make_host(app, clock, bus)
+    host = make_host(app, clock, bus, http_port=0)
     await host.start()
     async with httpx.AsyncClient(base_url=host.url) as caller:
         asking = asyncio.create_task(caller.get("/api/slow"))

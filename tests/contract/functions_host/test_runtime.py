@@ -30,10 +30,17 @@ def runtime() -> Iterator[RuntimeDriver]:
         yield driver
 
 
-def test_both_find_the_same_functions(runtime: RuntimeDriver, host: FunctionsHost) -> None:
+@pytest.fixture(scope="module")
+def one_runtime() -> Iterator[RuntimeDriver]:
+    """The same, for tests that leave nothing behind in it."""
+    with RuntimeDriver(SAMPLE_APP, SETTINGS) as driver:
+        yield driver
+
+
+def test_both_find_the_same_functions(one_runtime: RuntimeDriver, host: FunctionsHost) -> None:
     """Names, kinds and parameters."""
     kinds = {"httpTrigger": "http", "timerTrigger": "timer", "serviceBusTrigger": "queue"}
-    found = {entry.name: (kinds[entry.trigger["type"]], entry.trigger["name"]) for entry in runtime.index()}
+    found = {entry.name: (kinds[entry.trigger["type"]], entry.trigger["name"]) for entry in one_runtime.index()}
     assert found == {function.name: (function.trigger.kind, function.argument) for function in host.functions()}
 
 
@@ -51,7 +58,7 @@ def test_both_find_the_same_functions(runtime: RuntimeDriver, host: FunctionsHos
     ],
 )
 async def test_both_answer_alike(
-    runtime: RuntimeDriver,
+    one_runtime: RuntimeDriver,
     caller: httpx.AsyncClient,
     function: str,
     method: str,
@@ -63,7 +70,7 @@ async def test_both_answer_alike(
     """Status, content type, own headers, cookies and body; the runtime's failure is the host's 500."""
     url = f"http://localhost:7071{path}"
     headers = {"x-test-header": "value"}
-    theirs = runtime.invoke_http(function, method, url, headers=headers, query=query, route=route, body=body)
+    theirs = one_runtime.invoke_http(function, method, url, headers=headers, query=query, route=route, body=body)
     ours = await caller.request(method, path, content=body, headers={**headers, "x-functions-key": "master-key"})
     if not theirs.ok:
         assert (ours.status_code, ours.content) == (500, b"")
