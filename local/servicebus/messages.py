@@ -96,15 +96,21 @@ class Section:
 
 
 def sections(encoded: bytes) -> list[Section]:
-    """Cut a message into its sections; raises CodecError when it is none."""
+    """Cut a message into its sections; raises CodecError when it is none.
+
+    Delivery annotations may stand anywhere: the Python client puts those of a message that it sends on at the end.
+    """
     found: list[Section] = []
+    latest = -1
     position = 0
     while position < len(encoded):
         section = _section(encoded, position)
-        if found and section.code < found[-1].code:
-            raise CodecError("the sections of the message are out of order")
-        if found and section.code == found[-1].code and section.code not in (DATA, SEQUENCE):
-            raise CodecError("a section of the message comes twice")
+        if section.code != DELIVERY_ANNOTATIONS:
+            if section.code < latest:
+                raise CodecError("the sections of the message are out of order")
+            if section.code == latest and section.code not in (DATA, SEQUENCE):
+                raise CodecError("a section of the message comes twice")
+            latest = section.code
         found.append(section)
         position = section.end
     return found
@@ -136,14 +142,15 @@ def read_incoming(encoded: bytes, new_id: Callable[[], UUID]) -> Incoming:
 
     Raises CodecError when it is no message, Refusal when a field is not allowed.
     """
-    parts = {part.code: part for part in sections(encoded)}
+    cut = sections(encoded)
+    parts = {part.code: part for part in cut}
     header = _list_of(encoded, parts.get(HEADER))
     annotations = _Annotations.read(encoded, parts.get(MESSAGE_ANNOTATIONS))
     properties = _list_of(encoded, parts.get(PROPERTIES))
     if APPLICATION_PROPERTIES in parts:
         _entries(encoded, parts[APPLICATION_PROPERTIES].start)
     _check_ids(properties, annotations.partition_key)
-    bare = encoded[_start_of_bare(parts) :]
+    bare = b"".join(encoded[part.begin : part.end] for part in cut if part.code >= PROPERTIES)
     message_id = _id_text(_item(properties, 0))
     if message_id is None:
         message_id = str(new_id())
@@ -156,11 +163,6 @@ def read_incoming(encoded: bytes, new_id: Callable[[], UUID]) -> Incoming:
         bare=bare,
     )
     return Incoming(content, message_id, _ttl_ms(header, properties), annotations.scheduled_ms)
-
-
-def _start_of_bare(parts: Mapping[int, Section]) -> int:
-    ends = [parts[code].end for code in (HEADER, DELIVERY_ANNOTATIONS, MESSAGE_ANNOTATIONS) if code in parts]
-    return max(ends, default=0)
 
 
 def _list_of(encoded: bytes, part: Section | None) -> list[Value]:
@@ -184,7 +186,9 @@ def _typed(value: Value, kind: type) -> Any:
 
 
 def _entries(encoded: bytes, start: int) -> list[tuple[Value, bytes, int]]:
-    """The entries of a map: key, key and value as sent, where the value starts."""
+    """The entries of a map: key, key and value as sent, where the value starts. Null is an empty map."""
+    if encoded[start] == 0x40:
+        return []
     if encoded[start] not in (0xC1, 0xD1):
         raise CodecError("expected a map")
     slices = list(raw_items(encoded, start))
