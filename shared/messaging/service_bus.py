@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SEND_SECONDS: Final = 25.0
 """How long one call may take with all repetitions. A webhook's sender waits for it: Dataverse gives up after 60 s."""
-WAIT_SECONDS: Final = 2.0
+WAIT_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 10.0
 
 
