@@ -20,7 +20,13 @@ from typing import Any, Final, Self
 
 from azure.core import MatchConditions
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError, DecodeError, HttpResponseError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    DeserializationError,
+    HttpResponseError,
+)
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import EdmType, EntityProperty, TableTransactionError, UpdateMode
 from azure.data.tables.aio import TableClient, TableServiceClient
@@ -54,7 +60,7 @@ from shared.stores.rows import (
 
 _PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,22}")  # with a name of 40 the 63 characters of a table's name
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
-_BUSY_TABLES: Final = frozenset({"TableBeingDeleted", "OperationTimedOut", "ServerBusy"})
+_BUSY_CODES: Final = frozenset({"TableBeingDeleted", "OperationTimedOut", "ServerBusy"})
 _CLIENT_OPTIONS: Final[Mapping[str, Any]] = {
     "connection_timeout": 5,
     "read_timeout": 30,
@@ -213,11 +219,11 @@ class AzureRows:
         return self._clients[table]
 
 
-class _RowMissing(RowStoreError):
-    """The service has no such row; what that means is the operation's business."""
+class _RowMissing(RowStoreRefused):
+    """The service has no such row; operations that can meet that say what it means."""
 
     def __init__(self, index: int | None = None) -> None:
-        super().__init__("there is no such row")
+        super().__init__("the store does not know what was addressed (404); check its address and the prefix")
         self.index = index
 
 
@@ -228,6 +234,13 @@ def _as_store_errors() -> Iterator[None]:
         yield
     except AzureError as error:
         raise _translated(error) from error
+    except DeserializationError as error:
+        raise RowStoreUnavailable("the store's answer could not be understood; a proxy may have given it") from error
+    except AttributeError as error:
+        # azure-data-tables 12.7 stumbles over an insert's answer that breaks off: it looks for the answer in the error.
+        if not isinstance(error.__context__, AzureError):
+            raise
+        raise _translated(error.__context__) from error
 
 
 def _translated(error: AzureError) -> RowStoreError:
@@ -242,7 +255,7 @@ def _translated(error: AzureError) -> RowStoreError:
 
 def _answered(status: int, code: str, index: int | None) -> RowStoreError:
     """Say what an error answer means. `code` is the service's, `index` the position in a transaction."""
-    if status in _TRANSIENT or code in _BUSY_TABLES:
+    if status in _TRANSIENT or code in _BUSY_CODES or status < 400:  # below 400: not this operation's good answer
         return RowStoreUnavailable(f"the store is busy or broken ({status} {code})")
     match status, code:
         case 412, _:
