@@ -149,7 +149,7 @@ def _raw_path(request: Request) -> str:
 
 async def _body(request: Request) -> bytes:
     announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > BODY_LIMIT_BYTES:
+    if announced.isdecimal() and int(announced) > BODY_LIMIT_BYTES:
         raise _TooLarge
     chunks: list[bytes] = []
     size = 0

@@ -96,11 +96,15 @@ class InvocationContext(func.Context):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: `error` is None when it went well; `value` is what the function returned."""
+    """How a run ended: `error` is None when it went well; `value` is what the function returned.
+
+    cancelled: the host's end cut the run off, so it neither went well nor failed.
+    """
 
     invocation_id: str
     value: Any = field(default=None, repr=False)
     error: BaseException | None = None
+    cancelled: bool = False
 
     @property
     def ok(self) -> bool:
@@ -116,6 +120,7 @@ class Invoker:
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="function")
         self._storage = threading.local()
         self._running: set[asyncio.Task[Outcome]] = set()
+        self._ending = False
 
     @property
     def running(self) -> int:
@@ -134,6 +139,7 @@ class Invoker:
 
     def cancel_running(self) -> int:
         """Cancel what still runs and return how much that was; a `def` function in a thread cannot be stopped."""
+        self._ending = True
         running = [task for task in self._running if not task.done()]
         for task in running:
             task.cancel()
@@ -151,16 +157,19 @@ class Invoker:
         log.info("Executing %s (%s)", function.name, invocation_id)
         try:
             outcome = Outcome(invocation_id, await self._call(function, invocation_id, arguments))
-        except asyncio.CancelledError as error:
-            log.warning("Cancelled %s (%s): the host stops", function.name, invocation_id)
-            return Outcome(invocation_id, error=error)
-        except Exception as error:
-            log.error(
-                "Executed %s (%s): failed, %s", function.name, invocation_id, where_and_which(error)
-            )  # the usual traceback would show the error's text
-            return Outcome(invocation_id, error=error)
+        except (Exception, asyncio.CancelledError) as error:
+            return self._failed(function, invocation_id, error)
         log.info("Executed %s (%s): succeeded", function.name, invocation_id)
         return outcome
+
+    def _failed(self, function: HostedFunction, invocation_id: str, error: BaseException) -> Outcome:
+        """Say how it ended; a function that raises CancelledError by itself has failed like any other."""
+        if self._ending and isinstance(error, asyncio.CancelledError):
+            log.warning("Cancelled %s (%s): the host ends", function.name, invocation_id)
+            return Outcome(invocation_id, error=error, cancelled=True)
+        # Not log.exception: the usual traceback shows the error's text, which may hold values.
+        log.error("Executed %s (%s): failed, %s", function.name, invocation_id, where_and_which(error))
+        return Outcome(invocation_id, error=error)
 
     async def _call(self, function: HostedFunction, invocation_id: str, arguments: Mapping[str, Any]) -> Any:
         if function.is_async:

@@ -190,7 +190,7 @@ class QueueListener:
             await renewal
 
     async def _settle(self, receiver: Receiver, message: QueuedMessage, outcome: Outcome) -> None:
-        if isinstance(outcome.error, asyncio.CancelledError):
+        if outcome.cancelled:
             return  # as when the platform's process ends: the lock runs out
         if not outcome.ok:
             await receiver.abandon(message)

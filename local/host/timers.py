@@ -183,7 +183,8 @@ class TimerListener:
         async with self._one_at_a_time:
             began = self._clock.now()
             outcome = await self._invoker.invoke(self._function, timer_request(past_due, self._shown()))
-            self._keep(Status(began, self._trigger.schedule.next_after(began), began))
+            if not outcome.cancelled:  # a run that was cut off is made up for at the next start
+                self._keep(Status(began, self._trigger.schedule.next_after(began), began))
             return outcome
 
     def _shown(self) -> Status | None:

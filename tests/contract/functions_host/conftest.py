@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 
 import httpx
 import pytest
 
 from local.host import FunctionsHost
-from tests.contract.functions_host.fakes import HandClock, MemoryBus, load_sample_app, make_host
+from tests.contract.functions_host.fakes import SAMPLE_APP, SETTINGS, HandClock, MemoryBus, load_sample_app, make_host
+from tests.contract.functions_host.runtime_driver import RuntimeDriver
 
 
 @pytest.fixture
@@ -50,3 +51,10 @@ async def caller(host: FunctionsHost) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(host.asgi)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:7071") as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def one_runtime() -> Iterator[RuntimeDriver]:
+    """The same, for tests that leave nothing behind in it."""
+    with RuntimeDriver(SAMPLE_APP, SETTINGS) as driver:
+        yield driver

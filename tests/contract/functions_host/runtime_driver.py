@@ -93,16 +93,28 @@ class RuntimeDriver:
     def index(self) -> list[IndexedFunction]:
         """Return the functions of the app; raises NotIndexed with the runtime's reason. Asking again is fine."""
         if not self._functions:
-            answer = self._ask({"do": "index"})
-            if "error" in answer:
-                raise NotIndexed(answer["error"])
-            self._functions = {
-                entry["name"]: IndexedFunction(
-                    entry["name"], entry["function_id"], tuple(json.loads(text) for text in entry["raw_bindings"])
-                )
-                for entry in answer["functions"]
-            }
+            self._index(self._folder)
         return list(self._functions.values())
+
+    def index_other(self, app_folder: Path) -> list[IndexedFunction]:
+        """Turn to another app, which must be a single file, and return its functions; raises NotIndexed as `index`.
+
+        The platform has one app per process; here the former is forgotten, to spare the start of another process.
+        """
+        self._index(app_folder.resolve())
+        return list(self._functions.values())
+
+    def _index(self, folder: Path) -> None:
+        self._functions = {}
+        answer = self._ask({"do": "index", "folder": str(folder)})
+        if "error" in answer:
+            raise NotIndexed(answer["error"])
+        self._functions = {
+            entry["name"]: IndexedFunction(
+                entry["name"], entry["function_id"], tuple(json.loads(text) for text in entry["raw_bindings"])
+            )
+            for entry in answer["functions"]
+        }
 
     def invoke_http(
         self,
@@ -245,6 +257,14 @@ def _request(**messages: Any) -> Any:
     return SimpleNamespace(request=SimpleNamespace(**messages), properties={"host": "127.0.0.1", "protos": _protocol()})
 
 
+def _forget_app(runtime: Any, folder: str) -> None:
+    """Let the next indexing find nothing of an app that was there before."""
+    sys.path[0] = folder
+    sys.modules.pop("function_app", None)
+    importlib.invalidate_caches()
+    runtime.handle_event._functions = runtime.functions.Registry()
+
+
 async def _index_app(runtime: Any, folder: str) -> dict[str, Any]:
     asked = _Message(function_app_directory=folder, capabilities={})
     started = await runtime.worker_init_request(_request(worker_init_request=asked))
@@ -301,14 +321,15 @@ def _answered(value: Any) -> dict[str, Any]:
             return {"status": 200, "body": _packed(str(getattr(value, kind)).encode())}
 
 
-async def _serve(folder: str, out: TextIO) -> None:
+async def _serve(out: TextIO) -> None:
     runtime = importlib.import_module("azure_functions_runtime")
     runtime.start_threadpool_executor()
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         question = json.loads(line)
         if question["do"] == "index":
-            answer = await _index_app(runtime, folder)
+            _forget_app(runtime, question["folder"])
+            answer = await _index_app(runtime, question["folder"])
         else:
             answer = await _invoke_function(runtime, question)
         out.write(json.dumps(answer) + "\n")
@@ -321,7 +342,7 @@ def _be_the_child(folder: str) -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.path[0] = folder
-    asyncio.run(_serve(folder, out))
+    asyncio.run(_serve(out))
 
 
 def _main() -> int:

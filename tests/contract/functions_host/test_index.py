@@ -15,8 +15,7 @@ import pytest
 
 from local.host import HostRefused, TimerTrigger, index
 from tests.contract.functions_host.fakes import SETTINGS, HandClock, MemoryBus, make_host
-from tests.contract.functions_host.runtime_driver import NotIndexed
-from tests.contract.functions_host.runtime_driver import index as index_by_runtime
+from tests.contract.functions_host.runtime_driver import NotIndexed, RuntimeDriver
 
 ROUTE = '@app.route(route="x")\n'
 TIMER = '@app.timer_trigger(arg_name="timer", schedule="0 0 * * * *")\n'
@@ -156,22 +155,24 @@ ONLY_WE_REFUSE = {
 
 
 @pytest.mark.parametrize(("source", "told"), BOTH_REFUSE.values(), ids=BOTH_REFUSE)
-def test_what_the_platform_refuses_is_refused(source: str, told: str, tmp_path: Path) -> None:
+def test_what_the_platform_refuses_is_refused(
+    source: str, told: str, tmp_path: Path, one_runtime: RuntimeDriver
+) -> None:
     """The runtime loads no function of such an app; the host says which function and why."""
     with pytest.raises(HostRefused) as refusal:
         index(load(source), SETTINGS)
     assert told in str(refusal.value)
     (tmp_path / "function_app.py").write_text(app_of(source))
     with pytest.raises(NotIndexed):
-        index_by_runtime(tmp_path)
+        one_runtime.index_other(tmp_path)
 
 
 @pytest.mark.parametrize("source", BOTH_TAKE.values(), ids=BOTH_TAKE)
-def test_what_the_platform_takes_is_taken(source: str, tmp_path: Path) -> None:
+def test_what_the_platform_takes_is_taken(source: str, tmp_path: Path, one_runtime: RuntimeDriver) -> None:
     """Host and runtime find the same functions."""
     (tmp_path / "function_app.py").write_text(app_of(source))
     found = index(load(source), SETTINGS)
-    assert [function.name for function in found] == [function.name for function in index_by_runtime(tmp_path)]
+    assert [function.name for function in found] == [function.name for function in one_runtime.index_other(tmp_path)]
 
 
 @pytest.mark.parametrize(("source", "told"), ONLY_WE_REFUSE.values(), ids=ONLY_WE_REFUSE)

@@ -296,6 +296,20 @@ async def test_a_stop_cancels_runs_that_do_not_end_and_leaves_their_messages(clo
     assert again.delivery_count == 2
 
 
+async def test_a_function_that_cancels_itself_has_failed(clock: HandClock, bus: MemoryBus) -> None:
+    """Only the host's end leaves a message locked; a stray CancelledError gives it back like any other error."""
+
+    async def cancelling(msg: str) -> None:
+        raise asyncio.CancelledError
+
+    host = make_host(queue_app(cancelling), clock, bus)
+    queue = bus.queue("q", max_deliveries=2)
+    queue.send("x")
+    await host.start()
+    await until(lambda: queue.dead, "the dead letter")
+    await host.stop()
+
+
 async def test_functions_in_threads_run_side_by_side(clock: HandClock, bus: MemoryBus) -> None:
     """Two `def` functions can wait for one another, so each has a thread; the loop stays free."""
     together = threading.Barrier(2, timeout=5)

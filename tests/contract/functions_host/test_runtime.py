@@ -30,13 +30,6 @@ def runtime() -> Iterator[RuntimeDriver]:
         yield driver
 
 
-@pytest.fixture(scope="module")
-def one_runtime() -> Iterator[RuntimeDriver]:
-    """The same, for tests that leave nothing behind in it."""
-    with RuntimeDriver(SAMPLE_APP, SETTINGS) as driver:
-        yield driver
-
-
 def test_both_find_the_same_functions(one_runtime: RuntimeDriver, host: FunctionsHost) -> None:
     """Names, kinds and parameters."""
     kinds = {"httpTrigger": "http", "timerTrigger": "timer", "serviceBusTrigger": "queue"}

@@ -163,17 +163,22 @@ async def test_a_stop_waits_for_the_run_that_goes_on(clock: HandClock, bus: Memo
     assert '"last": "2026-03-02T12:05:00+00:00"' in (tmp_path / "timers.json").read_text()
 
 
-async def test_a_stop_cancels_what_does_not_end(clock: HandClock, bus: MemoryBus) -> None:
-    """When the grace is over."""
+async def test_a_stop_cancels_what_does_not_end(clock: HandClock, bus: MemoryBus, tmp_path: Path) -> None:
+    """When the grace is over; the run that was cut off counts as missed, so the next start makes up for it."""
     ended: list[str] = []
+    past_due: list[bool] = []
 
     async def endless(timer: func.TimerRequest) -> None:
+        past_due.append(timer.past_due)
+        if timer.past_due:
+            return
         try:
             await asyncio.Event().wait()
         finally:
             ended.append("cancelled")
 
-    host = make_host(timer_app(endless), clock, bus, grace_seconds=20)
+    app = timer_app(endless)
+    host = make_host(app, clock, bus, grace_seconds=20, state_path=tmp_path / "timers.json")
     await host.start()
     await clock.advance(301)
     stopping = asyncio.create_task(host.stop())
@@ -183,6 +188,11 @@ async def test_a_stop_cancels_what_does_not_end(clock: HandClock, bus: MemoryBus
     await clock.advance(2)
     await until(stopping.done, "the stop")
     assert ended == ["cancelled"]
+    again = make_host(app, clock, bus, state_path=tmp_path / "timers.json")
+    await again.start()
+    await settle()
+    assert past_due == [False, True]
+    await again.stop()
 
 
 def test_a_broken_state_file_is_named(sample: ModuleType, clock: HandClock, bus: MemoryBus, tmp_path: Path) -> None:
