@@ -2,7 +2,7 @@
 
 Every request addresses a partition and a row, or a range of one partition. The package costs several milliseconds of
 processor time per request; the port leaves room for a cheaper client. It repeats by itself what met a server error,
-and reads, replaces and deletes also after a broken connection: see "Lost answers" in `rows`.
+and everything except inserts and transactions also after a broken connection: see "Lost answers" in `rows`.
 
 Facts about the service are from Microsoft Learn, "Table service REST API" and "Table service error codes".
 """
@@ -23,9 +23,10 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
-    DecodeError,
     DeserializationError,
     HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
 )
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import EdmType, EntityProperty, TableTransactionError, UpdateMode
@@ -59,6 +60,7 @@ from shared.stores.rows import (
 )
 
 _PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,22}")  # with a name of 40 the 63 characters of a table's name
+_CODE: Final = re.compile(r"[A-Za-z]{1,80}")
 _TRANSIENT: Final = frozenset({408, 429, 500, 502, 503, 504})
 _BUSY_CODES: Final = frozenset({"TableBeingDeleted", "OperationTimedOut", "ServerBusy"})
 _CLIENT_OPTIONS: Final[Mapping[str, Any]] = {
@@ -108,6 +110,10 @@ class AzureRows:
         It needs the role Storage Table Data Contributor (Microsoft Learn, "Authorize access to tables using Microsoft
         Entra ID"). `options` go to the package's client.
         """
+        if not endpoint.startswith("https://"):
+            raise RowInvalid(
+                "the endpoint of the store must begin with https://, else the identity's token is not sent"
+            )
         service = TableServiceClient(endpoint, credential=credential, **{**_CLIENT_OPTIONS, **options})
         return cls(service, tables, prefix=prefix)
 
@@ -229,28 +235,38 @@ class _RowMissing(RowStoreRefused):
 
 @contextmanager
 def _as_store_errors() -> Iterator[None]:
-    """Say the package's errors in the port's words; the service's texts are left out."""
+    """Say the package's errors in the port's words.
+
+    The cause goes along only when no answer came: the text of the package's other errors holds the whole answer.
+    """
     try:
         yield
+    except (ServiceRequestError, ServiceResponseError) as error:
+        raise _unreachable(error) from error
     except AzureError as error:
-        raise _translated(error) from error
+        raise _translated(error) from None
     except DeserializationError as error:
-        raise RowStoreUnavailable("the store's answer could not be understood; a proxy may have given it") from error
+        raise _unreachable(error) from None
     except AttributeError as error:
         # azure-data-tables 12.7 stumbles over an insert's answer that breaks off: it looks for the answer in the error.
         if not isinstance(error.__context__, AzureError):
             raise
-        raise _translated(error.__context__) from error
+        raise _translated(error.__context__) from None
+
+
+def _unreachable(error: Exception) -> RowStoreError:
+    kind = type(error).__name__
+    return RowStoreUnavailable(f"the store could not be reached, or its answer was cut off or not its own ({kind})")
 
 
 def _translated(error: AzureError) -> RowStoreError:
     if isinstance(error, TableTransactionError):
         return _answered(error.status_code or 0, _code(error), error.index)
-    if isinstance(error, HttpResponseError) and error.status_code and not isinstance(error, DecodeError):
+    if isinstance(error, HttpResponseError) and error.status_code:
         return _answered(error.status_code, _code(error), None)
     if isinstance(error, ClientAuthenticationError):
         return RowStoreRefused("no sign-in for the store; check the identity and its role on the storage account")
-    return RowStoreUnavailable(f"the store could not be reached or its answer broke off ({type(error).__name__})")
+    return _unreachable(error)
 
 
 def _answered(status: int, code: str, index: int | None) -> RowStoreError:
@@ -284,12 +300,13 @@ def _code(error: HttpResponseError) -> str:
 
 
 def _code_of_answer(response: Any) -> str:
-    if header := response.headers.get("x-ms-error-code"):
-        return str(header)
-    try:
-        return str(json.loads(response.text())["odata.error"]["code"])
-    except (ValueError, TypeError, KeyError):
-        return ""
+    code = response.headers.get("x-ms-error-code")
+    if not code:
+        try:
+            code = json.loads(response.text())["odata.error"]["code"]
+        except (ValueError, TypeError, KeyError):
+            return ""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
 def _raise_for_missing(response: Any) -> None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar, Final, Protocol
 
@@ -114,7 +114,7 @@ class Row:
 
     partition: str
     key: str
-    properties: Properties
+    properties: Properties = field(repr=False)
     etag: str
 
 
@@ -134,7 +134,7 @@ class Insert:
     """In a transaction: insert the row; one that is there makes the transaction fail with `RowExists`."""
 
     key: str
-    properties: Properties
+    properties: Properties = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Replace:
     """In a transaction: replace the row; another etag or no row makes the transaction fail with `RowChanged`."""
 
     key: str
-    properties: Properties
+    properties: Properties = field(repr=False)
     etag: str
 
 
@@ -151,7 +151,7 @@ class Upsert:
     """In a transaction: replace or insert the row, whatever is there."""
 
     key: str
-    properties: Properties
+    properties: Properties = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

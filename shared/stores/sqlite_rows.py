@@ -51,6 +51,8 @@ _LAYOUT: Final = 1
 """Number of the file's layout, kept as `user_version`; a file with another one is refused."""
 _AZURE_VARIABLES: Final = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
 """Set by App Service in every app (Microsoft Learn, "Environment variables and app settings reference")."""
+_KIND: Final = 0xFF
+"""The low byte of SQLite's error code is the kind of error, the rest the detail."""
 _TRANSIENT: Final = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 )
@@ -95,15 +97,15 @@ class SqliteRows:
         """Open the file, making it and its folder where they are missing, and make missing tables."""
         if self._connection is not None:
             return
-        if self._path != IN_MEMORY:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=self._busy_timeout_seconds, isolation_level=None)
-        try:
-            with _as_store_errors():
+        with _as_store_errors():
+            if self._path != IN_MEMORY:
+                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=self._busy_timeout_seconds, isolation_level=None)
+            try:
                 self._set_up(connection)
-        except BaseException:
-            connection.close()
-            raise
+            except BaseException:
+                connection.close()
+                raise
         self._connection = connection
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
@@ -283,7 +285,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection, until: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+            if error.sqlite_errorcode & _KIND != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.01)
         else:
@@ -297,12 +299,14 @@ def _as_store_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", type(error).__name__)  # misuse, such as by another thread, has none
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT:  # the low byte is the kind, the rest the detail
+        if getattr(error, "sqlite_errorcode", 0) & _KIND in _TRANSIENT:
             raise RowStoreUnavailable(
                 f"the store's file cannot be used at the moment ({name}): another process holds its lock, or the disk "
                 "is full or gone"
             ) from error
         raise RowStoreRefused(f"the store's file is refused by SQLite ({name}): {error}") from error
+    except OSError as error:
+        raise RowStoreRefused(f"the folder of the store's file cannot be made ({type(error).__name__})") from error
 
 
 def _pack(properties: Properties) -> str:

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import socket
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -359,8 +360,9 @@ async def test_an_answer_that_is_something_else_is_unavailable(name: str, kind: 
         return web.Response(status=200, text="<html>please sign in</html>", content_type=kind)
 
     async with storage_that(answer) as rows:
-        with pytest.raises(RowStoreUnavailable):
+        with pytest.raises(RowStoreUnavailable) as raised:
             await OPERATIONS[name](rows)
+    assert "sign in" not in "".join(traceback.format_exception(raised.value))
 
 
 async def test_pages_that_the_service_cuts_short_are_put_together() -> None:
@@ -409,6 +411,12 @@ async def test_an_identity_that_cannot_sign_in_is_refused() -> None:
     with pytest.raises(RowStoreRefused, match="identity"):
         await rows.get("links", "p", "k")
     await rows.aclose()
+
+
+def test_an_endpoint_without_encryption_is_refused() -> None:
+    """An identity's token never travels in the open."""
+    with pytest.raises(RowInvalid, match="https"):
+        AzureRows.from_endpoint("http://account.table.core.windows.net", NoCredential(), TABLES)
 
 
 @pytest.mark.parametrize("text", ["", "AccountKey=c2VjcmV0", "AccountName=a;AccountKey", "secret"])

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.stores.rows import RowInvalid, decode_key, encode_key, prefix_end
 
 PART = st.text(st.characters(exclude_categories=()), max_size=12) | st.text("|~a2f/", max_size=6)
 PARTS = st.lists(PART, min_size=1, max_size=5)
+unhurried = settings(deadline=None)
 KEY = st.text("-.09AZ_az|~", min_size=1, max_size=4)
 
 
+@unhurried
 @given(PARTS)
 @example(["\ud800"])
 def test_decoding_gives_the_parts_back(parts: list[str]) -> None:
@@ -22,6 +24,7 @@ def test_decoding_gives_the_parts_back(parts: list[str]) -> None:
     assert decode_key(encode_key(*parts)) == tuple(parts)
 
 
+@unhurried
 @given(PARTS, PARTS)
 @example(["a", "b"], ["a|b"])
 @example([""], ["", ""])
@@ -32,12 +35,14 @@ def test_different_parts_have_different_keys(first: list[str], second: list[str]
     assert (encode_key(*first) == encode_key(*second)) == (first == second)
 
 
+@unhurried
 @given(PARTS)
 def test_a_key_has_only_harmless_characters(parts: list[str]) -> None:
     """None of / \\ # ? % and no control character, which Azure Tables refuse; nothing that a URL would change."""
     assert re.fullmatch(r"[A-Za-z0-9._|~-]+", encode_key(*parts))
 
 
+@unhurried
 @given(st.text(max_size=20))
 def test_only_what_encoding_makes_is_decoded(text: str) -> None:
     """A key that decodes is the key of what it decodes to."""
@@ -75,6 +80,7 @@ def test_no_parts_are_no_key() -> None:
         encode_key()
 
 
+@unhurried
 @given(KEY, KEY)
 def test_the_end_of_a_prefix_parts_keys_with_it_from_keys_after_it(prefix: str, key: str) -> None:
     """A list by prefix is the range from the prefix to its end."""

@@ -175,6 +175,15 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert path.read_text().startswith("a letter")
 
 
+async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
+    """A folder in place of the file, and a file in place of the folder."""
+    with pytest.raises(RowStoreRefused, match="SQLITE_CANTOPEN"):
+        await store(tmp_path).prepare()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RowStoreRefused, match="folder"):
+        await store(tmp_path / "file" / "rows.db").prepare()
+
+
 async def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
     """An older program never writes into a newer one's file."""
     path = tmp_path / "rows.db"
