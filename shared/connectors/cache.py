@@ -22,8 +22,10 @@ class _Place(Generic[Item]):
 class Cache(Generic[Item]):
     """Loads an item by name when it is asked for and keeps it; however many ask at once, it is loaded once.
 
-    A failed load is not kept: whoever waited tries in turn.
+    A failed load is not kept: whoever waited tries in turn. A cache that has grown large starts over.
     """
+
+    MOST = 5000
 
     def __init__(self, clock: Clock, load: Callable[[str], Awaitable[Item]], life_seconds: float = 3600.0) -> None:
         self._clock = clock
@@ -33,6 +35,8 @@ class Cache(Generic[Item]):
 
     async def get(self, name: str, at_most_seconds_old: float | None = None) -> Item:
         """The item, loaded anew when it is older than its life or than asked for."""
+        if len(self._places) >= self.MOST:
+            self._places.clear()
         place = self._places.setdefault(name, _Place())
         oldest = self._life_seconds if at_most_seconds_old is None else at_most_seconds_old
         async with place.lock:

@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl, urlsplit
 from shared.connectors.budget import Budget
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
-from shared.connectors.dataverse.records import Records, equals, etag_of, expanded, selected
+from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, rows_of, selected
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.keys import canonical_guid
 from shared.errors import BadAnswer, FeedExpired, RecordMissing, Refused, SettingsError
 from shared.http_client import HttpClient
-from shared.strict_json import JsonObject, WrongShape, as_list, as_object, as_text
+from shared.strict_json import JsonObject, as_text
 from shared.sync.ports import Capabilities, ChangePage, Clock, Record, TableMetadata, Value, VersionKind
 
 NAMESPACE = uuid.UUID("6f0d3f4e-5b0a-5c55-9a57-0f6f1d5f3c11")
@@ -104,8 +104,8 @@ class DataverseConnector:
             return await self._read_one(shape, fields, asked[0])
         found: dict[str, Record] = {}
         for start in range(0, len(asked), CAPABILITIES.keys_per_read):
-            chunk = asked[start : start + CAPABILITIES.keys_per_read]
-            found.update({record.key: record for record in await self._search(shape, fields, _is_one_of(shape, chunk))})
+            condition = is_one_of(shape.primary_id, asked[start : start + CAPABILITIES.keys_per_read])
+            found.update({record.key: record for record in await self._search(shape, fields, condition)})
         return found
 
     async def find(
@@ -190,21 +190,19 @@ class DataverseConnector:
         return await self._schema.table(table), fields
 
     async def _read_one(self, shape: Table, fields: Sequence[Field], key: str) -> dict[str, Record]:
-        query = [selected(shape, fields), *expanded(fields)]
+        query = [selected(shape, fields)]
         row = await self._client.get_or_none(f"{shape.set_name}({key})", query, f"{shape.set_name}(..)")
-        if row is None:
-            return {}
-        record = self._records.record(shape, fields, row)
-        return {record.key: record}
+        records = await self._records.records(shape, fields, [] if row is None else [row])
+        return {record.key: record for record in records}
 
     async def _search(
         self, shape: Table, fields: Sequence[Field], condition: str, limit: int | None = None
     ) -> list[Record]:
-        query = [selected(shape, fields), *expanded(fields), ("$filter", condition)]
+        query = [selected(shape, fields), ("$filter", condition)]
         query += [] if limit is None else [("$top", str(limit))]
         found: list[Record] = []
         async for page in self._client.pages(shape.set_name, query, shape.set_name):
-            found += [self._records.record(shape, fields, row) for row in _rows(page)]
+            found += await self._records.records(shape, fields, rows_of(page))
         return found
 
     async def _draft(self, table: str, values: Mapping[str, Value], columns: Sequence[str]) -> _Draft:
@@ -226,28 +224,17 @@ class DataverseConnector:
             within_seconds=budget.left(),
         )
         async with budget.understanding():
-            return await self._records.record_looked_up(draft.shape, draft.fields, row)
+            (stored,) = await self._records.records(draft.shape, draft.fields, [row])
+            return stored
 
     async def _change_page(self, shape: Table, fields: Sequence[Field], page: JsonObject) -> ChangePage:
-        rows = _rows(page)
-        deleted = [row for row in rows if _is_deletion(row)]
+        rows = rows_of(page)
+        changed = [row for row in rows if not _is_deletion(row)]
         return ChangePage(
-            records=[await self._records.record_looked_up(shape, fields, row) for row in rows if not _is_deletion(row)],
-            deleted=[_deleted_key(row) for row in deleted],
+            records=await self._records.records(shape, fields, changed, partial=True),
+            deleted=[_deleted_key(row) for row in rows if _is_deletion(row)],
             watermark=_watermark(page),
         )
-
-
-def _is_one_of(shape: Table, keys: Sequence[str]) -> str:
-    listed = ",".join(f'"{key}"' for key in keys)
-    return f"Microsoft.Dynamics.CRM.In(PropertyName='{shape.primary_id}',PropertyValues=[{listed}])"
-
-
-def _rows(page: JsonObject) -> list[JsonObject]:
-    try:
-        return [as_object(row, "a row") for row in as_list(page.get("value"), "value")]
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
 
 
 def _is_deletion(row: JsonObject) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 
@@ -10,27 +11,20 @@ from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.converters import UnfitValue, to_json, to_value
 from shared.connectors.dataverse.errors import SYSTEM
 from shared.connectors.dataverse.schema import Field, Schema, Table
+from shared.connectors.keys import canonical_guid
 from shared.errors import Answer, BadAnswer, Refused
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import Clock, ColumnType, Record, Value
 
 _ETAG = re.compile(r'W/"(\d+)"')
+LIFE_SECONDS = 3600.0
+KEYS_PER_LOOK_UP = 100
 BARE_TYPES = frozenset({ColumnType.INTEGER, ColumnType.CHOICE, ColumnType.DECIMAL})
 
 
 def selected(table: Table, fields: Sequence[Field]) -> tuple[str, str]:
     """The $select option of the asked columns; never empty, since the primary id is always among them."""
     return "$select", ",".join(dict.fromkeys([table.primary_id, *(field.json_name for field in fields)]))
-
-
-def expanded(fields: Sequence[Field]) -> list[tuple[str, str]]:
-    """The $expand option of dotted columns; no option where there are none."""
-    far: dict[str, list[str]] = {}
-    for field in fields:
-        if field.lookup and field.far:
-            far.setdefault(field.lookup.navigation, []).append(field.far)
-    parts = [f"{navigation}($select={','.join(names)})" for navigation, names in far.items()]
-    return [("$expand", ",".join(parts))] if parts else []
 
 
 def version_of(etag: str) -> str:
@@ -64,16 +58,31 @@ def equals(field: Field, text: str) -> str | None:
     return None
 
 
+def is_one_of(column: str, values: Sequence[str]) -> str:
+    """A filter expression for "the column is one of these keys"."""
+    listed = ",".join(f'"{value}"' for value in values)
+    return f"Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues=[{listed}])"
+
+
+def rows_of(page: JsonObject) -> list[JsonObject]:
+    """The rows of a page; raises BadAnswer."""
+    try:
+        return [as_object(row, "a row") for row in as_list(page.get("value"), "value")]
+    except WrongShape as error:
+        raise _bad(error) from None
+
+
 class Records:
     """Turns rows of one organisation into records and back.
 
-    What a dotted column needs of other tables is looked up record by record and kept for an hour.
+    What a dotted column needs of a small table is looked up and kept for an hour, the same way for reads, answers to
+    writes and change feeds: `$expand` would be ignored in the second and refused in the third.
     """
 
     def __init__(self, client: DataverseClient, schema: Schema, clock: Clock) -> None:
         self._client = client
         self._schema = schema
-        self._far_values = Cache(clock, self._load_far_value)
+        self._far_values = FarValues(client, schema, clock)
         self._far_keys = Cache(clock, self._load_far_keys)
 
     def forget(self) -> None:
@@ -81,23 +90,19 @@ class Records:
         self._far_values.forget()
         self._far_keys.forget()
 
-    def record(self, table: Table, fields: Sequence[Field], row: JsonObject) -> Record:
-        """A row read with `expanded`; raises BadAnswer when it is not as documented."""
-        try:
-            values = {field.name: _value(field, row) for field in fields}
-            return self._record(table, row, values)
-        except (WrongShape, ValueError) as error:
-            raise _bad(error) from None
+    async def records(
+        self, table: Table, fields: Sequence[Field], rows: Sequence[JsonObject], partial: bool = False
+    ) -> list[Record]:
+        """Rows as records; raises BadAnswer when one is not as documented.
 
-    async def record_looked_up(self, table: Table, fields: Sequence[Field], row: JsonObject) -> Record:
-        """A row from a place that knows no $expand: an answer to a write, a change feed."""
+        A column that is not in a row is a fault of the answer, not an empty column; where rows may be `partial` (a
+        change feed) it is left out of the record.
+        """
         try:
-            values: dict[str, Value] = {}
-            for field in fields:
-                near = to_value(_near_type(field), row.get(field.json_name), field.json_name)
-                values[field.name] = await self._far_value(field, near) if field.far else near
-            return self._record(table, row, values)
-        except (WrongShape, ValueError) as error:
+            near = [_near_values(fields, row, partial) for row in rows]
+            behind = {field.name: await self._behind(field, near) for field in fields if field.far}
+            return [_record(table, row, _with_far(values, behind)) for row, values in zip(rows, near, strict=True)]
+        except ValueError as error:
             raise _bad(error) from None
 
     async def body(self, table: Table, values: Mapping[str, Value]) -> JsonObject:
@@ -126,15 +131,9 @@ class Records:
             raise _unfit(field, "names no single record of the table behind it")
         return keys[0]
 
-    async def _far_value(self, field: Field, near: Value) -> Value:
-        assert field.lookup is not None
-        return None if near is None else await self._far_values.get(f"{field.lookup.target} {field.far} {near}")
-
-    async def _load_far_value(self, name: str) -> Value:
-        target, far, key = name.split(" ", 2)
-        table = await self._schema.table(target)
-        row = await self._client.get_or_none(f"{table.set_name}({key})", [("$select", far)], f"{table.set_name}(..)")
-        return None if row is None else to_value(table.columns[far].type, row.get(far), far)
+    async def _behind(self, field: Field, near: Sequence[Mapping[str, Value]]) -> Mapping[str, Value]:
+        keys = {str(values[field.name]) for values in near if values.get(field.name) is not None}
+        return await self._far_values.of(field, sorted(keys))
 
     async def _load_far_keys(self, name: str) -> Sequence[str]:
         target, far, text = name.split(" ", 2)
@@ -144,30 +143,87 @@ class Records:
             return []
         query = [("$select", table.primary_id), ("$filter", condition), ("$top", "2")]
         page = await self._client.get(table.set_name, query, table.set_name)
-        rows = [as_object(row, "a row") for row in as_list(page.get("value"), "value")]
-        return [as_text(row.get(table.primary_id), table.primary_id) for row in rows]
-
-    def _record(self, table: Table, row: JsonObject, values: Mapping[str, Value]) -> Record:
-        key = to_value(ColumnType.KEY, row.get(table.primary_id), table.primary_id)
-        etag = row.get("@odata.etag")
-        return Record(
-            key=as_text(key if isinstance(key, str) else None, table.primary_id),
-            version=version_of(etag) if isinstance(etag, str) and etag else None,
-            values=values,
-        )
+        return [_text(row, table.primary_id) for row in rows_of(page)]
 
 
-def _near_type(field: Field) -> ColumnType:
-    return ColumnType.REFERENCE if field.lookup else field.type
+class FarValues:
+    """Columns of small tables by key: fetched many at once, kept for an hour. A record that is gone has no value."""
+
+    MOST = 10_000
+
+    def __init__(self, client: DataverseClient, schema: Schema, clock: Clock) -> None:
+        self._client = client
+        self._schema = schema
+        self._clock = clock
+        self._known: dict[tuple[str, str, str], tuple[float, Value]] = {}
+        self._lock = asyncio.Lock()
+
+    def forget(self) -> None:
+        """Look everything up anew."""
+        self._known.clear()
+
+    async def of(self, field: Field, keys: Sequence[str]) -> Mapping[str, Value]:
+        """The values of a dotted column for keys of the table behind it."""
+        assert field.lookup is not None
+        target = field.lookup.target
+        async with self._lock:
+            oldest = self._clock.monotonic() - LIFE_SECONDS
+            known = {key: self._known.get((target, field.far, key)) for key in keys}
+            missing = [key for key, value in known.items() if value is None or value[0] < oldest]
+            for start in range(0, len(missing), KEYS_PER_LOOK_UP):
+                await self._load(field, target, missing[start : start + KEYS_PER_LOOK_UP])
+            return {key: self._known[target, field.far, key][1] for key in keys}
+
+    async def _load(self, field: Field, target: str, keys: Sequence[str]) -> None:
+        table = await self._schema.table(target)
+        condition = is_one_of(table.primary_id, keys)
+        query = [("$select", f"{table.primary_id},{field.far}"), ("$filter", condition)]
+        asked_at = self._clock.monotonic()
+        found: dict[str, Value] = {}
+        async for page in self._client.pages(table.set_name, query, table.set_name):
+            found.update({_text(row, table.primary_id): _far(field, row) for row in rows_of(page)})
+        if len(self._known) > self.MOST:
+            self._known.clear()
+        self._known.update({(target, field.far, key): (asked_at, found.get(key)) for key in keys})
 
 
-def _value(field: Field, row: JsonObject) -> Value:
-    if not (field.lookup and field.far):
-        return to_value(field.type, row.get(field.json_name), field.json_name)
-    behind = row.get(field.lookup.navigation)
-    if behind is None:
-        return None
-    return to_value(field.type, as_object(behind, field.lookup.navigation).get(field.far), field.name)
+def _near_values(fields: Sequence[Field], row: JsonObject, partial: bool) -> dict[str, Value]:
+    """The row's own values: plain columns, and for dotted ones the key of the record behind."""
+    values: dict[str, Value] = {}
+    for field in fields:
+        if field.json_name in row:
+            kind = ColumnType.REFERENCE if field.lookup else field.type
+            values[field.name] = to_value(kind, row[field.json_name], field.json_name)
+        elif not partial:
+            raise WrongShape(f"{field.json_name} is missing")
+    return values
+
+
+def _with_far(near: Mapping[str, Value], behind: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:
+    return {name: behind[name].get(str(value)) if name in behind else value for name, value in near.items()}
+
+
+def _record(table: Table, row: JsonObject, values: Mapping[str, Value]) -> Record:
+    etag = row.get("@odata.etag")
+    return Record(
+        key=canonical_guid(as_text(row.get(table.primary_id), table.primary_id)),
+        version=version_of(etag) if isinstance(etag, str) and etag else None,
+        values=values,
+    )
+
+
+def _far(field: Field, row: JsonObject) -> Value:
+    try:
+        return to_value(field.type, row.get(field.far), field.name)
+    except WrongShape as error:
+        raise _bad(error) from None
+
+
+def _text(row: JsonObject, name: str) -> str:
+    try:
+        return as_text(row.get(name), name).lower()
+    except WrongShape as error:
+        raise _bad(error) from None
 
 
 def _json(field: Field, value: Value) -> Json:

@@ -7,7 +7,7 @@ table definitions using the Web API').
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.connectors.cache import Cache
@@ -121,21 +121,11 @@ class Schema:
 
     async def _load(self, name: str) -> Table:
         path, template = f"EntityDefinitions(LogicalName='{name}')", "EntityDefinitions(..)"
-        about = "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled"
-        row = await self._client.get(path, [("$select", about)], template, Doing.METADATA)
-        columns = "LogicalName,AttributeType,IsValidForCreate,IsValidForUpdate"
-        attributes = await self._client.get(
-            f"{path}/Attributes", [("$select", columns)], f"{template}/Attributes", Doing.METADATA
-        )
-        relations = "ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity"
-        lookups = await self._client.get(
-            f"{path}/ManyToOneRelationships",
-            [("$select", relations)],
-            f"{template}/ManyToOneRelationships",
-            Doing.METADATA,
-        )
+        definition = await self._client.get(path, _DEFINITION, template, Doing.METADATA)
+        cast = "Attributes/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata"
+        dates = await self._client.get(f"{path}/{cast}", [], f"{template}/{cast}", Doing.METADATA)
         try:
-            return _table(name, row, attributes, lookups)
+            return _table(name, definition, _date_only(dates))
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
 
@@ -157,6 +147,12 @@ class Schema:
         return [as_object(row, "an attribute") for row in as_list(page.get("value"), "value")]
 
 
+_COLUMN = "LogicalName,AttributeType,IsValidForCreate,IsValidForUpdate"
+_RELATION = "ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity"
+_DEFINITION = [
+    ("$select", "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled"),
+    ("$expand", f"Attributes($select={_COLUMN}),ManyToOneRelationships($select={_RELATION})"),
+]
 _OPTIONS = [("$select", "LogicalName"), ("$expand", "OptionSet($select=Options)")]
 _DETAILS: Sequence[tuple[str, list[tuple[str, str]]]] = (
     ("StringAttributeMetadata", [("$select", "LogicalName,MaxLength")]),
@@ -186,9 +182,10 @@ def _lookup(table: Table, near: str) -> Lookup | None:
     return by_column[0] if len(by_column) == 1 else None
 
 
-def _table(name: str, row: JsonObject, attributes: JsonObject, relations: JsonObject) -> Table:
-    columns = [_column(as_object(item, "an attribute")) for item in as_list(attributes.get("value"), "value")]
-    lookups = [_relation(as_object(item, "a relationship")) for item in as_list(relations.get("value"), "value")]
+def _table(name: str, row: JsonObject, dates: Collection[str]) -> Table:
+    columns = [_column(as_object(item, "a column"), dates) for item in as_list(row.get("Attributes"), "Attributes")]
+    relations = as_list(row.get("ManyToOneRelationships"), "ManyToOneRelationships")
+    lookups = [_relation(as_object(item, "a relationship")) for item in relations]
     return Table(
         name=name,
         set_name=as_text(row.get("EntitySetName"), "EntitySetName"),
@@ -199,9 +196,24 @@ def _table(name: str, row: JsonObject, attributes: JsonObject, relations: JsonOb
     )
 
 
-def _column(row: JsonObject) -> ColumnMetadata | None:
+def _date_only(attributes: JsonObject) -> list[str]:
+    """Columns that hold a day without time and zone; the others hold a moment (Microsoft Learn, 'Behavior and format
+    of the date and time column')."""
+    rows = [as_object(item, "an attribute") for item in as_list(attributes.get("value"), "value")]
+    return [as_text(row.get("LogicalName"), "LogicalName") for row in rows if _behaviour(row) == "DateOnly"]
+
+
+def _behaviour(row: JsonObject) -> Json:
+    """The behaviour decides the form of the value; the format only where an answer leaves the behaviour out."""
+    behaviour = row.get("DateTimeBehavior")
+    return behaviour.get("Value") if isinstance(behaviour, dict) else row.get("Format")
+
+
+def _column(row: JsonObject, dates: Collection[str]) -> ColumnMetadata | None:
     name = as_text(row.get("LogicalName"), "LogicalName")
     kind = TYPES.get(as_text(row.get("AttributeType"), "AttributeType"))
+    if name in dates:
+        kind = ColumnType.DATE
     writable = row.get("IsValidForCreate") is not False or row.get("IsValidForUpdate") is not False
     return None if kind is None else ColumnMetadata(name, kind, writable=writable)
 

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contract.connectors.rigs import BusinessCentralRig, Rig
+from tests.contract.connectors.rigs import BusinessCentralRig, DataverseRig, Rig
 
-RIGS: list[type[Rig]] = [BusinessCentralRig]
+RIGS: list[type[Rig]] = [BusinessCentralRig, DataverseRig]
 
 
 @pytest.fixture(params=RIGS, ids=lambda kind: kind.__name__.removesuffix("Rig"))
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     """A connector with its sandbox."""
     made: Rig = request.param()
+    await made.start()
     yield made
     await made.aclose()
     assert made.requests.unforeseen() == []

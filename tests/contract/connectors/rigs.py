@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
+from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.faults import FaultKind, FaultRule, Faults
 from sandbox.request_log import RequestLog
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import SandboxTransport
 from shared.connectors.business_central.connector import BusinessCentralConnector
+from shared.connectors.dataverse.connector import DataverseConnector
 from shared.http_client import HttpClient, Limits
 from shared.identity import TokenEndpointTokens
 from shared.sync.ports import Connector, Value
@@ -21,6 +23,7 @@ from tests.unit.connectors.fakes import CountingIds, JumpingClock
 LOGIN = f"https://login.example/{TENANT_ID}/oauth2/v2.0/token"
 APPLICATION = "11111111-1111-4111-8111-111111111111"
 COMPANY = "5d115c9c-44e3-ea11-bb43-000d3a2feca1"
+ORGANIZATION = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
 UNKNOWN_KEY = "99999999-9999-4999-8999-999999999999"
 
 
@@ -46,6 +49,8 @@ class Rig(ABC):
     requests: RequestLog
     path: str
     behind_path: str
+    rolls_back_on_500: bool
+    """Whether the system's 500 carries a code that says nothing was written."""
 
     def __init__(self) -> None:
         self.clock = JumpingClock()
@@ -83,6 +88,10 @@ class Rig(ABC):
         return self.requests.count(method, self.path)
 
     @abstractmethod
+    async def start(self) -> None:
+        """Put in what the suite needs to be there."""
+
+    @abstractmethod
     async def aclose(self) -> None:
         """Close everything."""
 
@@ -114,6 +123,7 @@ class BusinessCentralRig(Rig):
     columns = Columns("displayName", "phoneNumber", "number", "creditLimit", "paymentTermsId.code", "30T")
     path = r"/customers(\(|$)"
     behind_path = r"/paymentTerms(\(|$)"
+    rolls_back_on_500 = False
 
     def __init__(self, options: BusinessCentralOptions | None = None) -> None:
         super().__init__()
@@ -147,6 +157,9 @@ class BusinessCentralRig(Rig):
             [client], self.clock, tenant=TENANT_ID, environment=environment, company_id=company, page_size=3
         )
 
+    async def start(self) -> None:
+        return None
+
     async def aclose(self) -> None:
         await self.connector.aclose()
         await self.sandbox.aclose()
@@ -163,3 +176,60 @@ class BusinessCentralRig(Rig):
 
     def stored(self) -> Mapping[str, Mapping[str, object]]:
         return self.sandbox.rows(COMPANY, self.table)
+
+
+class DataverseRig(Rig):
+    """Accounts of one organisation."""
+
+    table = "account"
+    columns = Columns(
+        "name", "telephone1", "accountnumber", "creditlimit", "primarycontactid.emailaddress1", "office@mill.example"
+    )
+    path = r"/accounts(\(|$)"
+    behind_path = r"/contacts(\(|$)"
+    rolls_back_on_500 = True
+
+    def __init__(self, options: DataverseOptions | None = None) -> None:
+        super().__init__()
+        self.sandbox = DataverseSandbox(
+            base_url="https://crm.example",
+            organization_id=ORGANIZATION,
+            clock=self.clock,
+            issuer=self.issuer,
+            options=options or DataverseOptions(application_users=(APPLICATION,)),
+        )
+        self.faults, self.requests = self.sandbox.faults, self.sandbox.requests
+        self.connector: DataverseConnector = self.connect(ORGANIZATION)
+
+    def connect(self, organization: str) -> DataverseConnector:
+        """A connector that believes to speak to an organisation."""
+        client = HttpClient(
+            system="dataverse",
+            base_url="https://crm.example",
+            scope="https://crm.example/.default",
+            tokens=self.tokens(),
+            clock=self.clock,
+            ids=CountingIds(),
+            http=SandboxTransport(self.sandbox.app),
+            owns_tokens=True,
+        )
+        return DataverseConnector(client, self.clock, organization, page_size=3)
+
+    async def start(self) -> None:
+        await self.sandbox.create("contact", {"lastname": "Office", "emailaddress1": self.columns.behind_value})
+
+    async def aclose(self) -> None:
+        await self.connector.aclose()
+        await self.sandbox.aclose()
+
+    async def person_creates(self, name: str) -> str:
+        return await self.sandbox.create(self.table, {"name": name})
+
+    async def person_renames(self, key: str, name: str) -> None:
+        await self.sandbox.edit(self.table, key, {"name": name})
+
+    async def person_deletes(self, key: str) -> None:
+        await self.sandbox.delete(self.table, key)
+
+    def stored(self) -> Mapping[str, Mapping[str, object]]:
+        return self.sandbox.rows(self.table)

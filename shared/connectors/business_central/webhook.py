@@ -1,0 +1,120 @@
+"""Reads what Business Central posts to a subscription's address: which records changed, and nothing else.
+
+A body is `{"value": [...]}` with rows of one or several subscriptions (Microsoft Learn, "Working with webhooks in
+Dynamics 365 Business Central"). Rows are judged one by one: a bad one does not spoil its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from shared.connectors.keys import canonical_guid
+from shared.sync.notices import Notice
+
+SYSTEM: Final = "business_central"
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+"""A thousand changes of a subscription in one body are some 400 KB; above a thousand one row stands for all."""
+CHANGES: Final = frozenset({"created", "updated", "deleted"})
+
+_BOM: Final = b"\xef\xbb\xbf"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9 ._~+/=:@!*,;()-]{1,512}", re.ASCII)
+_RESOURCE: Final = re.compile(
+    r"(?:https://[^/?#]+/v2\.0/(?:[^/?#]+/)?(?P<environment>[^/?#]+))?/?api/v2\.0/companies\((?P<company>[^()/?#]{1,64})\)"
+    r"/(?P<table>[A-Za-z][A-Za-z0-9]{0,63})(?:\((?P<key>[^()/?#]{1,64})\))?(?P<query>\?.*)?",
+    re.ASCII | re.DOTALL,
+)
+"""A resource as subscribed, absolute or not, with or without the slash before it, and the record's id behind it."""
+
+
+class NotANotice(ValueError):
+    """The body is not one of Business Central's; the text names the member, never its value."""
+
+
+class Ignored(StrEnum):
+    """Why a row leads to no message."""
+
+    SHAPE = "a row of another shape"
+    CLIENT_STATE = "a wrong client state"
+    RESOURCE = "an unknown resource"
+    FOREIGN = "another company or environment"
+    COLLECTION = "many changes at once: the next walk finds them"
+    CHANGE = "an unknown kind of change"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+_Short = Annotated[str, StringConstraints(max_length=250)]
+
+
+class _Row(_Part):
+    """The members that are used. A client state has at most 250 characters."""
+
+    subscription: Annotated[_Short, Field(alias="subscriptionId")] = ""
+    client_state: Annotated[_Short, Field(alias="clientState")] = ""
+    resource: Annotated[str, StringConstraints(max_length=2048)]
+    change: Annotated[_Short, Field(alias="changeType")]
+    changed_at: Annotated[_Short, Field(alias="lastModifiedDateTime")] = ""
+
+
+class _Body(_Part):
+    value: list[Any]
+
+
+def plain_token(text: str | None) -> str | None:
+    """The token of a handshake if it is short and plain enough to be sent back; else None."""
+    return text if text and _TOKEN.fullmatch(text) else None
+
+
+def read_rows(body: bytes) -> list[Any]:
+    """The rows of a body, not judged yet; raises NotANotice."""
+    try:
+        return _Body.model_validate_json(body.removeprefix(_BOM)).value
+    except ValidationError as error:
+        raise NotANotice(str(error.errors(include_url=False, include_input=False)[0]["type"])) from None
+
+
+def read_row(
+    row: Any, company_id: str, environment: str, is_ours: Callable[[str], bool], fresh_id: str
+) -> Notice | Ignored:
+    """Judge one row. is_ours: whether a client state is one of those we subscribed with."""
+    try:
+        read = _Row.model_validate(row)
+    except ValidationError:
+        return Ignored.SHAPE
+    if not is_ours(read.client_state):
+        return Ignored.CLIENT_STATE
+    found = _RESOURCE.fullmatch(read.resource)
+    if found is None:
+        return Ignored.RESOURCE
+    named = found["environment"]
+    if _guid(found["company"]) != company_id or (named is not None and named.lower() != environment.lower()):
+        return Ignored.FOREIGN
+    if read.change == "collection":
+        return Ignored.COLLECTION
+    key = _guid(found["key"] or "")
+    if read.change not in CHANGES:
+        return Ignored.CHANGE
+    if key is None or found["query"]:
+        return Ignored.RESOURCE
+    return Notice(SYSTEM, found["table"], key, _change_id(read, found["table"], key, fresh_id), fresh_id)
+
+
+def _change_id(row: _Row, table: str, key: str, fresh_id: str) -> str:
+    """What the service repeats with every try of the same change. Without a time the id is new: a repeated notice
+    then costs a run, but no change is swallowed."""
+    when = row.changed_at or f"unknown-{fresh_id}"
+    return f"{SYSTEM}/{row.subscription}/{table}/{key}/{row.change}/{when}"
+
+
+def _guid(text: str) -> str | None:
+    try:
+        return canonical_guid(text)
+    except ValueError:
+        return None

@@ -1,0 +1,164 @@
+"""Reads what Dataverse posts to a webhook: which record changed, and nothing else.
+
+The body is a RemoteExecutionContext as JSON (Microsoft Learn, "Use webhooks to create external handlers for server
+events" and "Understand the execution context"). Bodies above 256 KB arrive without parameters and images; ids, names
+and dates are always there, and more is not needed: values of a body are never used.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from shared.connectors.keys import ZERO_GUID, canonical_guid
+from shared.sync.notices import Notice
+
+SYSTEM: Final = "dataverse"
+MAX_BODY_BYTES: Final = (256 + 16) * 1024
+"""Dataverse cuts a request to 256 KB, headers included; the rest is an allowance."""
+OLDEST: Final = timedelta(days=7)
+"""As long as the change feed reaches back: what is older has been found, or will be, by a walk."""
+NEWEST: Final = timedelta(minutes=10)
+"""How far Dataverse's clock may run before ours."""
+MESSAGES: Final = frozenset({"Create", "Update", "Delete", "Assign", "SetState", "SetStateDynamicEntity", "Merge"})
+"""The messages that change a record. Upsert raises Create or Update (Microsoft Learn, "Use Upsert")."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE: Final = re.compile(r"/Date\((-?\d{1,15})(?:([+-])(\d{2})(\d{2}))?\)/", re.ASCII)
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class NotANotice(ValueError):
+    """The body is not one of Dataverse's; the text names the member, never its value."""
+
+
+class Ignored(StrEnum):
+    """Why a notice that can be read is of no interest here."""
+
+    FOREIGN = "another organisation"
+    MESSAGE = "a message that changes no record"
+    NO_RECORD = "no record is named"
+    TOO_OLD = "older than the change feed reaches back"
+    FUTURE = "from the future"
+
+
+def _none_for_zero(value: Any) -> Any:
+    return None if value in ("", ZERO_GUID) else value
+
+
+Id = Annotated[Annotated[str, AfterValidator(canonical_guid)] | None, BeforeValidator(_none_for_zero)]
+"""A GUID in canonical spelling; None where it is missing, null or all zeros."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+_PartT = TypeVar("_PartT", bound=_Part)
+
+
+class _Step(_Part):
+    id: Annotated[Id, Field(alias="Id")] = None
+
+
+class _Context(_Part):
+    """The members that are used; a test holds them to real bodies of 2017 to 2024."""
+
+    organization_id: Annotated[Id, Field(alias="OrganizationId")]
+    message: Annotated[Name, Field(alias="MessageName")]
+    table: Annotated[Name, Field(alias="PrimaryEntityName")]
+    key: Annotated[Id, Field(alias="PrimaryEntityId")] = None
+    created_on: Annotated[Name, Field(alias="OperationCreatedOn")]
+    operation_id: Annotated[Id, Field(alias="OperationId")] = None
+    request_id: Annotated[Id, Field(alias="RequestId")] = None
+    correlation_id: Annotated[Id, Field(alias="CorrelationId")] = None
+    step: Annotated[_Step | None, Field(alias="OwningExtension")] = None
+
+
+class _Target(_Part):
+    """The value of the parameter Target: an Entity, or an EntityReference with a Delete."""
+
+    id: Annotated[Id, Field(alias="Id")] = None
+    table: Annotated[str, Field(alias="LogicalName")] = ""
+
+
+class _Parameter(_Part):
+    key: str = ""
+    value: Any = None
+
+
+class _Parameters(_Part):
+    parameters: Annotated[list[_Parameter] | None, Field(alias="InputParameters")] = None
+
+
+def read_notice(body: bytes, organization_id: str, now: datetime, fresh_id: str) -> Notice | Ignored:
+    """Read a body. fresh_id: stands for the change where the body names no operation; raises NotANotice."""
+    raw = body.removeprefix(_BOM)
+    context = _parsed(_Context, raw)
+    if context.organization_id != organization_id:
+        return Ignored.FOREIGN
+    if context.message not in MESSAGES:
+        return Ignored.MESSAGE
+    at = _moment(context.created_on)
+    if at < now - OLDEST:
+        return Ignored.TOO_OLD
+    if at > now + NEWEST:
+        return Ignored.FUTURE
+    key = context.key or _target_key(raw, context.table)
+    if key is None:
+        return Ignored.NO_RECORD
+    correlation_id = context.correlation_id or fresh_id
+    return Notice(SYSTEM, context.table, key, _change_id(context, key, fresh_id), correlation_id)
+
+
+def _parsed(kind: type[_PartT], raw: bytes) -> _PartT:
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
+        raise NotANotice(f"{place}: {first['type']}") from None
+
+
+def _moment(text: str) -> datetime:
+    """The time of `/Date(ms)/` or `/Date(ms+hhmm)/`. Milliseconds plus the offset are UTC: so it is in every body
+    seen, although the notation means otherwise elsewhere."""
+    found = _DATE.fullmatch(text)
+    if found is None:
+        raise NotANotice("OperationCreatedOn: is no date")
+    milliseconds, sign, hours, minutes = found.groups()
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    try:
+        return _EPOCH + timedelta(milliseconds=int(milliseconds)) + (-offset if sign == "-" else offset)
+    except OverflowError:
+        raise NotANotice("OperationCreatedOn: is no date of a calendar") from None
+
+
+def _target_key(raw: bytes, table: str) -> str | None:
+    """The id of the parameter Target, where the context itself names no record."""
+    parameters = _parsed(_Parameters, raw).parameters or []
+    target = next((parameter.value for parameter in parameters if parameter.key == "Target"), None)
+    if not isinstance(target, dict):
+        return None
+    try:
+        read = _Target.model_validate(target)
+    except ValidationError:
+        raise NotANotice("InputParameters.Target: is neither a record nor a reference") from None
+    return read.id if read.table in ("", table) else None
+
+
+def _change_id(context: _Context, key: str, fresh_id: str) -> str:
+    """`organisation/operation/step`, with record and time behind it.
+
+    A synchronous step's operation is the whole request, and one request may change several records, or one record
+    twice: without record and time the queue would take the second change for the first.
+    Without any operation the id is new, so that a repeated notice costs a run but no change is swallowed.
+    """
+    operation = context.operation_id or context.request_id or f"unknown-{fresh_id}"
+    step = context.step.id if context.step and context.step.id else "unknown"
+    return f"{context.organization_id}/{operation}/{step}/{key}/{context.created_on}"
