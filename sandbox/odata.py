@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from odata_query import ast
@@ -272,6 +273,7 @@ class _Compiler:
         raise UnsupportedQuery(f"{type(node).__name__} in $filter")
 
 
+@lru_cache(maxsize=512)
 def _parse(text: str) -> Any:
     try:
         return ODataParser().parse(ODataLexer().tokenize(_masked(text.strip())))

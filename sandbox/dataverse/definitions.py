@@ -110,7 +110,7 @@ class Definitions:
             if segments[0] == "Keys":
                 return self._list(context, [_describe_key(k) for k in self._store.keys(table.name)], options)
             return self._single(context, _describe_key(self._key(table, segments[0])), options)
-        if segments == ["ManyToOneRelationships"]:
+        if tuple(segments) == ("ManyToOneRelationships",):
             relations = [r for r in self._model.relationships if r.referencing_table == table.name]
             return self._list(context, [_describe_relationship(self._model, r) for r in relations], options)
         raise NotImitated(f"EntityDefinitions/{'/'.join(segments)}")

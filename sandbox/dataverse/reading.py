@@ -122,11 +122,13 @@ class Reader:
 
     def page(self, query: Query) -> dict[str, Any]:
         """Return one page of rows, with nextLink or deltaLink."""
+        cursor = _parse_cursor(query.options.get("$skiptoken"))
+        tracking = query.preferences.track_changes or "$deltatoken" in query.options or cursor.tracking
+        if tracking:
+            _refuse_beside_tracking(query)
         self._check_options(query)
         try:
-            tracking = query.preferences.track_changes or "$deltatoken" in query.options
-            cursor = _parse_cursor(query.options.get("$skiptoken"))
-            if tracking or cursor.tracking:
+            if tracking:
                 return self._changes(query, cursor)
             return self._plain_page(query, cursor)
         except BadQuery as error:
@@ -244,10 +246,6 @@ class Reader:
         """Return a page of everything, or of what changed since a token: changed rows first, deletions last."""
         if not query.table.tracked:
             raise errors.invalid_argument(f"Change tracking is not enabled for the entity '{query.table.name}'.")
-        for option in REFUSED_WHEN_TRACKING:
-            if option in query.options:
-                text = f'The "{option}" query parameter isn\'t supported when Change Tracking is enabled.'
-                raise errors.bad_query(text)
         since = self._since(query.options["$deltatoken"]) if "$deltatoken" in query.options else None
         upto = cursor.upto if cursor.tracking else self._store.version
         at = cursor.at if cursor.tracking else _token_time(self._clock.now())
@@ -368,6 +366,13 @@ class Reader:
             found[LOOKUP_TABLE] = target
         name = column.property_name
         return {f"{name}@{a}": text for a, text in found.items() if text is not None and query.preferences.wants(a)}
+
+
+def _refuse_beside_tracking(query: Query) -> None:
+    for option in REFUSED_WHEN_TRACKING:
+        if option in query.options:
+            text = f'The "{option}" query parameter isn\'t supported when Change Tracking is enabled.'
+            raise errors.bad_query(text)
 
 
 def etag(row: Row) -> str:

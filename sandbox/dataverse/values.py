@@ -118,7 +118,8 @@ class BodyReader:
         return changes
 
     def _column(self, table: Table, name: str, value: Any, creating: bool) -> Column:
-        if name in table.navigations or (table.name, name) in self._model.collections:
+        navigation = name in table.navigations or (table.name, name) in self._model.collections
+        if navigation and (value is None or isinstance(value, dict | list)):
             raise NotImitated(f"a nested record in the property '{name}' (deep insert)")
         column = table.columns.get(name)
         if column is None and name in table.properties:

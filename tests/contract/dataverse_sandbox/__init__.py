@@ -1,0 +1,1 @@
+"""The Dataverse sandbox behaves as the vendor's documents say."""
