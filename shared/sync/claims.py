@@ -68,37 +68,20 @@ class Claims:
     def _lease(self) -> datetime:
         return self._now + self.ports.timing.lease
 
-    async def claim(self, key: str, row: LinkRow | None, chosen: str, sent_print: str) -> tuple[LinkRow, bool]:
+    async def claim(self, key: str, row: LinkRow | None, chosen: str) -> tuple[LinkRow, bool]:
         """Claim a source record; answers the row and whether an earlier create of it may have been sent.
 
-        Repeating it within the same run is harmless. Raises Taken while another run holds the lease.
+        A claim becomes "sent" only after all match keys are held: until then it is given back to whoever was faster, so two
+        records never wait for each other. Raises Taken while another run holds the lease.
         """
         if row is None:
-            attempt = self.ports.ids.new()
-            claim = self._as_sent(Claim(attempt, self.run, self._lease(), chosen=chosen), sent_print)
+            claim = Claim(self.ports.ids.new(), self.run, self._lease(), chosen=chosen)
             fresh = LinkRow(self.prepared.pair, self.prepared.side, key, LinkState.CREATING, claim=claim)
             return await _written(self.ports.stores.links.insert(fresh)), False
         if row.claim is None or row.reason == RESERVED or row.claim.lease_until > self._now:
             raise Taken(self._wait(row))
-        return await self._take_over(row, chosen, sent_print)
-
-    async def _take_over(self, row: LinkRow, chosen: str, sent_print: str) -> tuple[LinkRow, bool]:
-        """Hold an expired or released claim; what may have been sent, and under which number, stays known."""
-        assert row.claim is not None
-        before = row.claim
-        claim = replace(before, owner=self.run, lease_until=self._lease(), chosen=before.chosen or chosen)
-        if not before.sent:
-            claim = self._as_sent(claim, sent_print)
-        return await _written(self.ports.stores.links.replace(replace(row, claim=claim))), before.sent
-
-    def _as_sent(self, claim: Claim, sent_print: str) -> Claim:
-        """Where a key is enforced a look decides at once, so the claim may say "sent" from the start and saves a write.
-
-        Where nothing is enforced only time decides: there the claim says so right before the create is sent.
-        """
-        if not (self.prepared.capabilities.chooses_key or claim.chosen):
-            return claim
-        return replace(claim, sent=True, sent_at=self._now, sent_print=sent_print)
+        claim = replace(row.claim, owner=self.run, lease_until=self._lease(), chosen=row.claim.chosen or chosen)
+        return await _written(self.ports.stores.links.replace(replace(row, claim=claim))), row.claim.sent
 
     def _wait(self, row: LinkRow) -> timedelta:
         left = (row.claim.lease_until - self._now) if row.claim else timedelta()
@@ -189,14 +172,10 @@ class Claims:
 
     # --- the reverse row ---
 
-    async def reserve(self, row: LinkRow, target_key: str) -> LinkRow:
-        """Write the reverse row of a target key that we choose, before the create; answers the source row that
-        names it."""
-        if row.other != target_key:
-            row = await _written(self.ports.stores.links.replace(replace(row, other=target_key)))
-        reverse = replace(row, side=row.side.other, key=target_key, other=row.key, reason=RESERVED, etag="")
+    async def reserve(self, row: LinkRow) -> None:
+        """Write the reverse row of the target key that the source row names, before the create."""
+        reverse = replace(row, side=row.side.other, key=row.other, other=row.key, reason=RESERVED, etag="")
         await self._put_reverse(row, reverse)
-        return row
 
     async def _put_reverse(self, row: LinkRow, reverse: LinkRow) -> LinkRow:
         """Insert or advance the target's row; idempotent for the same claim. Raises Taken, Undone or Doubled."""

@@ -6,7 +6,7 @@ look up before anything that may repeat a create, never a blind second create, c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -42,12 +42,13 @@ class Linked:
 
 @dataclass(frozen=True)
 class Creating:
-    """Creates or links the partner of one source record."""
+    """Creates or links the partner of one source record. announce: tells the other direction's transfers of a new link."""
 
     ports: Ports
     prepared: Prepared
     run: str
     brake: Brake
+    announce: Callable[[str], Awaitable[None]]
 
     @property
     def claims(self) -> Claims:
@@ -60,8 +61,7 @@ class Creating:
         if plan.problems and unsent:
             return problem_outcome(plan, None, None), None
         chosen = row.claim.chosen if row and row.claim else ""
-        sent_print = self.sent_print(plan, source.key)
-        held, repeated = await self.claims.claim(source.key, row, chosen or await self.choose(), sent_print)
+        held, repeated = await self.claims.claim(source.key, row, chosen or await self.choose())
         return await _Claimed(self, source, held, plan, repeated, repeated).finish()
 
     async def choose(self) -> str:
@@ -278,15 +278,14 @@ class _Claimed:
         return await self._confirmed(created, Why.NEW)
 
     async def _ready_to_send(self) -> LinkRow:
-        """Fix the key and make sure that the whole create fits into the lease."""
-        row, claim = self.row, self.row.claim
-        assert claim is not None
-        timing, now = self.way.ports.timing, self.way.ports.clock.now()
-        if self.repeated or not claim.sent or claim.lease_until - now < timing.create_deadline + timedelta(seconds=15):
-            fresh = replace(claim, sent=True, sent_at=now, sent_print=self.way.sent_print(self.plan, row.key))
-            row = await self._claims.renew(row, fresh)
-        if self._prepared.capabilities.chooses_key:
-            row = await self._claims.reserve(row, self._chosen_key())
+        """Fix the target's key and say that the create is being sent; the whole create then fits into the lease."""
+        assert self.row.claim is not None
+        sent_print = self.way.sent_print(self.plan, self.row.key)
+        claim = replace(self.row.claim, sent=True, sent_at=self.way.ports.clock.now(), sent_print=sent_print)
+        if not self._prepared.capabilities.chooses_key:
+            return await self._claims.renew(self.row, claim)
+        row = await self._claims.renew(replace(self.row, other=self._chosen_key()), claim)
+        await self._claims.reserve(row)
         return row
 
     async def _send(self, tries: int) -> Record:
@@ -342,6 +341,8 @@ class _Claimed:
             target = await self._caught_up(target, caught_up)
         source = now or self.source
         base = self._base(source, target, [] if why is Why.LINKED else self._written(source, caught_up))
+        if why is Why.LINKED:
+            await self.way.announce(target.key)
         home = await self._claims.confirm(self.row, target.key, base, self._versions(source, target))
         await self._claims.release_keys(self.row, self._keys)
         if now is None:

@@ -39,7 +39,7 @@ from shared.sync.ports import (
     Side,
     Switch,
 )
-from shared.sync.retrying import Park, decide
+from shared.sync.retrying import PATIENCE, Park, decide
 from shared.sync.updating import Updating
 
 log = logging.getLogger(__name__)
@@ -341,6 +341,8 @@ class _Work:
     async def _failed(self, key: str, error: Exception) -> Done:
         """Signals and errors of one record; its neighbours go on."""
         if isinstance(error, Taken):
+            if self._ports.clock.now() - self.message.occurred_at > PATIENCE:
+                return Done(key, parked("CD-4401"))
             return Done(key, Outcome(Kind.DEFERRED, Why.CLAIMED, delay=self._spread(error.delay), burns_attempt=False))
         if isinstance(error, RowTaken):
             return Done(key, Outcome(Kind.DEFERRED, Why.BUSY, delay=self._spread(timedelta(seconds=1))))
@@ -409,7 +411,7 @@ class _Work:
         if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         brake = self.pipeline.brake(self.prepared.transfer.name)
-        outcome, link = await Creating(self._ports, self.prepared, self.run, brake).partner(source, row)
+        outcome, link = await Creating(self._ports, self.prepared, self.run, brake, self._announce).partner(source, row)
         if link is None:
             return outcome
         await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
@@ -421,8 +423,6 @@ class _Work:
 
     async def _after_linking(self, link: Linked, outcome: Outcome) -> Outcome:
         """Write back at once; a link with a record that existed already also brings both records together."""
-        if outcome.why is Why.LINKED:
-            await self._tell_other_transfers(link.home)
         if outcome.why is not Why.LINKED and not link.home.write_back:
             return outcome
         updated = await self._updating(link.home).from_linked(link)
@@ -430,25 +430,27 @@ class _Work:
             return updated
         return replace(outcome, fields=[*outcome.fields, *updated.fields])
 
-    async def _tell_other_transfers(self, home: LinkRow) -> None:
-        """The fields that the other side masters go the other way: tell its transfers that there is a link now."""
-        prepared, message = self.prepared, self.message
-        other = prepared.side.other
-        key = home.key if other is Side.LEFT else home.other
+    async def _announce(self, target_key: str) -> None:
+        """Tell the transfers of the other direction that a link is being made: what their side masters goes their way.
+
+        Sent before the link is confirmed, so that no crash can forget it; a message that comes too early waits for the claim.
+        """
+        prepared, other = self.prepared, self.prepared.side.other
         for transfer in prepared.definition.transfers:
             if transfer.source is other:
                 told = replace(
-                    message,
+                    self.message,
                     transfer=transfer.name,
                     side=other,
-                    table=prepared.definition.table(other).table,
-                    keys=(key,),
+                    table=prepared.target_table,
+                    keys=(target_key,),
                     cause="linked",
-                    change_id=f"{self.run}/{key}",
+                    change_id=f"{self.run}/{target_key}",
                     attempt=0,
                     failures=0,
                 )
-                out = Outgoing(told.message_id(), told.to_json(), None, told.correlation_id)
+                due = self._ports.clock.now() + timedelta(seconds=3)
+                out = Outgoing(told.message_id(), told.to_json(), due, told.correlation_id)
                 await self._ports.queue.send(transfer.name, [out])
 
 

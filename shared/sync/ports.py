@@ -436,10 +436,11 @@ class PendingItems(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Where a walk goes on. started: the current full walk began here; done_at: the last complete walk."""
+    """Where a walk goes on. done_at: the last complete walk; seen: digest of what it queued last, since feeds overlap."""
 
     value: str | None
     done_at: datetime | None = None
+    seen: str = ""
     etag: str = ""
 
 

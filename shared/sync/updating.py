@@ -42,6 +42,11 @@ class Updating:
     home: LinkRow
 
     @property
+    def _owes_write_back(self) -> bool:
+        """Whether this transfer made the link and has not written back yet."""
+        return self.home.write_back and self.home.linked_by == self.prepared.transfer.name
+
+    @property
     def _source_key(self) -> str:
         return self.home.key if self.prepared.side is Side.LEFT else self.home.other
 
@@ -64,7 +69,7 @@ class Updating:
         except Gone as gone:
             return await self._undone(gone.why)
         known = target.version is not None and target.version == self._version_of(self.prepared.side.other)
-        if not self.home.write_back and self._is_untouched(target):
+        if not self._owes_write_back and self._is_untouched(target):
             return self._unchanged() if known else await self._seen(target)
         return await self._kept(None, target, both=True)
 
@@ -104,7 +109,7 @@ class Updating:
             leased = await self._lease()
             for _ in range(_ROUNDS):
                 try:
-                    if target is None and (both or leased or self.home.write_back):
+                    if target is None and (both or leased or self._owes_write_back):
                         target = await self._read(self.prepared.side.other)
                     if source is None:
                         source = await self._read(self.prepared.side)
@@ -133,7 +138,7 @@ class Updating:
             target = await self._write(plan, target)
             await self._remember(plan, source, target)
             outcome = Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key(), fields=told)
-        if self.home.write_back:
+        if self._owes_write_back:
             await self._write_back(source, target or await self._read(self.prepared.side.other))
         return replace(problem_outcome(plan, base, None), fields=told) if plan.problems else outcome
 

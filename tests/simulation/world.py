@@ -145,11 +145,13 @@ class FaultyRows:
 class FaultyQueue:
     """A queue whose sends are effects."""
 
-    def __init__(self, inner: MemoryQueue, faults: Faults) -> None:
+    def __init__(self, inner: MemoryQueue, faults: Faults, wake: asyncio.Event) -> None:
         self._inner = inner
         self._faults = faults
+        self._wake = wake
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        self._wake.set()
         gone = QueueUnavailable("simulated")
         await self._faults.effect("queue send", gone, gone, lambda: self._inner.send(queue, messages))
 
@@ -213,6 +215,7 @@ class World:
         self.crashes = 0
         self._notices = 0
         self._stop = False
+        self._wake = asyncio.Event()
 
     def _systems(self) -> tuple[MemorySystem, MemorySystem]:
         left, versions = _columns(Side.LEFT), self.setup.crm_versions
@@ -272,6 +275,7 @@ class World:
             due = self.clock.now() + delay if delay else None
             out = Outgoing(message.message_id(), message.to_json(), due, change_id)
             _run_now(self.queue.send(name, [out]))
+            self._wake.set()
 
     # --- processes ---
 
@@ -290,7 +294,7 @@ class World:
         ports = Ports(
             connectors={"dataverse": self.crm, "business_central": self.erp},
             stores=open_stores(FaultyRows(self.rows, self.faults), self.clock),
-            queue=FaultyQueue(self.queue, self.faults),
+            queue=FaultyQueue(self.queue, self.faults, self._wake),
             clock=self.clock,
             ids=SeededIds(self.rng),
             prints=Fingerprints("k1", b"simulation key: 32 bytes at least"),
@@ -352,7 +356,15 @@ class World:
                     busy = True
                     await self.handle(pipeline, delivery)
             if not busy:
-                await self.clock.sleep(0.5)
+                await self._idle()
+
+    async def _idle(self) -> None:
+        """Wait for a message, or for the moment when one becomes due."""
+        event = self.queue.next_event()
+        pause = 10.0 if event is None else max(0.01, min(10.0, (event - self.clock.now()).total_seconds()))
+        self._wake.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), pause)
 
     async def handle(self, pipeline: Pipeline, delivery: Delivery) -> None:
         """What the host does with a message: complete after success, abandon at once after an error."""

@@ -1,0 +1,88 @@
+"""From a notice to messages: who must hear that a record changed.
+
+Works on the compiled index as plain JSON, because the doors that take notices start cold and need names only, not the
+rules of every field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.sync.message import Message
+from shared.sync.ports import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A system says that a record changed. change_id: the same however often this change is announced."""
+
+    system: str
+    table: str
+    key: str
+    change_id: str
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A transfer that a table's changes concern, and the side of its pair that they are on."""
+
+    transfer: str
+    side: Side
+
+
+class Recipients:
+    """Who hears of which table: every transfer of a pair that has it, both ways, and those that name it in also_on."""
+
+    def __init__(self, by_table: Mapping[tuple[str, str], Sequence[Recipient]], transfers: Sequence[str]) -> None:
+        self._by_table = by_table
+        self.transfers = transfers
+
+    @classmethod
+    def read(cls, index_json: bytes) -> Recipients:
+        """Read the compiled index; raises ValueError when it is none."""
+        found: dict[tuple[str, str], dict[str, Recipient]] = {}
+        names: list[str] = []
+        try:
+            for definition in json.loads(index_json)["definitions"]:
+                names += [str(transfer["name"]) for transfer in definition["transfers"]]
+                for place, recipient in _heard_by(definition):
+                    found.setdefault(place, {}).setdefault(recipient.transfer, recipient)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError("transfers/index.json is no compiled index; compile it again: manage.py check") from error
+        by_table = {place: tuple(recipients.values()) for place, recipients in found.items()}
+        return cls(by_table, tuple(dict.fromkeys(names)))
+
+    def of(self, system: str, table: str) -> Sequence[Recipient]:
+        """The transfers that a change of this table concerns; empty for a table that no definition names."""
+        return self._by_table.get((system, table), ())
+
+
+def _heard_by(definition: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Recipient]]:
+    """The pair's own tables first: a transfer that also names one of them in also_on hears of it once."""
+    for transfer in definition["transfers"]:
+        name, source = str(transfer["name"]), Side(transfer["source"])
+        for side in (source, source.other):
+            yield (definition[side.value]["system"], definition[side.value]["table"]), Recipient(name, side)
+        for related in transfer["also_on"]:
+            yield (definition[source.value]["system"], related), Recipient(name, source)
+
+
+def message_for(recipient: Recipient, notice: Notice, received_at: datetime) -> Message:
+    """The message to one recipient. Its time is that of its arrival: a notice that comes days late has waited enough
+    already and must not be given up at the first obstacle."""
+    return Message(
+        transfer=recipient.transfer,
+        side=recipient.side,
+        table=notice.table,
+        keys=(notice.key,),
+        cause="webhook",
+        occurred_at=received_at,
+        attempt=0,
+        correlation_id=notice.correlation_id,
+        change_id=notice.change_id,
+    )
