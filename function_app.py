@@ -1,0 +1,11 @@
+"""The function app: registers the blueprints; nothing else."""
+
+import azure.functions as func
+
+from functions import operations, timers, transfers, webhooks
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+app.register_functions(webhooks.blueprint)
+app.register_functions(transfers.blueprint)
+app.register_functions(timers.blueprint)
+app.register_functions(operations.blueprint)

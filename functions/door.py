@@ -1,0 +1,141 @@
+"""What all HTTP functions share: the route and the guard from the table, the app, and errors as answers.
+
+A handler takes one `Call` and returns the answer. The platform sees a plain function with the parameter `req`: it
+loads no function at all where a parameter has no binding.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import azure.functions as func
+from pydantic import BaseModel, ValidationError
+
+from shared.app import App, current
+from shared.errors import ConnectorError, CrossdockError, QueueUnavailable, SettingsError, StoreUnavailable
+from shared.routes import ROUTES, Caller, Guard, NotJsonType, RequestError, Route, TooLarge, error_body
+
+log = logging.getLogger(__name__)
+
+LARGEST_WISH_BYTES: Final = 16 * 1024
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+_STATUS: Final[tuple[tuple[type[CrossdockError], int], ...]] = (
+    (SettingsError, 503),
+    (StoreUnavailable, 503),
+    (QueueUnavailable, 503),
+    (ConnectorError, 502),
+)
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def new_blueprint() -> func.Blueprint:
+    """A collection of functions, for `function_app` to register."""
+    return func.Blueprint()  # type: ignore[no-untyped-call] # the package leaves this constructor without types
+
+
+@dataclass(frozen=True)
+class Call:
+    """One admitted request."""
+
+    request: func.HttpRequest
+    app: App
+    caller: Caller
+
+    def path(self, name: str) -> str:
+        """A parameter of the route; empty when it was left out."""
+        return str(self.request.route_params.get(name) or "")
+
+    def query(self, name: str) -> str:
+        """A parameter of the query; empty when it is missing."""
+        return str(self.request.params.get(name) or "")
+
+    def wish(self, kind: type[ModelT]) -> ModelT:
+        """The body of a write; raises NotJsonType, TooLarge and RequestError naming the field."""
+        media_type = str(self.request.headers.get("content-type", "")).partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise NotJsonType
+        body = self.request.get_body()
+        if len(body) > LARGEST_WISH_BYTES:
+            raise TooLarge
+        return checked(kind.model_validate_json, body)
+
+
+def checked(read: Callable[[Any], ModelT], given: object) -> ModelT:
+    """Read what a caller sent; raises RequestError naming the first wrong field, without its value."""
+    try:
+        return read(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise RequestError(first["msg"], ".".join(map(str, first["loc"]))) from None
+
+
+Handler = Callable[[Call], Awaitable[func.HttpResponse]]
+
+
+def door(blueprint: func.Blueprint, name: str) -> Callable[[Handler], Callable[..., Any]]:
+    """Register a handler as the HTTP function of this name, by the route table."""
+    route = ROUTES[name]
+
+    def register(handler: Handler) -> Callable[..., Any]:
+        async def answer(req: func.HttpRequest) -> func.HttpResponse:
+            try:
+                app = current()
+                caller = app.doorkeeper.admit(route, req.headers, req.route_params)
+                return await handler(Call(req, app, caller))
+            except CrossdockError as error:
+                return _refusal(name, route, error)
+            except Exception as error:
+                log.exception("a request failed", extra={"action": name})
+                return _refusal(name, route, _Unforeseen(error))
+
+        answer.__doc__ = handler.__doc__
+        decorated = blueprint.route(
+            route=route.path, methods=list(route.methods), auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="req"
+        )(answer)
+        named: Callable[..., Any] = blueprint.function_name(name)(decorated)
+        return named
+
+    return register
+
+
+class _Unforeseen(CrossdockError):
+    """Anything else; its text is not shown, because it may hold values."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.__cause__ = error
+
+
+def _refusal(name: str, route: Route, error: CrossdockError) -> func.HttpResponse:
+    """The answer to an error. A webhook's sender reads the status only, and each has its own meaning for it."""
+    log.info("refused", extra={"action": name, "code": error.code})
+    match route.guard:
+        case Guard.PATH_SECRET:  # anything but 2xx deletes the subscriptions (see docs/systems/webhooks.md)
+            return empty(200)
+        case Guard.HEADER_SECRET:  # 503 earns a second attempt, so it is for what may go better then
+            return empty(error.status if isinstance(error, RequestError) else 503)
+        case _:
+            return answered(error_body(error), _status(error))
+
+
+def _status(error: CrossdockError) -> int:
+    if isinstance(error, RequestError):
+        return error.status
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def answered(content: Mapping[str, Any], status: int = 200) -> func.HttpResponse:
+    """An answer of JSON."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return func.HttpResponse(text, status_code=status, headers=HEADERS, mimetype="application/json")
+
+
+def empty(status: int) -> func.HttpResponse:
+    """An answer without a body."""
+    return func.HttpResponse(status_code=status, headers=HEADERS)

@@ -1,0 +1,39 @@
+"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters.
+
+Every tick may be missed or come twice. None is made up for: the next one finds the same work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions.door import new_blueprint
+from shared.app import current
+from shared.settings import schedule
+
+if TYPE_CHECKING:
+    from shared.engine import Engine
+
+blueprint = new_blueprint()
+
+
+def _timer(name: str, work: Callable[[Engine], Awaitable[object]]) -> None:
+    """Register a timer; its schedule is the setting of its name."""
+
+    async def tick(timer: func.TimerRequest) -> None:
+        await work(await current().engine())
+
+    tick.__doc__ = f"One tick of {name}."
+    trigger = blueprint.timer_trigger(
+        arg_name="timer", schedule=schedule(name, os.environ), run_on_startup=False, use_monitor=False
+    )
+    blueprint.function_name(name)(trigger(tick))
+
+
+_timer("walks", lambda engine: engine.walks.due())
+_timer("drain", lambda engine: engine.draining.tick())
+_timer("sweep", lambda engine: engine.draining.sweep())

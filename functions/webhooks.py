@@ -1,0 +1,27 @@
+"""Notices in: what Dataverse and Business Central post when a record changed. Answers: docs/systems/webhooks.md."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from functions.door import HEADERS, Call, door, empty, new_blueprint
+from shared.connectors.business_central.webhook import plain_token
+
+blueprint = new_blueprint()
+
+
+@door(blueprint, "dataverse_webhook")
+async def dataverse_webhook(call: Call) -> func.HttpResponse:
+    """202 when messages are queued, 200 for a notice that concerns nobody here."""
+    queued = await call.app.notices.from_dataverse(call.request.get_body())
+    return empty(202 if queued else 200)
+
+
+@door(blueprint, "business_central_webhook")
+async def business_central_webhook(call: Call) -> func.HttpResponse:
+    """Always 200. A handshake gets its token back; everything else is a body of notices."""
+    token = call.query("validationToken")
+    if token:
+        return func.HttpResponse(plain_token(token) or "", headers=HEADERS, mimetype="text/plain")
+    await call.app.notices.from_business_central(call.request.get_body())
+    return empty(200)

@@ -1,0 +1,235 @@
+"""The composition root, heavy half: settings become connectors, stores and the engine over them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import ValidationError
+
+from shared.connectors.business_central.connector import BusinessCentralConnector
+from shared.connectors.dataverse.connector import DataverseConnector
+from shared.errors import SettingsError, StoreUnavailable
+from shared.http_client import HttpClient
+from shared.identity import AzureIdentityTokens, TokenEndpointTokens, TokenSource
+from shared.settings import (
+    Address,
+    BusinessCentralSettings,
+    DataverseSettings,
+    EngineSettings,
+    Identity,
+    StoreSettings,
+)
+from shared.stores.rows import RowInvalid, RowStore, RowStoreRefused, RowStoreUnavailable
+from shared.stores.stores import TABLES, Stores, open_stores
+from shared.sync.context import Ports, Timing
+from shared.sync.definition import Definition, Index, Problem
+from shared.sync.draining import Draining
+from shared.sync.fingerprint import Fingerprints
+from shared.sync.pipeline import Pipeline
+from shared.sync.ports import Connector, Side
+from shared.sync.walking import Walks
+
+if TYPE_CHECKING:
+    from shared.app import App
+
+log = logging.getLogger(__name__)
+
+BUSINESS_CENTRAL_SCOPE = "https://api.businesscentral.dynamics.com/.default"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Everything a transfer, a timer or an operator needs."""
+
+    index: Index
+    stores: Stores
+    pipeline: Pipeline
+    walks: Walks
+    draining: Draining
+    own: Sequence[HttpConnector | RowStore]
+
+    async def aclose(self) -> None:
+        """Close the connectors and the store, where they were made here."""
+        for part in self.own:
+            await part.aclose()
+
+
+HttpConnector = DataverseConnector | BusinessCentralConnector
+
+
+async def build(app: App) -> Engine:
+    """Make the engine. Raises SettingsError naming the setting, StoreUnavailable when the store does not answer."""
+    index = load_index(app.index_json)
+    prints = Fingerprints(*app.settings.get(EngineSettings).fingerprint())
+    queue = app.queue
+    made: dict[str, HttpConnector] = {}
+    if app.outside.connectors is None:
+        made = {name: MAKERS[name](app) for name in _systems(index) if name in MAKERS}
+    connectors: Mapping[str, Connector] = made if app.outside.connectors is None else app.outside.connectors
+    rows = await _open_rows(app)
+    stores = open_stores(rows, app.outside.clock)
+    ports = Ports(
+        connectors=connectors,
+        stores=stores,
+        queue=queue,
+        clock=app.outside.clock,
+        ids=app.outside.ids,
+        prints=prints,
+        timing=app.outside.timing or Timing(),
+    )
+    pipeline = Pipeline(ports, _without_unknown_systems(index, connectors))
+    own_rows = () if app.outside.rows is rows else (rows,)
+    return Engine(pipeline.index, stores, pipeline, Walks(pipeline), Draining(pipeline), (*made.values(), *own_rows))
+
+
+async def _open_rows(app: App) -> RowStore:
+    rows = _rows(app) if app.outside.rows is None else app.outside.rows
+    try:
+        await rows.prepare()
+    except (RowStoreUnavailable, RowStoreRefused) as error:
+        await rows.aclose()
+        raise StoreUnavailable(f"The store cannot be opened: {error}") from error
+    return rows
+
+
+# --- the index ------------------------------------------------------------------------------------
+
+
+def load_index(index_json: bytes) -> Index:
+    """The compiled index; a definition that does not load disables only itself and is named as a problem."""
+    try:
+        tree = json.loads(index_json)
+        entries, known = tree["definitions"], tree["problems"]
+    except (ValueError, TypeError, KeyError):
+        problem = Problem(file="transfers/index.json", line=1, text="this is no compiled index; compile it again")
+        return Index(problems=(problem,))
+    read = [_definition(entry) for entry in entries]
+    problems = [Problem.model_validate(entry) for entry in known] + [one for one in read if isinstance(one, Problem)]
+    for problem in problems:
+        log.error("a definition is disabled: %s", problem, extra={"action": "index"})
+    return Index(definitions=tuple(one for one in read if isinstance(one, Definition)), problems=tuple(problems))
+
+
+def _definition(entry: object) -> Definition | Problem:
+    try:
+        return Definition.model_validate(entry)
+    except ValidationError as error:
+        file = str(entry.get("file", "transfers/index.json")) if isinstance(entry, dict) else "transfers/index.json"
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        text = f"{where}: {first['msg']}; compile the definitions again with this version"
+        return Problem(file=file, line=1, text=text, transfers=tuple(_named(entry)))
+
+
+def _named(entry: object) -> Iterator[str]:
+    transfers = entry.get("transfers", ()) if isinstance(entry, dict) else ()
+    for transfer in transfers if isinstance(transfers, list) else ():
+        if isinstance(transfer, dict):
+            yield str(transfer.get("name", ""))
+
+
+def _systems(index: Index) -> list[str]:
+    named = [definition.table(side).system for definition in index.definitions for side in Side]
+    return list(dict.fromkeys(named))
+
+
+def _without_unknown_systems(index: Index, connectors: Mapping[str, Connector]) -> Index:
+    """A definition of a system that there is no connector for is a problem, and the others run."""
+    good = [one for one in index.definitions if {one.left.system, one.right.system} <= set(connectors)]
+    bad = [one for one in index.definitions if one not in good]
+    problems = [
+        Problem(
+            file=one.file,
+            line=1,
+            text=f"{one.left.system}, {one.right.system}: there are connectors for {', '.join(connectors)} only",
+            transfers=tuple(transfer.name for transfer in one.transfers),
+        )
+        for one in bad
+    ]
+    return index.model_copy(update={"definitions": tuple(good), "problems": (*index.problems, *problems)})
+
+
+# --- the store ------------------------------------------------------------------------------------
+
+
+def _rows(app: App) -> RowStore:
+    wanted = app.settings.get(StoreSettings)
+    try:
+        if wanted.path:
+            from shared.stores.sqlite_rows import SqliteRows
+
+            return SqliteRows(wanted.path, TABLES, environment=app.settings.environment)
+        from shared.stores.azure_rows import AzureRows
+
+        if wanted.connection_string is not None:
+            secret = wanted.connection_string.get_secret_value()
+            return AzureRows.from_connection_string(secret, TABLES, prefix=wanted.prefix)
+        return AzureRows.from_endpoint(str(wanted.endpoint), app.credential(), TABLES, prefix=wanted.prefix)
+    except (RowStoreRefused, RowInvalid, ValueError) as error:
+        raise SettingsError(f"CROSSDOCK_STORE_*: {error}") from error
+
+
+# --- the systems ----------------------------------------------------------------------------------
+
+
+def _dataverse(app: App) -> DataverseConnector:
+    wanted = app.settings.get(DataverseSettings)
+    scope = f"{wanted.base_url.rstrip('/')}/.default"
+    identity = Identity(wanted.client_id, wanted.client_secret) if wanted.client_id else None
+    client = _client(app, wanted, scope, wanted.tenant_id, identity)
+    return DataverseConnector(client, app.outside.clock, wanted.organization_id)
+
+
+def _business_central(app: App) -> BusinessCentralConnector:
+    wanted = app.settings.get(BusinessCentralSettings)
+    make = partial(_client, app, wanted, BUSINESS_CENTRAL_SCOPE, wanted.tenant_id)
+    return BusinessCentralConnector(
+        [make(identity) for identity in wanted.each_identity() or (None,)],
+        app.outside.clock,
+        tenant=wanted.tenant_id,
+        environment=wanted.environment,
+        company_id=wanted.company_id,
+        base_path=urlsplit(wanted.base_url).path,
+    )
+
+
+MAKERS: Mapping[str, Callable[[App], HttpConnector]] = {"dataverse": _dataverse, "business_central": _business_central}
+
+
+def _client(app: App, wanted: Address, scope: str, tenant_id: str | None, identity: Identity | None) -> HttpClient:
+    """One signed-in client, which closes its own tokens."""
+    return HttpClient(
+        system=wanted.system,
+        base_url=wanted.base_url,
+        scope=scope,
+        tokens=_tokens(app, wanted, tenant_id, identity),
+        clock=app.outside.clock,
+        ids=app.outside.ids,
+        http=_transport(app, wanted.system),
+        owns_tokens=True,
+    )
+
+
+def _tokens(app: App, wanted: Address, tenant_id: str | None, identity: Identity | None) -> TokenSource:
+    client_id = identity.client_id if identity else None
+    secret = identity.secret.get_secret_value() if identity and identity.secret else None
+    if wanted.is_sandbox:
+        if not client_id or not secret:
+            raise SettingsError(f"CROSSDOCK_{wanted.system.upper()}_*: the sandbox needs a client id and a secret.")
+        transport = _transport(app, "sign_in")
+        return TokenEndpointTokens(
+            str(wanted.sandbox_token_url), client_id, secret, app.outside.clock, transport=transport
+        )
+    client_id = client_id or app.settings.get(EngineSettings).identity_client_id
+    return AzureIdentityTokens(app.outside.clock, tenant_id=tenant_id, client_id=client_id, client_secret=secret)
+
+
+def _transport(app: App, name: str) -> httpx.AsyncBaseTransport | None:
+    return app.outside.http(name) if app.outside.http else None

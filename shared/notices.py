@@ -1,0 +1,115 @@
+"""Takes notices of the systems: reads them, sends one message to every transfer they concern, counts what is ignored.
+
+No store is asked and no system called; what comes back to the caller is decided by the function and the route table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from shared.connectors.business_central import webhook as business_central
+from shared.connectors.dataverse import webhook as dataverse
+from shared.routes import RequestError, TooLarge, is_one_of
+from shared.settings import BusinessCentralDoor, DataverseDoor, Settings
+from shared.sync.notices import Notice, Recipients, message_for
+from shared.sync.ports import Clock, Ids, Outgoing, Queue
+
+log = logging.getLogger(__name__)
+
+NO_TRANSFER = "a table that no transfer knows"
+
+
+class Notices:
+    """The receiving end of both webhooks. `counts`: outcomes since the process began, by system and reason."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        recipients: Callable[[], Recipients],
+        queue: Callable[[], Queue],
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._settings = settings
+        self._recipients = recipients
+        self._queue = queue
+        self._clock = clock
+        self._ids = ids
+        self.counts: Counter[str] = Counter()
+
+    async def from_dataverse(self, body: bytes) -> int:
+        """Queue a notice; answers how many messages were sent, 0 for one that is ignored.
+
+        Raises TooLarge, RequestError for what Dataverse never posts, QueueUnavailable.
+        """
+        if len(body) > dataverse.MAX_BODY_BYTES:
+            raise TooLarge
+        organization_id = self._settings.get(DataverseDoor).organization_id
+        try:
+            read = dataverse.read_notice(body, organization_id or "none", self._clock.now(), self._ids.new())
+        except dataverse.NotANotice as error:
+            raise RequestError(str(error)) from None
+        return await self._take(dataverse.SYSTEM, [read])
+
+    async def from_business_central(self, body: bytes) -> int:
+        """Queue all good rows of a body; answers how many messages were sent. Raises like `from_dataverse`."""
+        if len(body) > business_central.MAX_BODY_BYTES:
+            raise TooLarge
+        door = self._settings.get(BusinessCentralDoor)
+
+        def is_ours(shown: str) -> bool:
+            return is_one_of(shown, (door.client_state, door.client_state_previous))
+
+        try:
+            rows = business_central.read_rows(body)
+        except business_central.NotANotice as error:
+            raise RequestError(str(error)) from None
+        company, environment = door.company_id or "none", door.environment or ""
+        return await self._take(
+            business_central.SYSTEM,
+            [business_central.read_row(row, company, environment, is_ours, self._ids.new()) for row in rows],
+        )
+
+    def count(self, system: str, reason: str, times: int = 1) -> None:
+        """Count an outcome, and say so in one line."""
+        self.counts[f"{system}: {reason}"] += times
+        log.info("notice", extra={"action": "notice", "system": system, "outcome": reason, "times": times})
+
+    async def _take(self, system: str, found: Iterable[Notice | dataverse.Ignored | business_central.Ignored]) -> int:
+        """Send what is to be sent, and only then count: a send that fails leaves no trace but its error."""
+        outcomes: Counter[str] = Counter()
+        by_transfer: dict[str, list[Outgoing]] = {}
+        for one in found:
+            outcomes[self._address(one, by_transfer)] += 1
+        await self._send(by_transfer)
+        for reason, times in outcomes.items():
+            self.count(system, reason, times)
+        return sum(len(messages) for messages in by_transfer.values())
+
+    def _address(
+        self, one: Notice | dataverse.Ignored | business_central.Ignored, by_transfer: dict[str, list[Outgoing]]
+    ) -> str:
+        """Add the messages of a notice; answers its outcome."""
+        if not isinstance(one, Notice):
+            return one.value
+        recipients = self._recipients().of(one.system, one.table)
+        for recipient in recipients:
+            message = message_for(recipient, one, self._clock.now())
+            out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
+            by_transfer.setdefault(recipient.transfer, []).append(out)
+        return "queued" if recipients else NO_TRANSFER
+
+    async def _send(self, by_transfer: dict[str, list[Outgoing]]) -> None:
+        """To all queues at once; raises the first failure after every send has ended."""
+        if not by_transfer:
+            return
+        queue = self._queue()
+        sends: Sequence[BaseException | None] = await asyncio.gather(
+            *(queue.send(name, messages) for name, messages in by_transfer.items()), return_exceptions=True
+        )
+        for result in sends:
+            if result is not None:
+                raise result

@@ -1,0 +1,339 @@
+"""What operators see and do: transfers and their switches, links, parked and waiting records, journal, breakers.
+
+Answers are plain data for JSON: ids, codes, times and our own sentences, never values of records. Every page has
+`items` and `next`, the text to give as `after` for the following page (null at the end).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.errors import CrossdockError, SettingsError
+from shared.routes import Overtaken, RequestError, Unknown, error_body
+from shared.settings import (
+    Address,
+    BusinessCentralDoor,
+    BusinessCentralSettings,
+    DataverseDoor,
+    DataverseSettings,
+    Section,
+)
+from shared.sync.claims import Taken, undo_link
+from shared.sync.context import pair_name
+from shared.sync.definition import Definition, Transfer
+from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
+
+if TYPE_CHECKING:
+    from shared.app import App
+    from shared.engine import Engine
+
+Json = dict[str, Any]
+
+_COUNTED_AT_ONCE: Final = 1000
+MOST_COUNTED: Final = 10_000
+"""A count stops here and says so: counting reads the rows."""
+MOST_RETRIED: Final = 1000
+"""Parked records that one call puts back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One record as a definition names it: its pair, side and canonical key."""
+
+    definition: Definition
+    pair: str
+    side: Side
+    key: str
+
+
+class Operations:
+    """The operations on one engine."""
+
+    def __init__(self, app: App, engine: Engine) -> None:
+        self._app = app
+        self._engine = engine
+        self._stores = engine.stores
+
+    # --- transfers ---
+
+    async def transfers(self) -> Json:
+        """All transfers with their switches, and the definitions that could not be loaded."""
+        items = [await self._transfer(definition, transfer) for definition, transfer in self._engine.index.transfers()]
+        problems = self._engine.index.problems
+        return {"items": items, "next": None, "problems": [one.model_dump(mode="json") for one in problems]}
+
+    async def transfer(self, name: str) -> Json:
+        """One transfer; raises Unknown."""
+        return await self._transfer(*self._find(name))
+
+    async def _transfer(self, definition: Definition, transfer: Transfer) -> Json:
+        mode = await self._stores.modes.get(transfer.name)
+        return {
+            "transfer": transfer.name,
+            "file": definition.file,
+            "source": definition.table(transfer.source).model_dump(),
+            "target": definition.table(transfer.target).model_dump(),
+            "side": transfer.source.value,
+            "walk_seconds": transfer.walk_seconds,
+            **_mode(mode),
+        }
+
+    async def switch(self, name: str, to: Switch, by: str, reason: str, etag: str) -> Json:
+        """Move a transfer's switch; switching on also lets go what waited for it.
+
+        etag: of the switch as the caller saw it, so that nobody switches on unseen what a brake has just stopped.
+        Raises Overtaken, also when it is repeated after a lost answer: reading shows whose wish was done.
+        """
+        definition, transfer = self._find(name)
+        mode = Mode(name, to, self._app.outside.clock.now(), by, reason, etag)
+        try:
+            await self._stores.modes.put(mode)
+        except RowTaken:
+            raise Overtaken("The switch was moved since you looked.", "etag") from None
+        self._engine.pipeline.forget_switches()
+        if to is Switch.ON:
+            await self._engine.draining.drain_soon(name)
+        return await self._transfer(definition, transfer)
+
+    def _find(self, name: str) -> tuple[Definition, Transfer]:
+        for definition, transfer in self._engine.index.transfers():
+            if transfer.name == name:
+                return definition, transfer
+        raise Unknown("There is no transfer of this name.", "transfer")
+
+    # --- links and journal ---
+
+    async def links(self, name: str, side: Side | None, after: str | None, limit: int) -> Json:
+        """The link rows of a transfer's pair on one side (its source, if not said), in key order."""
+        definition, transfer = self._find(name)
+        rows = await self._stores.links.page(self._pair(definition), side or transfer.source, after, limit)
+        return _page([_link(row) for row in rows], limit, rows[-1].key if rows else "")
+
+    async def link(self, system: str, table: str, key: str) -> Json:
+        """The link rows of one record, one for each pair that has its table; none for an unlinked record."""
+        rows = [await self._row(place) for place in self._places(system, table, key)]
+        return {"items": [_link(row) for row in rows if row], "next": None}
+
+    async def unlink(self, place: tuple[str, str, str], name: str, by: str, reason: str) -> Json:
+        """Undo a link by hand; both records stay as they are, and a tombstone keeps them from being linked again.
+
+        name: a transfer of the pair, needed where several pairs have the table. Raises Unknown without a link, and
+        Overtaken while somebody is creating or changing it. Repeating it is harmless.
+        """
+        found = self._one_place(self._places(*place), name)
+        home = await self._home(found)
+        if not await self._is_undone(home):
+            try:
+                await undo_link(self._engine.pipeline.ports, home, f"{by}: {reason}")
+            except Taken:
+                raise Overtaken("The link is being used in this moment.") from None
+            await self._note_unlink(found, home, by)
+        return _link(await self._home(found))
+
+    async def journal(self, system: str, table: str, key: str, limit: int) -> Json:
+        """The newest journal entries of one record, over all pairs that have its table."""
+        entries: list[JournalEntry] = []
+        for place in self._places(system, table, key):
+            entries += await self._stores.journal.of_record(place.pair, place.side, place.key, limit)
+        newest = sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
+        return {"items": [_plain(asdict(entry)) for entry in newest], "next": None}
+
+    def _pair(self, definition: Definition) -> str:
+        return pair_name(definition, self._engine.pipeline.ports.connectors)
+
+    def _places(self, system: str, table: str, key: str) -> list[Place]:
+        """The record in every pair that has its table; raises Unknown and RequestError."""
+        connector = self._engine.pipeline.ports.connectors.get(system)
+        sides = [(one, side) for one in self._engine.index.definitions if (side := one.side_of(system, table))]
+        if connector is None or not sides:
+            raise Unknown("No definition has this table of this system.", "table")
+        try:
+            canonical = connector.canonical_key(table, key)
+        except ValueError:
+            raise RequestError("The key is none of this table.", "key") from None
+        return [Place(one, self._pair(one), side, canonical) for one, side in sides]
+
+    def _one_place(self, places: Sequence[Place], name: str) -> Place:
+        fitting = [one for one in places if not name or name in {each.name for each in one.definition.transfers}]
+        if len(fitting) != 1:
+            raise RequestError("Several pairs have this table; name one of its transfers.", "transfer")
+        return fitting[0]
+
+    async def _row(self, place: Place) -> LinkRow | None:
+        return await self._stores.links.get(place.pair, place.side, place.key)
+
+    async def _home(self, place: Place) -> LinkRow:
+        """The link's left row; raises Unknown and Overtaken."""
+        row = await self._row(place)
+        if row is not None and row.side is Side.RIGHT and row.other:
+            row = await self._stores.links.get(place.pair, Side.LEFT, row.other)
+        if row is None:
+            raise Unknown("The record has no link.", "key")
+        if row.state is LinkState.CREATING:
+            raise Overtaken("The partner is being created in this moment.")
+        return row
+
+    async def _is_undone(self, home: LinkRow) -> bool:
+        """Whether both rows are tombstones; a first try may have died between them."""
+        other = await self._stores.links.get(home.pair, home.side.other, home.other) if home.other else None
+        return home.state is LinkState.UNLINKED and (other is None or other.state is LinkState.UNLINKED)
+
+    async def _note_unlink(self, place: Place, home: LinkRow, by: str) -> None:
+        entry = JournalEntry(
+            run=self._app.outside.ids.new(),
+            at=self._app.outside.clock.now(),
+            transfer=place.definition.transfers[0].name,
+            pair=place.pair,
+            side=Side.LEFT,
+            key=home.key,
+            other=home.other,
+            outcome="unlinked",
+            reason="a person has undone the link",
+            cause=f"unlink by {by}",
+        )
+        reverse = replace(entry, side=Side.RIGHT, key=home.other, other=home.key)
+        await self._stores.journal.write([entry, reverse] if home.other else [entry])
+
+    # --- parked records ---
+
+    async def parked(self, name: str, after: str | None, limit: int) -> Json:
+        """The records of a transfer that wait for a person."""
+        self._find(name)
+        items = await self._parked_page(name, after, limit)
+        return _page([_plain(asdict(item)) for item in items], limit, _place_of(items[-1]) if items else "")
+
+    async def parked_item(self, name: str, side: Side, key: str) -> Json:
+        """One of them; raises Unknown."""
+        return _object(asdict(await self._parked_item(name, side, key)))
+
+    async def retry(self, name: str, side: Side, key: str, by: str) -> Json:
+        """Put one back into the queue; its item stays until the record has been transferred."""
+        await self._engine.draining.retry(await self._parked_item(name, side, key), by)
+        return {"queued": 1, "next": None}
+
+    async def retry_all(self, name: str, after: str | None, by: str) -> Json:
+        """Put all of a transfer back, at most `MOST_RETRIED` in one call; `next` says where to go on."""
+        self._find(name)
+        items = await self._parked_page(name, after, MOST_RETRIED)
+        for item in items:
+            await self._engine.draining.retry(item, by)
+        return {"queued": len(items), "next": _next(len(items), MOST_RETRIED, _place_of(items[-1]) if items else "")}
+
+    async def _parked_item(self, name: str, side: Side, key: str) -> ParkedItem:
+        self._find(name)
+        item = await self._stores.parked.get(name, side, key)
+        if item is None:
+            raise Unknown("This record is not parked (any more).", "key")
+        return item
+
+    async def _parked_page(self, name: str, after: str | None, limit: int) -> Sequence[ParkedItem]:
+        try:
+            return await self._stores.parked.page(name, after, limit)
+        except ValueError as error:
+            raise RequestError(str(error), "after") from None
+
+    # --- what waits, and why ---
+
+    async def waiting(self) -> Json:
+        """For every transfer how many records are parked and how many wait by themselves, and since when."""
+        names = [transfer.name for _, transfer in self._engine.index.transfers()]
+        return {"items": [await self._waiting(name) for name in names], "next": None}
+
+    async def _waiting(self, name: str) -> Json:
+        parked, pending, oldest = 0, 0, None
+        after: str | None = None
+        while parked < MOST_COUNTED and (items := await self._stores.parked.page(name, after, _COUNTED_AT_ONCE)):
+            parked, after = parked + len(items), _place_of(items[-1])
+        after = None
+        while pending < MOST_COUNTED and (rows := await self._stores.pending.page(name, after, _COUNTED_AT_ONCE)):
+            pending, after = pending + len(rows), f"{rows[-1].side.value}/{rows[-1].key}"
+            oldest = min([row.since for row in rows] + ([oldest] if oldest else []))
+        more = max(parked, pending) >= MOST_COUNTED
+        return {"transfer": name, "parked": parked, "pending": pending, "oldest": _plain(oldest), "more": more}
+
+    async def breakers(self) -> Json:
+        """The breaker of every system, and whether the system is a sandbox."""
+        items = []
+        for name, connector in self._engine.pipeline.ports.connectors.items():
+            row = await self._stores.breakers.get(connector.system, connector.instance)
+            facts = {key: value for key, value in asdict(row).items() if key != "etag"}
+            items.append({**_plain(facts), "sandbox": _is_sandbox(self._app, name)})
+        return {"items": items, "next": None}
+
+
+async def health(app: App) -> Json:
+    """What is wrong with settings, definitions, store and systems; degraded when anything is."""
+    errors: list[CrossdockError] = [*app.settings.check()]
+    details: Json = {"notices": dict(app.notices.counts), "closed_doors": _closed_doors(app)}
+    try:
+        operations = Operations(app, await app.engine())
+        details["definitions"] = (await operations.transfers())["problems"]
+        details["systems"] = (await operations.breakers())["items"]
+    except CrossdockError as error:
+        if str(error) not in {str(one) for one in errors}:
+            errors.append(error)
+    details["errors"] = [error_body(error) for error in errors]
+    bad = errors or details.get("definitions") or any(one["open"] for one in details.get("systems", ()))
+    return {"status": "degraded" if bad else "up", **details}
+
+
+def _closed_doors(app: App) -> list[str]:
+    """The settings without which a webhook takes nothing."""
+    missing: list[str] = []
+    kinds: tuple[type[Section], ...] = (DataverseDoor, BusinessCentralDoor)
+    for kind in kinds:
+        with suppress(SettingsError):  # a wrong one is among the errors
+            section = app.settings.get(kind)
+            wanted = [(name, field) for name, field in kind.model_fields.items() if "previous" not in name]
+            missing += [str(field.alias) for name, field in wanted if getattr(section, name) is None]
+    return missing
+
+
+def _is_sandbox(app: App, system: str) -> bool:
+    kinds: Mapping[str, type[Address]] = {kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings)}
+    return app.outside.connectors is None and system in kinds and app.settings.get(kinds[system]).is_sandbox
+
+
+def _mode(mode: Mode) -> Json:
+    facts = {"switch": mode.switch, "since": mode.since, "by": mode.by, "reason": mode.reason, "etag": mode.etag}
+    return _object(facts)
+
+
+_SHOWN_OF_A_LINK: Final = ("pair", "side", "key", "state", "other", "generation", "linked_at", "linked_by", "reason")
+
+
+def _link(row: LinkRow) -> Json:
+    facts = {name: getattr(row, name) for name in (*_SHOWN_OF_A_LINK, "parked", "write_back")}
+    return _object(facts)
+
+
+def _place_of(item: ParkedItem) -> str:
+    return f"{item.side.value}/{item.key}"
+
+
+def _page(items: list[Json], limit: int, last: str) -> Json:
+    return {"items": items, "next": _next(len(items), limit, last)}
+
+
+def _next(found: int, limit: int, last: str) -> str | None:
+    return last if found == limit else None
+
+
+def _object(facts: Mapping[str, Any]) -> Json:
+    return {name: _plain(value) for name, value in facts.items()}
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: times as ISO 8601, words for enums."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return _object(value)
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

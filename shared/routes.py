@@ -1,0 +1,257 @@
+"""How every route is guarded: one table. The functions carry no other rule.
+
+The platform's sign-in identifies people but never refuses (a refusal would break webhooks); this table refuses.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from pydantic import SecretStr
+
+from shared.errors import CrossdockError, Who
+from shared.settings import BusinessCentralDoor, DataverseDoor, OperatorDoor, Settings
+from shared.strict_json import Json, NotJson, load
+
+WEBHOOK_HEADER: Final = "x-crossdock-secret"
+OPERATOR_KEY_HEADER: Final = "x-crossdock-key"
+PRINCIPAL_HEADER: Final = "x-ms-client-principal"
+PRINCIPAL_ID_HEADER: Final = "x-ms-client-principal-id"
+"""Set by the platform's sign-in; callers cannot send them while it is on (Microsoft Learn, "Work with user identities
+in Azure App Service authentication")."""
+_LARGEST_PRINCIPAL: Final = 64 * 1024
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Role(IntEnum):
+    """What a caller of the operations API may do; each role includes those before it."""
+
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+
+ROLE_NAMES: Final[Mapping[str, Role]] = {f"crossdock.{role.name.lower()}": role for role in Role}
+"""The app roles at the sign-in service."""
+
+
+class Guard(StrEnum):
+    """What a route asks for. header_secret: the secret of Dataverse's notices; path_secret: that of Business
+    Central's, as a part of the path; the others: a role."""
+
+    PUBLIC = "public"
+    HEADER_SECRET = "header_secret"  # noqa: S105 # the name of a kind of guard
+    PATH_SECRET = "path_secret"  # noqa: S105 # the name of a kind of guard
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One HTTP function: its path below `/api`, its methods and its guard."""
+
+    path: str
+    methods: tuple[str, ...]
+    guard: Guard
+
+
+def _get(path: str, guard: Guard) -> Route:
+    return Route(path, ("GET",), guard)
+
+
+def _post(path: str, guard: Guard) -> Route:
+    return Route(path, ("POST",), guard)
+
+
+_PARKED: Final = "ops/transfers/{transfer}/parked"
+
+ROUTES: Final[Mapping[str, Route]] = {
+    "dataverse_webhook": _post("webhooks/dataverse", Guard.HEADER_SECRET),
+    "business_central_webhook": Route(
+        "webhooks/business-central/{secret}/{subscription?}", ("GET", "POST"), Guard.PATH_SECRET
+    ),
+    "ops_health": _get("ops/health", Guard.PUBLIC),
+    "ops_transfers": _get("ops/transfers", Guard.VIEWER),
+    "ops_transfer": _get("ops/transfers/{transfer}", Guard.VIEWER),
+    "ops_switch": Route("ops/transfers/{transfer}/switch", ("PUT",), Guard.OPERATOR),
+    "ops_links": _get("ops/transfers/{transfer}/links", Guard.VIEWER),
+    "ops_link": _get("ops/links/{system}/{table}/{key}", Guard.VIEWER),
+    "ops_unlink": _post("ops/links/{system}/{table}/{key}/unlink", Guard.ADMIN),
+    "ops_journal": _get("ops/journal/{system}/{table}/{key}", Guard.VIEWER),
+    "ops_parked": _get(_PARKED, Guard.VIEWER),
+    "ops_parked_item": _get(f"{_PARKED}/{{side}}/{{key}}", Guard.VIEWER),
+    "ops_retry": _post(f"{_PARKED}/{{side}}/{{key}}/retry", Guard.OPERATOR),
+    "ops_retry_all": _post(f"{_PARKED}/retry", Guard.OPERATOR),
+    "ops_waiting": _get("ops/waiting", Guard.VIEWER),
+    "ops_breakers": _get("ops/breakers", Guard.VIEWER),
+}
+
+
+class RequestError(CrossdockError):
+    """The caller asked for something that cannot be done; `status` is HTTP's, `field` what he sent wrongly."""
+
+    code = "CD-5001"
+    sentence = "The request cannot be understood."
+    who = Who.NOBODY
+    remedy = "Correct the named field; docs/reference/operations.md describes the request."
+    status = 400
+
+    def __init__(self, detail: str = "", field: str = "") -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class NotAdmitted(RequestError):
+    """The caller showed no valid secret, key or sign-in."""
+
+    code = "CD-5002"
+    sentence = "The caller is not known."
+    who = Who.ADMINISTRATOR
+    remedy = "Sign in, or send the operator key."
+    status = 401
+
+
+class RoleTooLow(RequestError):
+    """The caller is known but may not do this."""
+
+    code = "CD-5003"
+    sentence = "The caller's role does not allow this."
+    who = Who.ADMINISTRATOR
+    remedy = "Ask the administrator for the role that docs/reference/operations.md names."
+    status = 403
+
+
+class Unknown(RequestError):
+    """What the request names does not exist."""
+
+    code = "CD-5004"
+    sentence = "There is nothing under this name."
+    remedy = "Look at the list above it for the names there are."
+    status = 404
+
+
+class Overtaken(RequestError):
+    """Somebody else changed it since the caller looked."""
+
+    code = "CD-5005"
+    sentence = "Somebody else changed this in the meantime."
+    remedy = "Read it again and decide anew."
+    status = 409
+
+
+class TooLarge(RequestError):
+    """The body is larger than this route takes."""
+
+    code = "CD-5006"
+    sentence = "The body is too large."
+    remedy = "Send less."
+    status = 413
+
+
+class NotJsonType(RequestError):
+    """A write without `Content-Type: application/json`: a page of another site could have sent it unseen."""
+
+    code = "CD-5007"
+    sentence = "The body's content type is not JSON."
+    remedy = "Send Content-Type: application/json."
+    status = 415
+
+
+def error_body(error: CrossdockError) -> dict[str, str]:
+    """An error as callers of the operations API get it."""
+    field = error.field if isinstance(error, RequestError) else ""
+    return {"code": error.code, "sentence": error.detail or error.sentence, "field": field, "remedy": error.remedy}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the role, and an id that may be written down (never a name). None: nobody known."""
+
+    role: Role | None = None
+    id: str = ""
+
+
+class Doorkeeper:
+    """Admits callers by the table."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def admit(self, route: Route, headers: Mapping[str, str], parameters: Mapping[str, str]) -> Caller:
+        """The caller; raises NotAdmitted, RoleTooLow, and SettingsError when the door's own settings are wrong."""
+        match route.guard:
+            case Guard.HEADER_SECRET:
+                dataverse = self._settings.get(DataverseDoor)
+                _require(headers.get(WEBHOOK_HEADER), dataverse.secret, dataverse.previous)
+                return Caller()
+            case Guard.PATH_SECRET:
+                erp = self._settings.get(BusinessCentralDoor)
+                _require(parameters.get("secret"), erp.secret, erp.previous)
+                return Caller()
+            case Guard.PUBLIC:
+                return self._known(headers)
+            case _:
+                return self._with_role(headers, Role[route.guard.name])
+
+    def _with_role(self, headers: Mapping[str, str], wanted: Role) -> Caller:
+        caller = self._known(headers)
+        if caller.role is None:
+            raise NotAdmitted
+        if caller.role < wanted:
+            raise RoleTooLow
+        return caller
+
+    def _known(self, headers: Mapping[str, str]) -> Caller:
+        """By the operator key, or by the platform's sign-in where the settings say that it is on."""
+        door = self._settings.get(OperatorDoor)
+        if is_one_of(headers.get(OPERATOR_KEY_HEADER), (door.key, door.previous)):
+            return Caller(Role.ADMIN)
+        if door.platform_sign_in == "off":
+            return Caller()
+        shown = headers.get(PRINCIPAL_ID_HEADER) or ""
+        return Caller(_role(headers.get(PRINCIPAL_HEADER)), shown if _PLAIN_ID.fullmatch(shown) else "")
+
+
+def _require(shown: str | None, *allowed: SecretStr | None) -> None:
+    if not is_one_of(shown, allowed):
+        raise NotAdmitted
+
+
+def is_one_of(shown: str | None, allowed: Sequence[SecretStr | None]) -> bool:
+    """Whether the text is one of the secrets. The same work for a wrong and a missing one; an empty secret opens
+    nothing."""
+    given, found = (shown or "").encode("utf-8", "surrogatepass"), False
+    for secret in allowed:
+        value = secret.get_secret_value().encode() if secret else b""
+        found |= hmac.compare_digest(given, value) and value != b""
+    return found
+
+
+def _role(header: str | None) -> Role | None:
+    """The highest role among the claims (Microsoft Learn, "Work with user identities": base64 of JSON with claims
+    of `typ` and `val`); None for anything unreadable."""
+    try:
+        principal = load(base64.b64decode(header or "", validate=True)[:_LARGEST_PRINCIPAL], depth=8)
+    except (binascii.Error, ValueError, NotJson):
+        return None
+    if not isinstance(principal, dict) or not isinstance(claims := principal.get("claims"), list):
+        return None
+    kinds = ("roles", principal.get("role_typ"))
+    return max((role for claim in claims if (role := _role_of(claim, kinds))), default=None)
+
+
+def _role_of(claim: Json, kinds: Sequence[Json]) -> Role | None:
+    if not isinstance(claim, dict):
+        return None
+    kind, value = claim.get("typ"), claim.get("val")
+    if not isinstance(kind, str) or kind not in kinds or not isinstance(value, str):
+        return None
+    return ROLE_NAMES.get(value.lower())

@@ -1,0 +1,310 @@
+"""All settings, read from the environment in one place and section by section.
+
+A section is read when it is first needed, so a mistake in one closes only what depends on it; `check` reads them all.
+Every error names the setting and what to do, never its value. docs/reference/settings.md explains each setting; a test
+holds that page, local.settings.example.json and this module together.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from shared.connectors.keys import canonical_guid
+from shared.errors import SettingsError
+
+AZURE_VARIABLES: Final = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
+"""Set by App Service in every app (Microsoft Learn, "Environment variables and app settings reference")."""
+UNRESOLVED: Final = "@Microsoft.KeyVault("
+"""A Key Vault reference that could not be resolved reaches the app as this text (Microsoft Learn, "Use Key Vault
+references as app settings")."""
+
+OnOff = Literal["on", "off"]
+Guid = Annotated[str, AfterValidator(canonical_guid)]
+Secret = Annotated[SecretStr, Field(min_length=32)]
+"""A value that opens a door: 256 bits as text have at least 32 characters."""
+
+
+class Section(BaseModel):
+    """Settings that are needed together; a field's alias is the name of its setting."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """Read the section; an empty setting counts as missing. Raises SettingsError naming every wrong setting."""
+        found = {}
+        for field in cls.model_fields.values():
+            name = str(field.alias)
+            value = environment.get(name, "").strip()
+            if value.startswith(UNRESOLVED):
+                raise SettingsError(
+                    f"{name}: its Key Vault reference is not resolved. Give the app's identity the role Key Vault "
+                    "Secrets User and look at the setting in the portal."
+                )
+            if value:
+                found[name] = value
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return " ".join(_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in faults)
+
+
+def _sentence(place: Sequence[int | str], kind: str, text: str) -> str:
+    what = "is missing; set it." if kind == "missing" else f"{text.removeprefix('Value error, ')}."
+    return f"{place[0]}: {what}" if place else what
+
+
+class Place(Section):
+    """Where the app runs."""
+
+    local: Annotated[OnOff, Field(alias="CROSSDOCK_LOCAL")] = "off"
+
+
+class DataverseDoor(Section):
+    """Who may post Dataverse's notices, and from which organisation."""
+
+    secret: Annotated[Secret | None, Field(alias="CROSSDOCK_DATAVERSE_WEBHOOK_SECRET")] = None
+    previous: Annotated[Secret | None, Field(alias="CROSSDOCK_DATAVERSE_WEBHOOK_SECRET_PREVIOUS")] = None
+    organization_id: Annotated[Guid | None, Field(alias="CROSSDOCK_DATAVERSE_ORGANIZATION_ID")] = None
+
+
+class BusinessCentralDoor(Section):
+    """Who may post Business Central's notices, and from which company."""
+
+    secret: Annotated[Secret | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET")] = None
+    previous: Annotated[Secret | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET_PREVIOUS")] = None
+    client_state: Annotated[Secret | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_CLIENT_STATE")] = None
+    client_state_previous: Annotated[Secret | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_CLIENT_STATE_PREVIOUS")] = (
+        None
+    )
+    environment: Annotated[str | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT")] = None
+    company_id: Annotated[Guid | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID")] = None
+
+
+class OperatorDoor(Section):
+    """Who may use the operations API."""
+
+    key: Annotated[Secret | None, Field(alias="CROSSDOCK_OPERATOR_KEY")] = None
+    previous: Annotated[Secret | None, Field(alias="CROSSDOCK_OPERATOR_KEY_PREVIOUS")] = None
+    platform_sign_in: Annotated[OnOff, Field(alias="CROSSDOCK_PLATFORM_SIGN_IN")] = "off"
+
+
+class Address(Section):
+    """Where a system is: the real one, or a sandbox on this machine."""
+
+    system: ClassVar[str]
+    local: Annotated[OnOff, Field(alias="CROSSDOCK_LOCAL")] = "off"
+    sandbox_token_url: Annotated[str | None, Field(alias="CROSSDOCK_SANDBOX_TOKEN_URL")] = None
+    url: str | None
+    sandbox_url: str | None
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        name = f"CROSSDOCK_{self.system.upper()}_URL"
+        sandbox = f"CROSSDOCK_{self.system.upper()}_SANDBOX_URL"
+        if self.url and self.sandbox_url:
+            raise ValueError(f"{name}, {sandbox}: keep one of the two")
+        if self.sandbox_url and self.local == "off":
+            raise ValueError(f"{sandbox}: a sandbox is for one machine; set {name} instead")
+        if self.sandbox_url and not self.sandbox_token_url:
+            raise ValueError("CROSSDOCK_SANDBOX_TOKEN_URL: is missing; manage.py run sets it with the sandboxes")
+        if not self.url and not self.sandbox_url:
+            raise ValueError(f"{name}: is missing; set the address of the system (manage.py run starts a sandbox)")
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The address to call."""
+        return str(self.url or self.sandbox_url)
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether it is an imitation on this machine."""
+        return not self.url
+
+
+class DataverseSettings(Address):
+    """The organisation and our identity in it."""
+
+    system: ClassVar[str] = "dataverse"
+    url: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_URL")] = None
+    sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_SANDBOX_URL")] = None
+    organization_id: Annotated[Guid, Field(alias="CROSSDOCK_DATAVERSE_ORGANIZATION_ID")]
+    tenant_id: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_TENANT_ID")] = None
+    client_id: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_CLIENT_ID")] = None
+    client_secret: Annotated[SecretStr | None, Field(alias="CROSSDOCK_DATAVERSE_CLIENT_SECRET")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An application at the sign-in service; without a secret: that managed identity."""
+
+    client_id: str
+    secret: SecretStr | None
+
+
+class BusinessCentralSettings(Address):
+    """The company and our identities in its environment."""
+
+    system: ClassVar[str] = "business_central"
+    url: Annotated[str | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_URL")] = None
+    sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_SANDBOX_URL")] = None
+    tenant_id: Annotated[str, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_TENANT_ID")]
+    environment: Annotated[str, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT")]
+    company_id: Annotated[Guid, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID")]
+    identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES")] = None
+
+    @model_validator(mode="after")
+    def _identities_are_readable(self) -> Self:
+        if any(not identity.client_id for identity in self.each_identity()):
+            raise ValueError(
+                "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES: write <client id>:<secret>, several separated by blanks; "
+                "a client id alone is a managed identity"
+            )
+        return self
+
+    def each_identity(self) -> tuple[Identity, ...]:
+        """The identities that share the work; empty for the app's own identity."""
+        text = self.identities.get_secret_value() if self.identities else ""
+        parts = [entry.partition(":") for entry in text.split()]
+        return tuple(Identity(client_id, SecretStr(secret) if secret else None) for client_id, _, secret in parts)
+
+
+class StoreSettings(Section):
+    """Where links, claims, journal and the rest are kept: exactly one of the three places."""
+
+    path: Annotated[str | None, Field(alias="CROSSDOCK_STORE_PATH")] = None
+    endpoint: Annotated[str | None, Field(alias="CROSSDOCK_STORE_ENDPOINT")] = None
+    connection_string: Annotated[SecretStr | None, Field(alias="CROSSDOCK_STORE_CONNECTION_STRING")] = None
+    prefix: Annotated[str, Field(alias="CROSSDOCK_STORE_PREFIX", pattern=r"^[A-Za-z][A-Za-z0-9]{0,22}$")] = "crossdock"
+    local: Annotated[OnOff, Field(alias="CROSSDOCK_LOCAL")] = "off"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        given = [place for place in (self.path, self.endpoint, self.connection_string) if place]
+        if len(given) != 1:
+            raise ValueError(
+                "CROSSDOCK_STORE_ENDPOINT, CROSSDOCK_STORE_CONNECTION_STRING, CROSSDOCK_STORE_PATH: "
+                "set exactly one (in Azure the endpoint)"
+            )
+        if self.path and self.local == "off":
+            raise ValueError("CROSSDOCK_STORE_PATH: a file is for one machine; set CROSSDOCK_STORE_ENDPOINT instead")
+        return self
+
+
+class QueueSettings(Section):
+    """The Service Bus namespace; the names are those that the platform's triggers read too."""
+
+    connection_string: Annotated[SecretStr | None, Field(alias="ServiceBus")] = None
+    namespace: Annotated[str | None, Field(alias="ServiceBus__fullyQualifiedNamespace")] = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if bool(self.connection_string) == bool(self.namespace):
+            raise ValueError(
+                "ServiceBus, ServiceBus__fullyQualifiedNamespace: set exactly one (in Azure the namespace's host name)"
+            )
+        return self
+
+
+class EngineSettings(Section):
+    """What the engine itself needs."""
+
+    fingerprint_key: Annotated[SecretStr, Field(alias="CROSSDOCK_FINGERPRINT_KEY")]
+    identity_client_id: Annotated[str | None, Field(alias="CROSSDOCK_IDENTITY_CLIENT_ID")] = None
+
+    @model_validator(mode="after")
+    def _key_is_readable(self) -> Self:
+        key_id, key = self.fingerprint()
+        if not key_id or not 16 <= len(key) <= 64:
+            raise ValueError("CROSSDOCK_FINGERPRINT_KEY: write <id>:<base64 of 16 to 64 random bytes>, such as k1:...")
+        return self
+
+    def fingerprint(self) -> tuple[str, bytes]:
+        """Id and bytes of the key; empty bytes when the text is no base64."""
+        key_id, _, text = self.fingerprint_key.get_secret_value().partition(":")
+        try:
+            return key_id, base64.b64decode(text, validate=True)
+        except (ValueError, binascii.Error):
+            return key_id, b""
+
+
+class Schedules(Section):
+    """When the timers tick: NCRONTAB with seconds, UTC."""
+
+    walks: Annotated[str, Field(alias="CROSSDOCK_WALKS_SCHEDULE")] = "*/30 * * * * *"
+    drain: Annotated[str, Field(alias="CROSSDOCK_DRAIN_SCHEDULE")] = "*/10 * * * * *"
+    sweep: Annotated[str, Field(alias="CROSSDOCK_SWEEP_SCHEDULE")] = "15 * * * * *"
+
+
+SECTIONS: Final[tuple[type[Section], ...]] = (
+    Place,
+    DataverseDoor,
+    BusinessCentralDoor,
+    OperatorDoor,
+    DataverseSettings,
+    BusinessCentralSettings,
+    StoreSettings,
+    QueueSettings,
+    EngineSettings,
+    Schedules,
+)
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class Settings:
+    """The sections as they stand in one environment, each read once."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._sections: dict[type[Section], Section] = {}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment itself, for who checks where he runs."""
+        return self._environment
+
+    def get(self, kind: type[SectionT]) -> SectionT:
+        """A section; raises SettingsError."""
+        found = self._sections.get(kind)
+        if found is None:
+            self._refuse_local_in_azure()
+            found = self._sections[kind] = kind.read(self._environment)
+        assert isinstance(found, kind)
+        return found
+
+    def check(self) -> list[SettingsError]:
+        """Read every section; the errors."""
+        errors: dict[str, SettingsError] = {}
+        for kind in SECTIONS:
+            try:
+                self.get(kind)
+            except SettingsError as error:
+                errors.setdefault(str(error), error)
+        return list(errors.values())
+
+    def _refuse_local_in_azure(self) -> None:
+        in_azure = any(self._environment.get(name) for name in AZURE_VARIABLES)
+        if in_azure and self._environment.get("CROSSDOCK_LOCAL", "").strip() not in ("", "off"):
+            raise SettingsError("CROSSDOCK_LOCAL: is for one machine; remove it from the app's settings.")
+
+
+def schedule(field: str, environment: Mapping[str, str]) -> str:
+    """A timer's schedule for its trigger: `%SETTING%` where the setting is there, else its default.
+
+    The host resolves the percent form and loads no such function when the setting is missing.
+    """
+    info = Schedules.model_fields[field]
+    return f"%{info.alias}%" if environment.get(str(info.alias), "").strip() else str(info.default)
