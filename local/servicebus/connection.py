@@ -41,6 +41,7 @@ from local.servicebus.sessions import Session
 MAX_FRAME_BYTES = 65_536
 LARGEST_FRAME_SENT = 1_048_576
 CHANNEL_MAX = 63
+MOST_OUTPUT_BYTES = 1_048_576
 MAX_LINKS = 255
 """Links attached in a connection's life at one time and another; generous, but not endless for a stranger."""
 
@@ -75,6 +76,7 @@ class Connection:
         self.dropped = False
         self._on_output = on_output
         self._paused = False
+        self._filled = False
         self._stage = _Stage.SASL_HEADER
         self._cutter = FrameCutter(MAX_FRAME_BYTES)
         self._output = bytearray()
@@ -89,8 +91,10 @@ class Connection:
 
     @property
     def writable(self) -> bool:
-        """Whether deliveries may be handed to this connection."""
-        return not self._paused and not self.finished and not self.dropped
+        """Whether deliveries may be handed to this connection: a client that does not read must not fill the memory."""
+        if len(self._output) >= MOST_OUTPUT_BYTES:
+            self._filled = True
+        return not (self._paused or self._filled or self.finished or self.dropped)
 
     # --- bytes
 
@@ -123,6 +127,17 @@ class Connection:
     def resume(self) -> None:
         """The socket takes bytes again."""
         self._paused = False
+        self._go_on()
+
+    def sent(self) -> bool:
+        """The output went to the socket; gives whether a new turn should hand out more."""
+        if not self._filled:
+            return False
+        self._filled = False
+        self._go_on()
+        return not self._paused
+
+    def _go_on(self) -> None:
         for session in self._sessions.values():
             session.resume()
 

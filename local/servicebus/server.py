@@ -331,6 +331,8 @@ class _Protocol(asyncio.Protocol):
         output = self.connection.take_output(self._now())
         if output:
             self._transport.write(output)
+        if self.connection.sent():
+            self._endpoint.plan_turn()
         if self.connection.finished:
             self._transport.close()
 

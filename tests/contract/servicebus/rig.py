@@ -298,10 +298,14 @@ class RawPeer:
         return body
 
     def transfer(self, payload: bytes, handle: int = 0, **fields: Any) -> None:
-        """Send a delivery or a piece of one."""
+        """Send a delivery or a piece of one, in as many frames as the endpoint's frame size asks for."""
         given = {"delivery_id": self._deliveries, "delivery_tag": b"t", "message_format": 0}
         self._deliveries += 1
-        self.send(Transfer(handle, **{**given, **fields}), payload)
+        first = Transfer(handle, **{**given, **fields})
+        pieces = [payload[start : start + 60_000] for start in range(0, len(payload), 60_000)]
+        for piece in pieces[:-1]:
+            self.send(replace(first, more=True), piece)
+        self.send(first, pieces[-1] if pieces else b"")
 
     def credit(self, credit: int, handle: int = 1, *, count: int = 0, seen: int = 0, **fields: Any) -> None:
         """Give the endpoint credit to deliver."""

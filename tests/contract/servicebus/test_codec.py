@@ -155,7 +155,19 @@ def test_the_forms_of_the_standard_are_read(encoded: str, value: Value) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["ff", "a1", "a1ff41", "5602", "c1030141", "c10301c00100", "73ffffffff", "a101ff", "c0010100", "d000000001", "4141"],
+    [
+        "ff",
+        "a1",
+        "a1ff41",
+        "5602",
+        "c1030141",
+        "c10301c00100",
+        "73ffffffff",
+        "a101ff",
+        "c0010100",
+        "d000000001",
+        "4141",
+    ],
 )
 def test_malformed_bytes_are_refused(wrong: str) -> None:
     """Unknown constructors, wrong sizes, odd maps, bad characters."""

@@ -1,5 +1,4 @@
-"""What clients experience when the endpoint fails on demand: nothing acknowledged is lost, nothing lost is acknowledged.
-"""
+"""When the endpoint fails on demand, nothing acknowledged is lost and nothing lost is acknowledged."""
 
 from __future__ import annotations
 
