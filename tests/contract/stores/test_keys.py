@@ -83,7 +83,8 @@ def test_no_parts_are_no_key() -> None:
 @unhurried
 @given(KEY, KEY)
 def test_the_end_of_a_prefix_parts_keys_with_it_from_keys_after_it(prefix: str, key: str) -> None:
-    """A list by prefix is the range from the prefix to its end."""
+    """A list by prefix is the range from the prefix to its end, which is sent and so has no control character."""
     end = prefix_end(prefix)
+    assert end is None or end.isprintable()
     in_range = key >= prefix and (end is None or key < end)
     assert in_range == key.startswith(prefix)
