@@ -5,7 +5,6 @@ Why there are two, and how much processor time each takes: docs/decisions/0001-h
 
 from __future__ import annotations
 
-import ssl
 from enum import StrEnum
 
 import httpx
@@ -22,11 +21,14 @@ class TransportKind(StrEnum):
 
 
 def transport(kind: TransportKind, connections: int) -> httpx.AsyncBaseTransport:
-    """A transport with at most `connections` connections. Certificates are always verified; there is no switch."""
+    """A transport with at most `connections` connections. Certificates are always verified, there is no switch.
+
+    A private authority is added by the environment variable SSL_CERT_FILE (httpx's documentation, 'SSL').
+    """
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_SECONDS
     )
-    verified = ssl.create_default_context() if kind is TransportKind.AIOHTTP else httpx.create_ssl_context()
+    verified = httpx.create_ssl_context()
     if kind is TransportKind.STOCK:
         return httpx.AsyncHTTPTransport(verify=verified, limits=limits, retries=0)
     from shared.aiohttp_transport import HonestAiohttpTransport

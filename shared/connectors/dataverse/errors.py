@@ -66,6 +66,7 @@ BY_CODE: dict[str, type[ConnectorError]] = {
 }
 CLASH_OF_OTHER_KEYS = frozenset({"0x80060892", "0x80040333"})
 """An alternate key or a duplicate rule, not the record's own key, met another record."""
+DUPLICATE_KEY = "0x80040237"
 MISSING = frozenset({"", "0x80040217", "0x80060891"})
 
 
@@ -96,11 +97,14 @@ def _class(doing: Doing, status: int, code: str) -> type[ConnectorError]:
 
 
 def _clash(doing: Doing, code: str) -> type[ConnectorError]:
+    """Only a clash of the record's own key is "already there"; starting over mends only a clash of versions."""
     if doing is Doing.CREATE:
         return AlreadyExists
     if code in CLASH_OF_OTHER_KEYS:
         return Refused
-    return AlreadyExists if doing is Doing.CREATE_WITH_KEY else VersionConflict
+    if doing is Doing.CREATE_WITH_KEY:
+        return AlreadyExists
+    return Refused if code == DUPLICATE_KEY else VersionConflict
 
 
 def _not_found(doing: Doing) -> type[ConnectorError]:
