@@ -150,6 +150,7 @@ class EndpointProcess:
         self._data = folder / "data.sqlite"
         self._process: subprocess.Popen[str] | None = None
         self.connection_string = ""
+        self.port = 0
 
     def start(self) -> None:
         command = [sys.executable, "-m", "local.servicebus", "--port", "0", "--key-name", KEY_NAME]
@@ -167,8 +168,9 @@ class EndpointProcess:
         line = self._process.stdout.readline()
         match = re.search(r":(\d+)$", line.strip())
         assert match, "the endpoint did not start"
+        self.port = int(match[1])
         self.connection_string = (
-            f"Endpoint=sb://127.0.0.1:{match[1]};SharedAccessKeyName={KEY_NAME};"
+            f"Endpoint=sb://127.0.0.1:{self.port};SharedAccessKeyName={KEY_NAME};"
             f"SharedAccessKey={KEY};UseDevelopmentEmulator=true;"
         )
 
@@ -293,9 +295,7 @@ class RawPeer:
     async def body(self) -> bytes:
         """The only data section of the next delivery."""
         _, encoded = await self.delivery()
-        [body] = [decode(encoded, part.start)[0] for part in sections(encoded) if part.code == DATA]
-        assert isinstance(body, bytes)
-        return body
+        return body_of(encoded)
 
     def transfer(self, payload: bytes, handle: int = 0, **fields: Any) -> None:
         """Send a delivery or a piece of one, in as many frames as the endpoint's frame size asks for."""
@@ -326,6 +326,25 @@ async def take(port: int, queue: str, count: int) -> list[bytes]:
         return [await peer.body() for _ in range(count)]
 
 
+async def _drain(port: int, queue: str) -> list[bytes]:
+    bodies: list[bytes] = []
+    async with await RawPeer.connect(port) as peer:
+        await peer.open_plain()
+        await peer.attach_receiver(queue, settle=1)
+        peer.credit(1_000_000, drain=True)
+        while True:
+            frame, encoded = await peer.next()
+            if isinstance(frame, Flow) and frame.drain:
+                return bodies
+            if isinstance(frame, Transfer):
+                bodies.append(body_of(encoded))
+
+
+def everything(port: int, queue: str) -> list[str]:
+    """Receive and delete all small messages that are there now."""
+    return [body.decode() for body in asyncio.run(_drain(port, queue))]
+
+
 def taken(port: int, queue: str, count: int) -> list[str]:
     """`take` for tests without an event loop."""
     return [body.decode() for body in asyncio.run(take(port, queue, count))]
@@ -338,6 +357,13 @@ def data_message(body: bytes, **properties: Any) -> bytes:
         sections.append(Described(ULong(0x73), [properties.get("message_id")]))
     sections.append(Described(ULong(0x75), body))
     return b"".join(encode(section) for section in sections)
+
+
+def body_of(encoded: bytes) -> bytes:
+    """The only data section of a message."""
+    [body] = [decode(encoded, part.start)[0] for part in sections(encoded) if part.code == DATA]
+    assert isinstance(body, bytes)
+    return body
 
 
 def condition_of(error: Described | None) -> str:

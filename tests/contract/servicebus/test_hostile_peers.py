@@ -28,6 +28,7 @@ from local.servicebus.performatives import (
     Disposition,
     Flow,
     Open,
+    Performative,
     SaslInit,
     Source,
     Target,
@@ -179,7 +180,7 @@ async def test_settlements_of_anything_are_ignored(endpoint: ServiceBusEndpoint)
         await peer.delivery()
         await peer.delivery()
         peer.send(Disposition(True, 0, 2**32 - 1, False, Described(ULong(0x24), [])))
-        settled = []
+        settled: list[int] = []
         while len(settled) < 2:
             answer = await peer.next_of(Disposition)
             settled += [answer.first] if not answer.role else []
@@ -233,7 +234,7 @@ _VALID = [
 
 @given(st.lists(st.tuples(st.sampled_from(_VALID), st.integers(0, 200), st.integers(0, 255)), max_size=8))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_valid_frames_with_a_flipped_byte_never_raise(frames: list[tuple[Attach, int, int]]) -> None:
+def test_valid_frames_with_a_flipped_byte_never_raise(frames: list[tuple[Performative, int, int]]) -> None:
     """Nearly right is the hardest kind of wrong."""
     fed = signed_in()
     for frame, where, byte in frames:
