@@ -47,6 +47,7 @@ UNCREATABLE: Mapping[str, JsonObject] = {
 """Bodies that cannot become a record: they lack the mandatory `displayName` and refer to terms that do not exist."""
 CHANGED_AT = "lastModifiedDateTime"
 KEYS_PER_READ = 40
+VALUES_PER_SEARCH = 20
 _PLACE = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -157,8 +158,8 @@ class BusinessCentralConnector:
         (field,) = await self._schema.fields(table, [column])
         texts = [value for value in dict.fromkeys(values) if value]
         found: list[Record] = []
-        for start in range(0, len(texts), KEYS_PER_READ):
-            condition = await self._records.condition(field, texts[start : start + KEYS_PER_READ])
+        for start in range(0, len(texts), VALUES_PER_SEARCH):
+            condition = await self._records.condition(field, texts[start : start + VALUES_PER_SEARCH])
             found += await self._search(table, fields, condition, limit - len(found)) if condition else []
             if len(found) >= limit:
                 break
@@ -207,7 +208,8 @@ class BusinessCentralConnector:
             query.append(("$filter", f"{CHANGED_AT} gt {moment_text(latest - OVERLAP)}"))
         async for page in self._client.pages(table, query, table, self._page_size, columns):
             rows = rows_of(page)
-            latest = max([*([latest] if latest else []), *(_changed_at(row) for row in rows)], default=None)
+            times = [latest, *(_changed_at(row) for row in rows)]
+            latest = max((moment for moment in times if moment is not None), default=None)
             records = [await self._records.record(fields, row) for row in rows]
             yield ChangePage(records, [], None if latest is None else moment_text(latest))
 
@@ -286,11 +288,12 @@ def _moment(watermark: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _changed_at(row: JsonObject) -> datetime:
+def _changed_at(row: JsonObject) -> datetime | None:
+    """When the row was changed last; rows of very old releases have no such time (0001-01-01)."""
+    if CHANGED_AT not in row:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {CHANGED_AT} is missing")
     try:
-        moment = to_value(ColumnType.DATETIME, row.get(CHANGED_AT), CHANGED_AT)
+        moment = to_value(ColumnType.DATETIME, row[CHANGED_AT], CHANGED_AT)
     except WrongShape as error:
         raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
-    if not isinstance(moment, datetime):
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {CHANGED_AT} is missing")
-    return moment
+    return moment if isinstance(moment, datetime) else None

@@ -12,11 +12,14 @@ from shared.connectors.business_central.errors import SYSTEM
 from shared.connectors.business_central.schema import Field, Schema
 from shared.connectors.cache import Cache
 from shared.connectors.keys import ZERO_GUID
-from shared.errors import Answer, BadAnswer, Refused
+from shared.errors import Answer, BadAnswer, Refused, UnknownColumn
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import Clock, ColumnType, Record, Value
 
-FRESH_SECONDS = 60.0
+FRESH_SECONDS = 1.0
+"""A key or code that is in no small table may be new: the table is read again before anything is said about it."""
+UNSEARCHABLE = frozenset({ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE, ColumnType.CHOICE})
+"""A filter on an enum is refused by some versions of the service; finding nothing would look like "no partner"."""
 FIRST_IN_BODY = ("number", "individualPerson", "resident", "type", "displayName", "country", "postalCode")
 """Fields are checked in the order in which they come: the country decides the form of a tax number, and a post code
 fills in a city that a later `city` then corrects."""
@@ -71,8 +74,12 @@ class Records:
     async def condition(self, field: Field, texts: Sequence[str]) -> str | None:
         """A filter for "the column equals one of these"; None when none of them can be equal.
 
-        `or` is allowed over one and the same column only, which this is.
+        `or` is allowed over one and the same column only, which this is. Raises UnknownColumn for a column that no
+        text can be searched in.
         """
+        if field.type in UNSEARCHABLE and not field.far:
+            detail = f"{SYSTEM}: the column {field.name} cannot be searched in."
+            raise UnknownColumn(SYSTEM, Answer(field=field.name), detail)
         literals = [literal for text in texts if (literal := await self._literal(field, text)) is not None]
         return " or ".join(f"{field.near} eq {literal}" for literal in literals) or None
 
@@ -83,12 +90,10 @@ class Records:
             return quoted(text)
         if field.type in (ColumnType.INTEGER, ColumnType.DECIMAL):
             return text if re.fullmatch(r"-?\d{1,28}(\.\d{1,10})?", text) else None
-        if field.type in (ColumnType.KEY, ColumnType.REFERENCE):
-            try:
-                return str(to_json(field.type, text))
-            except UnfitValue:
-                return None
-        return None
+        try:
+            return str(to_json(field.type, text))
+        except UnfitValue:
+            return None
 
     async def _value(self, field: Field, row: JsonObject) -> Value:
         if field.near not in row:

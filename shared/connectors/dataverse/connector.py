@@ -34,7 +34,8 @@ CAPABILITIES = Capabilities(
 )
 """longest_run: a Web API call ends after two minutes at most (Microsoft Learn, 'Execution timeout'), with margin."""
 
-VALUES_PER_SEARCH = 50
+VALUES_PER_SEARCH = 20
+"""Even long values in any alphabet then stay under the limit of 32,768 characters of an address."""
 _TOKEN = re.compile(r"[^\x00-\x20\x7f-\uffff]{1,2000}(?: [^\x00-\x20\x7f-\uffff]{1,200})*")
 
 

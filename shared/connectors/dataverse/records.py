@@ -12,13 +12,14 @@ from shared.connectors.dataverse.converters import UnfitValue, to_json, to_value
 from shared.connectors.dataverse.errors import SYSTEM
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.keys import canonical_guid
-from shared.errors import Answer, BadAnswer, Refused
+from shared.errors import Answer, BadAnswer, Refused, UnknownColumn
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import Clock, ColumnType, Record, Value
 
 _ETAG = re.compile(r'W/"(\d+)"')
 LIFE_SECONDS = 3600.0
 KEYS_PER_LOOK_UP = 100
+UNSEARCHABLE = frozenset({ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE})
 BARE_TYPES = frozenset({ColumnType.INTEGER, ColumnType.CHOICE, ColumnType.DECIMAL})
 
 
@@ -44,18 +45,22 @@ def quoted(text: str) -> str:
 
 
 def equals(field: Field, text: str) -> str | None:
-    """A filter expression, or None when the column's type makes equality with this text impossible."""
+    """A filter expression, or None when the column's type makes equality with this text impossible.
+
+    Raises UnknownColumn for a column that no text can be searched in: finding nothing would look like "no partner".
+    """
+    if field.type in UNSEARCHABLE:
+        detail = f"{SYSTEM}: the column {field.name} cannot be searched in."
+        raise UnknownColumn(SYSTEM, Answer(field=field.name), detail)
     name = f"{field.lookup.navigation}/{field.far}" if field.lookup and field.far else field.json_name
     if field.type is ColumnType.TEXT:
         return f"{name} eq {quoted(text)}"
     if field.type in BARE_TYPES:
         return f"{name} eq {text}" if re.fullmatch(r"-?\d{1,28}(\.\d{1,10})?", text) else None
-    if field.type in (ColumnType.KEY, ColumnType.REFERENCE):
-        try:
-            return f"{name} eq {to_json(field.type, text)}"
-        except UnfitValue:
-            return None
-    return None
+    try:
+        return f"{name} eq {to_json(field.type, text)}"
+    except UnfitValue:
+        return None
 
 
 def is_one_of(column: str, values: Sequence[str]) -> str:
@@ -168,13 +173,14 @@ class FarValues:
         target = field.lookup.target
         async with self._lock:
             oldest = self._clock.monotonic() - LIFE_SECONDS
-            known = {key: self._known.get((target, field.far, key)) for key in keys}
-            missing = [key for key, value in known.items() if value is None or value[0] < oldest]
+            kept = {key: self._known.get((target, field.far, key)) for key in keys}
+            known = {key: entry[1] for key, entry in kept.items() if entry is not None and entry[0] >= oldest}
+            missing = [key for key in keys if key not in known]
             for start in range(0, len(missing), KEYS_PER_LOOK_UP):
-                await self._load(field, target, missing[start : start + KEYS_PER_LOOK_UP])
-            return {key: self._known[target, field.far, key][1] for key in keys}
+                known |= await self._load(field, target, missing[start : start + KEYS_PER_LOOK_UP])
+            return known
 
-    async def _load(self, field: Field, target: str, keys: Sequence[str]) -> None:
+    async def _load(self, field: Field, target: str, keys: Sequence[str]) -> dict[str, Value]:
         table = await self._schema.table(target)
         condition = is_one_of(table.primary_id, keys)
         query = [("$select", f"{table.primary_id},{field.far}"), ("$filter", condition)]
@@ -184,7 +190,8 @@ class FarValues:
             found.update({_text(row, table.primary_id): _far(field, row) for row in rows_of(page)})
         if len(self._known) > self.MOST:
             self._known.clear()
-        self._known.update({(target, field.far, key): (asked_at, found.get(key)) for key in keys})
+        self._known.update({(target, field.far, key): (asked_at, value) for key, value in found.items()})
+        return found
 
 
 def _near_values(fields: Sequence[Field], row: JsonObject, partial: bool) -> dict[str, Value]:

@@ -183,6 +183,16 @@ async def test_a_column_behind_a_reference_is_read_and_written(rig: Rig) -> None
     assert "NOSUCH" not in str(refused.value)
 
 
+async def test_a_column_that_cannot_be_searched_in_is_named(rig: Rig) -> None:
+    """Finding nothing would be taken for "there is no partner", and a duplicate be made."""
+    columns = (await rig.connector.metadata(rig.table)).columns
+    for kind in (ColumnType.DATETIME, ColumnType.BOOLEAN):
+        column = next(name for name, one in columns.items() if one.type is kind)
+        with pytest.raises(UnknownColumn) as unknown:
+            await rig.connector.find(rig.table, column, ["2026-03-02"], [])
+        assert unknown.value.answer.field == column
+
+
 async def test_the_metadata_describes_columns(rig: Rig) -> None:
     """Types and lengths are what definitions are checked against."""
     columns = (await rig.connector.metadata(rig.table)).columns
