@@ -1,7 +1,8 @@
 """Limits that stop a transfer and ask a person: too many creates, changes or sudden blanks within an hour.
 
-Creates are counted one by one in the shared store, before they are sent. Changes and blanks are gathered in the process and added in
-steps of a twentieth of the limit (at most 25), so that counting costs next to nothing; each process can overshoot by one step.
+Creates are counted one by one in the shared store, before they are sent. Changes and blanks are gathered in the
+process and added in steps of a twentieth of the limit (at most 25), so that counting costs next to nothing; each
+process can overshoot by one step.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ class Claims:
     async def claim(self, key: str, row: LinkRow | None, chosen: str) -> tuple[LinkRow, bool]:
         """Claim a source record; answers the row and whether an earlier create of it may have been sent.
 
-        A claim becomes "sent" only after all match keys are held: until then it is given back to whoever was faster, so two
-        records never wait for each other. Raises Taken while another run holds the lease.
+        A claim becomes "sent" only after all match keys are held: until then it is given back to whoever was faster,
+        so two records never wait for each other. Raises Taken while another run holds the lease.
         """
         if row is None:
             claim = Claim(self.ports.ids.new(), self.run, self._lease(), chosen=chosen)

@@ -1,7 +1,8 @@
 """The way of a record without a partner: claim, look up, create or link, catch up, confirm, write back.
 
-The order is the one that an exhaustive exploration of all interleavings found free of duplicates (docs/decisions): claim first,
-look up before anything that may repeat a create, never a blind second create, confirm after the target has answered.
+The order is the one that an exhaustive exploration of all interleavings found free of duplicates (docs/decisions):
+claim first, look up before anything that may repeat a create, never a blind second create, confirm after the target
+has answered.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base
 from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys
 from shared.sync.outcome import Kind, Outcome, Why
-from shared.sync.planner import Plan, agree, plan_behind, plan_caught_up, plan_create
+from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
 from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.problems import PROBLEMS
 
@@ -33,7 +34,8 @@ class NumbersTaken(Exception):
 
 @dataclass(frozen=True)
 class Linked:
-    """A link that was just made: its home row, and both records as last seen (the target's version is the older reading)."""
+    """A link that was just made: its home row, and both records as last seen (the target's version is the older
+    reading)."""
 
     home: LinkRow
     source: Record
@@ -42,7 +44,8 @@ class Linked:
 
 @dataclass(frozen=True)
 class Creating:
-    """Creates or links the partner of one source record. announce: tells the other direction's transfers of a new link."""
+    """Creates or links the partner of one source record. announce: tells the other direction's transfers of a new
+    link."""
 
     ports: Ports
     prepared: Prepared
@@ -84,6 +87,7 @@ class _Claimed:
     """One claimed record on its way to a link. `row` is the newest version of the claim.
 
     repeated: a create may have been executed already, by an earlier run or by this one; earlier: by an earlier run.
+    found: the partner was looked up after a create and may have been edited since.
     """
 
     way: Creating
@@ -92,6 +96,7 @@ class _Claimed:
     plan: Plan
     repeated: bool
     earlier: bool
+    found: bool = False
 
     @property
     def _prepared(self) -> Prepared:
@@ -132,7 +137,8 @@ class _Claimed:
             raise
 
     async def _step_back(self) -> None:
-        """Nothing of ours can have been created unless an earlier try may have: then keep the claim, else give it back."""
+        """Nothing of ours can have been created unless an earlier try may have: then keep the claim, else give it
+        back."""
         if self.repeated:
             await self._claims.let_go(self.row, sent=True)
         else:
@@ -141,6 +147,7 @@ class _Claimed:
     async def _linked(self) -> tuple[Outcome, Linked | None]:
         ours = await self._ours() if self.repeated else None
         if ours:
+            self.found = True
             return await self._confirmed(ours, Why.FOUND_OURS)
         if self.repeated and not await self._surely_not_created():
             await self._claims.let_go(self.row, sent=True)
@@ -254,7 +261,8 @@ class _Claimed:
         return True
 
     async def _has_sure_hits(self) -> bool:
-        """Whether a sure match rule finds anything: then the ordinary search decides (one links, several are parked)."""
+        """Whether a sure match rule finds anything: then the ordinary search decides (one links, several are
+        parked)."""
         sure = [rule for rule in self._prepared.definition.match if rule.certainty == "sure"]
         return any([await hits_of(self._prepared, rule, self.source.values) for rule in sure])
 
@@ -296,10 +304,12 @@ class _Claimed:
             ours = await self._ours()
             if ours is None:
                 raise
+            self.found = True
             return ours
         except AlreadyExists:
             ours = await self._ours()
             if ours is not None:
+                self.found = True
                 return ours
             if not self._chosen:
                 raise
@@ -340,7 +350,7 @@ class _Claimed:
             caught_up = self._edited_meanwhile(target, now)
             target = await self._caught_up(target, caught_up)
         source = now or self.source
-        base = self._base(source, target, [] if why is Why.LINKED else self._written(source, caught_up))
+        base = self._base(source, target, [] if why is Why.LINKED else self._written(source, target, caught_up))
         if why is Why.LINKED:
             await self.way.announce(target.key)
         home = await self._claims.confirm(self.row, target.key, base, self._versions(source, target))
@@ -367,7 +377,8 @@ class _Claimed:
         return plan_caught_up(side, rules, self.source.values, now.values, lengths)
 
     async def _caught_up(self, target: Record, plan: Plan) -> Record:
-        """Write the late edits. The target's key is remembered first, since the record no longer equals what was sent."""
+        """Write the late edits. The target's key is remembered first, since the record no longer equals what was
+        sent."""
         if not plan.writes:
             return target
         prepared, claim = self._prepared, self.row.claim
@@ -377,9 +388,13 @@ class _Claimed:
             prepared.target_table, target.key, plan.writes, prepared.target_columns, version=target.version
         )
 
-    def _written(self, source: Record, caught_up: Plan) -> list[FieldRule]:
+    def _written(self, source: Record, target: Record, caught_up: Plan) -> list[FieldRule]:
+        """The rules that the create has sent. What a found record holds otherwise was edited there: no agreement
+        on that."""
         sent = plan_create(self.row.side, self._prepared.rules, source.values, self._prepared.lengths)
-        return [decision.rule for decision in [*sent.agreed, *caught_up.agreed]]
+        other = self.row.side.other
+        agreed = [d for d in sent.agreed if not self.found or alike(d.value, target.values.get(d.rule.column(other)))]
+        return [decision.rule for decision in [*agreed, *caught_up.agreed]]
 
     def _base(self, source: Record, target: Record, written: Sequence[FieldRule]) -> Base:
         """What both sides now agree on: what was written (as the target answered it) and what is equal anyway."""

@@ -1,4 +1,5 @@
-"""What brings waiting things back: probes of open breakers, drains of pending rows, the sweep of dead letters, retries of parked items."""
+"""What brings waiting things back: probes of open breakers, drains of pending rows, the sweep of dead letters,
+retries of parked items."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class Draining:
     pipeline: Pipeline
 
     async def tick(self) -> dict[str, int]:
-        """Probe what is due, then queue the pending rows of every transfer that may run; answers how many rows by transfer."""
+        """Probe what is due, then queue the pending rows of every transfer that may run; answers how many rows by
+        transfer."""
         for connector in self.pipeline.ports.connectors.values():
             if await self.pipeline.panel.probe(connector):
                 await self._drain_anew(connector.system)
@@ -51,8 +53,8 @@ class Draining:
     async def drain(self, transfer: Transfer) -> int:
         """Queue the pending keys of a transfer in chunks; a row goes only after its key has been transferred.
 
-        A pass begins when a breaker closes or a transfer is resumed (`drain_soon`), and every `drain_again` for what came late;
-        so rows that are on their way are not queued over and over, and an idle system is left in peace.
+        A pass begins when a breaker closes or a transfer is resumed (`drain_soon`), and every `drain_again` for what
+        came late; so rows that are on their way are not queued over and over, and an idle system is left in peace.
         """
         if not await self._may_run(transfer):
             return 0
@@ -146,7 +148,8 @@ class Draining:
         await self.pipeline.ports.stores.parked.put(item)
 
     async def retry(self, item: ParkedItem, by: str) -> None:
-        """Queue a parked record again; the source is read anew. The item stays until the record has been transferred."""
+        """Queue a parked record again; the source is read anew. The item stays until the record has been
+        transferred."""
         definition = next(d for d, t in self.pipeline.index.transfers() if t.name == item.transfer)
         ids = self.pipeline.ports.ids
         message = Message(

@@ -32,7 +32,8 @@ def normalised(rule: MatchRule, side: Side, values: Mapping[str, Value]) -> tupl
 def match_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value], chosen: str) -> list[MatchKey]:
     """The match keys of a source record in the definition's order, and the number we choose for its partner.
 
-    A record of the other side that carries one of our own numbers has the same key, whatever rules the definition names.
+    A record of the other side that carries one of our own numbers has the same key, whatever rules the definition
+    names.
     """
     keys = list(_rule_keys(prepared, prints, values))
     number = chosen or _enforced_value(prepared, values)
@@ -49,13 +50,15 @@ def _rule_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Va
 
 
 def _enforced_value(prepared: Prepared, values: Mapping[str, Value]) -> str | None:
-    """The value of the source's own enforced column: the number that a transfer of the other direction may have chosen."""
+    """The value of the source's own enforced column: the number that a transfer of the other direction may have
+    chosen."""
     column = prepared.source.capabilities(prepared.source_table).enforced_column
     return canonical(values.get(column)) if column else None
 
 
 async def find_partner(prepared: Prepared, claims: Claims, row: LinkRow, source: Record) -> Record | None:
-    """The one unlinked record of the target that is the same thing, or None. Raises Ambiguous, and Undone for a tombstone."""
+    """The one unlinked record of the target that is the same thing, or None. Raises Ambiguous, and Undone for a
+    tombstone."""
     for rule in prepared.definition.match:
         hits = await hits_of(prepared, rule, source.values)
         if rule.certainty == "sure" and hits:
@@ -75,7 +78,8 @@ async def _sure(claims: Claims, row: LinkRow, hits: Sequence[Record]) -> Record:
 
 
 async def hits_of(prepared: Prepared, rule: MatchRule, values: Mapping[str, Value]) -> list[Record]:
-    """The target's records with the same normalised match key. Searches by every spelling of the rule's first column."""
+    """The target's records with the same normalised match key. Searches by every spelling of the rule's first
+    column."""
     wanted = normalised(rule, prepared.side, values)
     if wanted is None:
         return []

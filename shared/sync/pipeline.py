@@ -1,8 +1,9 @@
 """The steps of a transfer, in order. Read this first.
 
-A message names records. For each: is the transfer on, are the systems there; load the source, is it in scope, find link or claim;
-load the target where needed; plan; brakes; write; remember; write back; journal. Then the message is settled: what must come
-again is sent as a copy first, what waits for a system is kept as pending, what needs a person is parked. Nothing is dropped.
+A message names records. For each: is the transfer on, are the systems there; load the source, is it in scope, find
+link or claim; load the target where needed; plan; brakes; write; remember; write back; journal. Then the message is
+settled: what must come again is sent as a copy first, what waits for a system is kept as pending, what needs a person
+is parked. Nothing is dropped.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Pipeline:
     async def run(self, message: Message) -> Sequence[Done]:
         """Run one message to its end and settle it; answers the outcome of every key.
 
-        Raises only when the store or the queue fails: then the message comes again as it is, and repeating it is harmless.
+        Raises only when the store or the queue fails: then the message comes again as it is, and repeating it is
+        harmless.
         """
         definition, transfer = self._find(message.transfer)
         run = self.ports.ids.new()
@@ -171,7 +173,8 @@ class Pipeline:
     async def _settle(
         self, message: Message, transfer: Transfer, run: str, done: Sequence[Done], pending: Mapping[str, PendingItem]
     ) -> Sequence[Done]:
-        """Copies first, then pending and parked rows, then the journal; the message itself is completed by the host after this."""
+        """Copies first, then pending and parked rows, then the journal; the message itself is completed by the
+        host after this."""
         await self._send_copies(message, done)
         for one in done:
             if one.outcome.pending:
@@ -205,7 +208,8 @@ class Pipeline:
         await self.ports.stores.pending.put(item)
 
     async def _pending_rows(self, message: Message) -> Mapping[str, PendingItem]:
-        """The pending rows that a drain's message stands for, read before anything else: news after this keep their row."""
+        """The pending rows that a drain's message stands for, read before anything else: news after this keep
+        their row."""
         if message.cause != "drain":
             return {}
         get = self.ports.stores.pending.get
@@ -433,7 +437,8 @@ class _Work:
     async def _announce(self, target_key: str) -> None:
         """Tell the transfers of the other direction that a link is being made: what their side masters goes their way.
 
-        Sent before the link is confirmed, so that no crash can forget it; a message that comes too early waits for the claim.
+        Sent before the link is confirmed, so that no crash can forget it; a message that comes too early waits for
+        the claim.
         """
         prepared, other = self.prepared, self.prepared.side.other
         for transfer in prepared.definition.transfers:

@@ -249,7 +249,7 @@ def plan_caught_up(
     source_side: Side, rules: Sequence[FieldRule], before: Values, now: Values, lengths: Lengths
 ) -> Plan:
     """Decide what an edit made during the create still has to carry over, before mastership changes hands."""
-    carried = [rule for rule in rules if carries_on_create(rule, source_side)]
+    carried = [rule for rule in rules if _mastered_on_create(rule, source_side)]
     changed = [
         rule
         for rule in carried
@@ -269,18 +269,25 @@ def plan_behind(
     sent: Collection[str],
     lengths: Lengths,
 ) -> Plan:
-    """Decide what a create sent by an earlier run lacks today: fields it sends that differ, and sent ones that are blank now."""
+    """Decide what a create sent by an earlier run lacks today: fields it sends that differ, and sent ones that
+    are blank now."""
     decisions = []
     for rule in rules:
         value, column = now.get(rule.column(source_side)), rule.column(source_side.other)
-        if carries_on_create(rule, source_side) and (not is_blank(value) or column in sent):
+        if _mastered_on_create(rule, source_side) and (not is_blank(value) or column in sent):
             decision = _sent(rule, source_side, value, Reason.CHANGED, lengths)
-            if not _alike(decision.value, target.get(column)):
+            if not alike(decision.value, target.get(column)):
                 decisions.append(decision)
     return Plan(source_side, decisions)
 
 
-def _alike(one: Value, other: Value) -> bool:
+def _mastered_on_create(rule: FieldRule, side: Side) -> bool:
+    """Sent with a create, and not only to fill a blank: an edit of it made during the create still goes over."""
+    masters = {rule.master_unlinked, rule.master_linked}
+    return carries_on_create(rule, side) and any(master.is_side(side) for master in masters)
+
+
+def alike(one: Value, other: Value) -> bool:
     """Equal but for capitals and surplus blanks, which systems change by themselves."""
     first, second = (" ".join((canonical(value) or "").split()).casefold() for value in (one, other))
     return first == second

@@ -436,7 +436,8 @@ class PendingItems(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Where a walk goes on. done_at: the last complete walk; seen: digest of what it queued last, since feeds overlap."""
+    """Where a walk goes on. done_at: the last complete walk; seen: digest of what it queued last, since feeds
+    overlap."""
 
     value: str | None
     done_at: datetime | None = None

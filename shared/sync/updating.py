@@ -104,7 +104,8 @@ class Updating:
         return self._target_key
 
     async def _kept(self, source: Record | None, target: Record | None, *, both: bool = False) -> Outcome:
-        """Write and remember, starting over as long as somebody else is faster; leased where the target has no versions."""
+        """Write and remember, starting over as long as somebody else is faster; leased where the target has no
+        versions."""
         try:
             leased = await self._lease()
             for _ in range(_ROUNDS):
@@ -183,7 +184,8 @@ class Updating:
             await self._remember(plan, source, target)
 
     async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
-        """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read again."""
+        """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read
+        again."""
         if not plan.problems and self.home.parked:
             await self._close_parked()
         base = self._base.with_values(_agreed_values(plan, source, target)).only(self.prepared.rules)

@@ -1,8 +1,9 @@
 """Walks over the systems' change feeds: webhooks give speed, the feed gives truth.
 
-One walk per table of a pair. It queues every changed key to all transfers of the pair, both ways, and advances its watermark only
-after the queue has taken the page. A walk whose transfers are all off stands still, so that nothing is lost while a transfer is
-switched off; the first walk after the first switching-on starts from now and queues nothing that existed before.
+One walk per table of a pair. It queues every changed key to all transfers of the pair, both ways, and advances its
+watermark only after the queue has taken the page. A walk whose transfers are all off stands still, so that nothing is
+lost while a transfer is switched off; the first walk after the first switching-on starts from now and queues nothing
+that existed before.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Walks:
         return timedelta(seconds=min(named)) if named else None
 
     async def _switched_on(self, definition: Definition) -> list[Transfer]:
-        """All transfers of the pair if at least one moves; stopped ones get messages too, which then wait as pending."""
+        """All transfers of the pair if at least one moves; stopped ones get messages too, which then wait as
+        pending."""
         switches = [await self.pipeline.switch(transfer.name) for transfer in definition.transfers]
         moving = any(switch is Switch.ON for switch in switches)
         return [t for t, s in zip(definition.transfers, switches, strict=True) if s is not Switch.OFF] if moving else []
@@ -135,7 +137,8 @@ class _Walk:
         return len(keys)
 
     async def _send(self, transfer: Transfer, keys: Sequence[str], versions: dict[str, str]) -> None:
-        """The id names the versions seen: a walk repeated after a crash is taken once, a new change never is swallowed."""
+        """The id names the versions seen: a walk repeated after a crash is taken once, a new change never is
+        swallowed."""
         seen = "|".join(f"{key}@{versions.get(key, 'deleted')}" for key in keys)
         digest = blake2b(seen.encode(), digest_size=16).hexdigest()
         message = Message(
@@ -154,7 +157,8 @@ class _Walk:
 
 
 def _digest(page: ChangePage) -> str:
-    """What a page says; a feed that overlaps repeats its last page until something new happens. Empty for an empty page."""
+    """What a page says; a feed that overlaps repeats its last page until something new happens. Empty for an
+    empty page."""
     told = sorted([*(f"{record.key}@{record.version}" for record in page.records), *page.deleted])
     return blake2b("|".join(told).encode(), digest_size=16).hexdigest() if told else ""
 
