@@ -84,6 +84,14 @@ def _upper(value: Value, _: Values) -> Value:
     return value.strip().upper() or None if isinstance(value, str) else value
 
 
+def _plain_vat_number(value: Value, _: Values) -> Value:
+    """Without blanks, dots, hyphens and a country prefix (two letters before a digit), in capitals."""
+    if not isinstance(value, str):
+        return value
+    plain = re.sub(r"[\s.-]", "", value).upper()
+    return (plain[2:] if re.match(r"[A-Z]{2}[0-9]", plain) else plain) or None
+
+
 def _looked_up(value: Value, values: Values) -> Value:
     text = canonical(value)
     if text is None:
@@ -119,6 +127,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "same": Converter(_same, _same, "unchanged"),
     "trim": Converter(_trimmed, _trimmed, "without surplus blanks"),
     "upper": Converter(_upper, _upper, "in capitals"),
+    "vat_number": Converter(_plain_vat_number, _plain_vat_number, "the plain VAT number, without country prefix"),
     "values": Converter(_looked_up, _values_back, "by the table of values"),
     "not": Converter(_negated, _negated, "yes becomes no and no becomes yes"),
     "date": Converter(_date_of, _midnight, "the day without the time (UTC)"),
