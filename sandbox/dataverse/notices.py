@@ -142,7 +142,8 @@ class Notices:
         return body, headers
 
     def _enqueue(self, delivery: Delivery) -> None:
-        self._disk.put("notice", delivery.key, asdict(delivery))
+        if self._disk.keeps:
+            self._disk.put("notice", delivery.key, asdict(delivery))
         self.outbox.put(delivery, delivery.due)
 
     async def _deliver(self, delivery: Delivery) -> None:

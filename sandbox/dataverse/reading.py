@@ -106,8 +106,13 @@ class Reader:
         for option in query.options:
             if option in ("$filter", "$orderby", "$top", "$count", "$skip", "$skiptoken"):
                 raise errors.bad_query(f"The query parameter {option} is not supported for a single row.")
+        self._check_options(query)
         selected = self._selected(query)
         return {"@odata.context": self._context(query, selected, "/$entity"), **self._shown(query, row, selected)}
+
+    def check_select(self, query: Query) -> None:
+        """Raise DataverseError when the query selects something that is not there."""
+        self._selected(query)
 
     def row(self, table: Table, row_id: str, stale_seconds: float | None) -> Row:
         """Return a row, possibly an old version of it; raises DataverseError 404."""

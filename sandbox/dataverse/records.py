@@ -91,9 +91,9 @@ class Records:
         async with self._lock(table, row_id):
             before = self._existing(table, row_id, version)
             event = self._event("Delete", table, row_id, caller, {}, {}, before, None)
+            await self._synchronous(event, lambda: None)
             for relation in self._model.referencing(table.name):
                 await self._let_go(relation, row_id, caller)
-            await self._synchronous(event, lambda: None)
             self._store.remove(table.name, row_id)
             self._after(event)
 

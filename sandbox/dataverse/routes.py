@@ -72,7 +72,7 @@ class Call:
         if not content_type.startswith("application/json"):
             raise DataverseError(415, "", f"The media type '{content_type}' of the request body is not supported.")
         try:
-            return json.loads(self.body, parse_float=Decimal)
+            return json.loads(self.body, parse_float=Decimal, parse_constant=_no_constant)
         except ValueError:
             raise errors.payload_error("", "The request body is not valid JSON.") from None
 
@@ -328,13 +328,13 @@ class WebApi:
         return _json(body, call.preferences.applied, headers={"ETag": etag(row)})
 
     async def _create(self, call: Call, table: Table) -> Response:
-        self._check_writable(table)
+        self._check_write(call, table)
         changes = self._bodies.read(table, call.json(), creating=True)
         row = await self._records.create(table, changes, call.caller)
         return self._written(call, table, row, created=True, address=row[table.primary_id])
 
     async def _patch(self, call: Call, table: Table, key: KeyReference) -> Response:
-        self._check_writable(table)
+        self._check_write(call, table)
         found = self._find(table, key)
         match, none_match = call.precondition("if-match"), call.precondition("if-none-match")
         if none_match is not None and none_match != "*":
@@ -352,8 +352,7 @@ class WebApi:
         return self._written(call, table, row, created=found is None, address=key.text)
 
     async def _delete(self, call: Call, table: Table, key: KeyReference) -> Response:
-        if not table.delete_only:
-            self._check_writable(table)
+        self._check_write(call, table)
         found = self._find(table, key)
         if found is None:
             raise self._missing(table, key)
@@ -370,9 +369,15 @@ class WebApi:
             return errors.not_found_by_key(table.name)
         return errors.does_not_exist(table.display_name, key.row_id)
 
-    def _check_writable(self, table: Table) -> None:
-        if table.read_only or table.delete_only:
+    def _check_write(self, call: Call, table: Table) -> None:
+        """Refuse a write that cannot be, or whose answer could not be given, before anything happens."""
+        deleting = call.method == "DELETE"
+        if table.read_only or (table.delete_only and not deleting):
             raise NotImitated(f"writing rows of {table.name}")
+        for option in call.options:
+            if option not in ("$select", "tag"):
+                raise NotImitated(f"the query option {option} on a write")
+        self._reader.check_select(self._query(call, table))
 
     def _written(self, call: Call, table: Table, row: Row, *, created: bool, address: str) -> Response:
         """Answer a write: 204 with the address, or with return=representation the row (201 or 200)."""
@@ -381,9 +386,7 @@ class WebApi:
             return Response(status_code=204, headers={"OData-EntityId": header_text(target)})
         options = {name: value for name, value in call.options.items() if name == "$select"}
         body = self._reader.one(Query(table, options, call.preferences), row)
-        target = f"{self._reader.root}/{table.set_name}({row[table.primary_id]})"
-        headers = {"ETag": etag(row), "OData-EntityId": target, **({"Location": target} if created else {})}
-        return _json(body, call.preferences.applied, 201 if created else 200, headers)
+        return _json(body, call.preferences.applied, 201 if created else 200, {"ETag": etag(row)})
 
 
 def parse_preferences(text: str) -> Preferences:
@@ -455,6 +458,11 @@ def _version(condition: str | None) -> str:
     if found is None:
         raise errors.version_mismatch()
     return found[1]
+
+
+def _no_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python would read and JSON does not have."""
+    raise ValueError(name)
 
 
 def _method_not_allowed(method: str) -> DataverseError:

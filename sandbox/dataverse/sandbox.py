@@ -153,9 +153,14 @@ class DataverseSandbox:
     def rows(self, table: str) -> dict[str, dict[str, Any]]:
         """Return a table's rows by id, with columns by logical name; raises KeyError for an unknown table.
 
-        A lookup is the id it points to; lookups to several tables also have `<column>@table`.
+        A lookup is the id it points to; lookups to several tables also have `<column>@table`. Write-only columns
+        (secrets) are left out.
         """
-        return {row_id: dict(row) for row_id, row in self._store.table(table).items()}
+        hidden = {name for name, column in self._model.tables[table].columns.items() if not column.readable}
+        return {
+            row_id: {name: value for name, value in row.items() if name not in hidden}
+            for row_id, row in self._store.table(table).items()
+        }
 
     async def create(self, table: str, values: Mapping[str, Any], user: str | None = None) -> str:
         """Create a row as a person does in the application, and return its id; raises webhooks like any write.

@@ -85,6 +85,7 @@ async def test_the_secret_is_write_only_and_can_be_rotated(org: Organisation) ->
     endpoint = next(iter(org.sandbox.rows("serviceendpoint")))
     body = (await org.client.get(f"/serviceendpoints({endpoint})")).json()
     assert ("authvalue" in body, body["isauthvalueset"]) == (False, True)
+    assert "authvalue" not in org.sandbox.rows("serviceendpoint")[endpoint]
     assert (await org.client.get("/serviceendpoints?$select=authvalue")).status_code == 400
     second = ENDPOINT["authvalue"].replace("first", "second")
     await org.client.patch(f"/serviceendpoints({endpoint})", json={"authvalue": second})
@@ -129,12 +130,13 @@ async def test_other_ports_can_be_allowed_for_one_machine(build: Build) -> None:
 
 async def test_an_impossible_step_is_refused(org: Organisation) -> None:
     """Unknown filtering attributes, filtering of Create, asynchronous early stages, PascalCase names."""
-    for message, wrong in [
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("Update", {"filteringattributes": "name,nix"}),
         ("Create", {"filteringattributes": "name"}),
         ("Update", {"stage": 20, "mode": 1}),
         ("Update", {"SdkMessageId@odata.bind": "/sdkmessages(9ebdbb1b-ea3e-db11-86a7-000a3a5473e8)"}),
-    ]:
+    ]
+    for message, wrong in cases:
         with pytest.raises(AssertionError, match=r"0x80040203|0x80048d19"):
             await register_by_rows(org, message, **wrong)
     assert org.sandbox.rows("sdkmessageprocessingstep") == {}

@@ -327,6 +327,14 @@ async def test_a_delete_takes_along_what_hangs_on_it(org: Organisation) -> None:
     assert org.sandbox.rows("account")[child]["parentaccountid"] is None
 
 
+async def test_a_write_whose_answer_cannot_be_given_does_nothing(org: Organisation) -> None:
+    """The address is checked before anything happens."""
+    answer = await org.client.post("/accounts?$select=nix", json={"name": "a"}, headers=REPRESENTATION)
+    assert (answer.status_code, code_of(answer)) == (400, "0x80060888")
+    expanded = await org.client.post("/accounts?$expand=primarycontactid", json={"name": "a"})
+    assert (expanded.status_code, org.sandbox.rows("account")) == (501, {})
+
+
 async def test_people_edit_through_the_same_pipeline(org: Organisation) -> None:
     """The doors for tests validate like the Web API and sign with the person's name."""
     row_id = await org.sandbox.create("account", {"name": "Rossi", "crossdock_accountmanager": org.sandbox.person_id})
