@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -85,6 +86,14 @@ class Rig:
         return self.broker.counts("q")
 
 
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """A broker with a queue that lets messages live for a day."""
+    made = Rig()
+    yield made
+    made.store.close()
+
+
 def message(*, scheduled_ms: int | None = None, ttl_ms: int | None = None) -> Incoming:
     """A message as a sender sends it."""
     annotations = {} if scheduled_ms is None else {Symbol("x-opt-scheduled-enqueue-time"): Timestamp(scheduled_ms)}
@@ -99,9 +108,8 @@ def token_of(delivery: Delivery) -> UUID:
     return delivery.lock_token
 
 
-def test_a_broken_turn_leaves_no_trace() -> None:
+def test_a_broken_turn_leaves_no_trace(rig: Rig) -> None:
     """After a rollback the broker is loaded anew and knows only what was committed."""
-    rig = Rig()
     rig.send(2)
     rig.broker.enqueue(rig.entity(), [message()])
     [taken] = [rig.broker.entity("q").first_ready()]
@@ -113,9 +121,8 @@ def test_a_broken_turn_leaves_no_trace() -> None:
     assert numbers == [1, 2, 3]
 
 
-def test_numbers_are_not_given_twice_after_a_restart() -> None:
+def test_numbers_are_not_given_twice_after_a_restart(rig: Rig) -> None:
     """Even when the messages with the highest numbers are gone."""
-    rig = Rig()
     rig.send(3)
     rig.take(3, deletes=True)
     rig.restart()
@@ -123,9 +130,8 @@ def test_numbers_are_not_given_twice_after_a_restart() -> None:
     assert rig.store.sequences_from(rig.entity().place, 0, 10) == [4]
 
 
-def test_the_queue_s_life_is_a_ceiling() -> None:
+def test_the_queue_s_life_is_a_ceiling(rig: Rig) -> None:
     """A longer life of a message is cut to the queue's; a shorter one holds. Not dead-lettered means gone."""
-    rig = Rig()
     rig.send(ttl_ms=10**12)
     rig.send(ttl_ms=60_000)
     rig.send()
@@ -135,9 +141,8 @@ def test_the_queue_s_life_is_a_ceiling() -> None:
     assert rig.counts() == Counts(0, 0, 0, 0, 0)
 
 
-def test_dead_letters_never_expire() -> None:
+def test_dead_letters_never_expire(rig: Rig) -> None:
     """Their life is over already."""
-    rig = Rig()
     rig.send()
     [delivery] = rig.take(1)
     rig.broker.settle(rig.entity(), token_of(delivery), Settlement.DEAD_LETTER)
@@ -147,9 +152,8 @@ def test_dead_letters_never_expire() -> None:
     assert rig.counts().dead_lettered == 1
 
 
-def test_a_dead_letter_may_fail_as_often_as_it_likes() -> None:
+def test_a_dead_letter_may_fail_as_often_as_it_likes(rig: Rig) -> None:
     """There is nowhere to move it; its lock and count work as everywhere."""
-    rig = Rig()
     rig.send()
     [delivery] = rig.take(1)
     rig.broker.settle(rig.entity(), token_of(delivery), Settlement.DEAD_LETTER)
@@ -159,9 +163,8 @@ def test_a_dead_letter_may_fail_as_often_as_it_likes() -> None:
     assert rig.counts().dead_lettered == 1
 
 
-def test_deferred_messages_count_failures_too() -> None:
+def test_deferred_messages_count_failures_too(rig: Rig) -> None:
     """Taken by number and not settled, a deferred message ends in the dead-letter queue like any other."""
-    rig = Rig()
     rig.send()
     [delivery] = rig.take(1)
     rig.broker.settle(rig.entity(), token_of(delivery), Settlement.DEFER)
@@ -173,9 +176,8 @@ def test_deferred_messages_count_failures_too() -> None:
     assert rig.counts().dead_lettered == 1
 
 
-def test_several_deferred_messages_are_given_all_or_none() -> None:
+def test_several_deferred_messages_are_given_all_or_none(rig: Rig) -> None:
     """One wrong number and nothing is locked."""
-    rig = Rig()
     rig.send(2)
     for delivery in rig.take(2):
         rig.broker.settle(rig.entity(), token_of(delivery), Settlement.DEFER)
@@ -186,9 +188,8 @@ def test_several_deferred_messages_are_given_all_or_none() -> None:
     assert rig.counts().deferred == 0
 
 
-def test_renewing_is_all_or_none() -> None:
+def test_renewing_is_all_or_none(rig: Rig) -> None:
     """One lost lock and no lock is renewed."""
-    rig = Rig()
     rig.send(2)
     first, second = (token_of(delivery) for delivery in rig.take(2))
     rig.broker.settle(rig.entity(), first, Settlement.COMPLETE)
@@ -201,9 +202,8 @@ def test_renewing_is_all_or_none() -> None:
     rig.broker.settle(rig.entity(), second, Settlement.COMPLETE)
 
 
-def test_a_lock_is_over_at_its_end_even_before_the_alarm_rings() -> None:
+def test_a_lock_is_over_at_its_end_even_before_the_alarm_rings(rig: Rig) -> None:
     """No settlement slips through between the end and the alarm."""
-    rig = Rig()
     rig.send()
     [delivery] = rig.take(1)
     rig.clock.move(timedelta(seconds=61))
@@ -211,9 +211,8 @@ def test_a_lock_is_over_at_its_end_even_before_the_alarm_rings() -> None:
         rig.broker.settle(rig.entity(), token_of(delivery), Settlement.COMPLETE)
 
 
-def test_many_overtaken_alarms_are_thrown_out() -> None:
+def test_many_overtaken_alarms_are_thrown_out(rig: Rig) -> None:
     """A life of a day must not keep a trace of each of a hundred thousand finished messages."""
-    rig = Rig()
     for _ in range(30):
         rig.broker.enqueue(rig.entity(), [message() for _ in range(1000)])
         assert len(rig.take(1000, deletes=True)) == 1000
@@ -221,9 +220,8 @@ def test_many_overtaken_alarms_are_thrown_out() -> None:
     assert rig.broker.next_due_ms() is not None
 
 
-def test_scheduled_messages_live_from_their_activation() -> None:
+def test_scheduled_messages_live_from_their_activation(rig: Rig) -> None:
     """The time to live begins when a message can be received."""
-    rig = Rig()
     due = milliseconds(rig.clock.now()) + 7_200_000
     rig.send(scheduled_ms=due, ttl_ms=60_000)
     rig.pass_time(hours=1)
@@ -244,6 +242,9 @@ class Model(RuleBasedStateMachine):
     def begin(self) -> None:
         self.rig = Rig(QueueSettings("q", lock_duration=timedelta(minutes=1), max_delivery_count=3))
         self.sent = self.gone = 0
+
+    def teardown(self) -> None:
+        self.rig.store.close()
 
     @rule(count=st.integers(1, 3), delayed=st.booleans())
     def send(self, count: int, delayed: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -191,25 +192,28 @@ async def test_settlements_of_anything_are_ignored(endpoint: ServiceBusEndpoint)
 # --- without sockets ------------------------------------------------------------------------------
 
 
-def connection(clock: MovableClock | None = None) -> Connection:
+@contextmanager
+def connected() -> Iterator[Connection]:
     """A connection fed by hand."""
     store = SqliteStore(None)
-    broker = Broker([QueueSettings(QUEUE)], store, clock or MovableClock(), uuid4)
+    broker = Broker([QueueSettings(QUEUE)], store, MovableClock(), uuid4)
     authority = Authority(KEY_NAME, KEY, lambda: 0.0)
     context = Context(broker, Management(broker, Faults()), authority, Faults(), "test", idle_seconds=10.0)
-    return Connection(context, 0.0, lambda: None)
+    yield Connection(context, 0.0, lambda: None)
+    store.close()
 
 
-def signed_in(idle_time_out: int | None = None) -> Connection:
+@contextmanager
+def signed_in(idle_time_out: int | None = None) -> Iterator[Connection]:
     """A connection whose client has signed in and begun a session."""
-    fed = connection()
-    response = f"\0{KEY_NAME}\0{KEY}".encode()
-    fed.receive(SASL_HEADER + encode_frame(0, SaslInit("PLAIN", response).encoded(), SASL_FRAME) + AMQP_HEADER, 0.0)
-    fed.receive(encode_frame(0, Open("test", idle_time_out=idle_time_out).encoded()), 0.0)
-    fed.receive(encode_frame(0, Begin(None, 0, 100, 100).encoded()), 0.0)
-    fed.take_output(0.0)
-    assert not fed.finished
-    return fed
+    with connected() as fed:
+        init = SaslInit("PLAIN", f"\0{KEY_NAME}\0{KEY}".encode())
+        fed.receive(SASL_HEADER + encode_frame(0, init.encoded(), SASL_FRAME) + AMQP_HEADER, 0.0)
+        fed.receive(encode_frame(0, Open("test", idle_time_out=idle_time_out).encoded()), 0.0)
+        fed.receive(encode_frame(0, Begin(None, 0, 100, 100).encoded()), 0.0)
+        fed.take_output(0.0)
+        assert not fed.finished
+        yield fed
 
 
 @given(st.binary(max_size=400), st.integers(1, 40))
@@ -217,9 +221,9 @@ def signed_in(idle_time_out: int | None = None) -> Connection:
 def test_garbage_after_signing_in_never_raises(garbage: bytes, piece: int) -> None:
     """In whatever pieces it comes, framed or not."""
     for data in (garbage, encode_frame(0, garbage)):
-        fed = signed_in()
-        for start in range(0, len(data), piece):
-            fed.receive(data[start : start + piece], 0.0)
+        with signed_in() as fed:
+            for start in range(0, len(data), piece):
+                fed.receive(data[start : start + piece], 0.0)
 
 
 _VALID = [
@@ -236,32 +240,33 @@ _VALID = [
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_valid_frames_with_a_flipped_byte_never_raise(frames: list[tuple[Performative, int, int]]) -> None:
     """Nearly right is the hardest kind of wrong."""
-    fed = signed_in()
-    for frame, where, byte in frames:
-        body = bytearray(frame.encoded() + data_message(b"x") if isinstance(frame, Transfer) else frame.encoded())
-        if where < len(body):
-            body[where] = byte
-        fed.receive(encode_frame(0, bytes(body)), 0.0)
-        fed.context.broker.finish_turn()
+    with signed_in() as fed:
+        for frame, where, byte in frames:
+            payload = data_message(b"x") if isinstance(frame, Transfer) else b""
+            body = bytearray(frame.encoded() + payload)
+            if where < len(body):
+                body[where] = byte
+            fed.receive(encode_frame(0, bytes(body)), 0.0)
+            fed.context.broker.finish_turn()
 
 
 def test_a_silent_client_is_closed_and_a_listening_one_gets_signs_of_life() -> None:
     """Twice the advertised time without a byte is too long; the client's own time is kept from this side."""
-    fed = signed_in(idle_time_out=9000)
-    fed.tick(2.0)
-    assert fed.take_output(2.0) == b""
-    fed.tick(4.0)
-    assert fed.take_output(4.0) == EMPTY_FRAME
-    fed.receive(EMPTY_FRAME, 15.0)
-    fed.tick(30.0)
-    assert not fed.finished
-    fed.tick(36.0)
-    assert fed.finished
+    with signed_in(idle_time_out=9000) as fed:
+        fed.tick(2.0)
+        assert fed.take_output(2.0) == b""
+        fed.tick(4.0)
+        assert fed.take_output(4.0) == EMPTY_FRAME
+        fed.receive(EMPTY_FRAME, 15.0)
+        fed.tick(30.0)
+        assert not fed.finished
+        fed.tick(36.0)
+        assert fed.finished
 
 
 def test_a_client_that_never_signs_in_is_closed() -> None:
     """A connection without token is not kept for ever."""
-    fed = connection()
-    fed.receive(SASL_HEADER, SIGN_IN_SECONDS)
-    fed.tick(SIGN_IN_SECONDS + 1)
-    assert fed.finished
+    with connected() as fed:
+        fed.receive(SASL_HEADER, SIGN_IN_SECONDS)
+        fed.tick(SIGN_IN_SECONDS + 1)
+        assert fed.finished
