@@ -1,0 +1,38 @@
+"""An account that reaches its stage becomes a customer, once."""
+
+from __future__ import annotations
+
+from tests.scenarios.account_customer.world import COMPANY_VALUES, RealWorld, Setup, differing, virtually
+
+
+@virtually
+async def test_an_account_that_reaches_its_stage_becomes_a_customer_once() -> None:
+    """R-041, R-050, R-053, R-054: a prospect stays in the CRM; at its stage it becomes one customer with a number of ours."""
+    async with RealWorld() as world:
+        account = await world.new_account(**(COMPANY_VALUES | {"crossdock_stage": "prospect"}))
+        await world.settle()
+        assert world.customers == {}
+
+        await world.edit_account(account, crossdock_stage="qualified")
+        await world.settle(quiet_seconds=700)
+
+        (customer,) = world.customers.values()
+        assert customer["number"] == "CD-000001"
+        assert world.account(account)["accountnumber"] == "CD-000001"
+        assert await world.links() == {account: customer["id"]}
+        assert list(differing(world.account(account), customer)) == []
+        assert world.erp_writes() == 1
+        assert world.crm_sent("PATCH") <= 2, "the number, and what the ERP filled in"
+
+
+@virtually
+async def test_where_the_series_gives_the_numbers_the_number_is_written_back() -> None:
+    """R-054: the ERP's own series numbers the customer, and the account learns the number."""
+    async with RealWorld(Setup(own_numbers=False)) as world:
+        account = await world.new_account(**COMPANY_VALUES)
+        await world.settle(quiet_seconds=700)
+        (customer,) = world.customers.values()
+        assert customer["number"] == "K00010"
+        assert world.account(account)["accountnumber"] == "K00010"
+        assert await world.links() == {account: customer["id"]}
+        assert world.erp_writes() == 1
