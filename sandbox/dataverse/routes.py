@@ -22,6 +22,7 @@ from sandbox.clock import Clock
 from sandbox.dataverse import errors
 from sandbox.dataverse.context import Caller
 from sandbox.dataverse.definitions import Definitions
+from sandbox.dataverse.elsewhere import ELSEWHERE
 from sandbox.dataverse.encoding import header_text, to_json
 from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.limits import Admission, Limits
@@ -47,6 +48,7 @@ REFUSED_HEADERS = {
     "mscrm.sessiontoken": None,
 }
 """Optional headers with effects nobody has imitated; a value that means the default is let through."""
+MAX_ADDRESS = 32_768
 _SET = re.compile(r"([A-Za-z_]\w*)(?:\((.*)\))?")
 _ETAG = re.compile(r'W/"(\d+)"')
 _PREFERENCE = re.compile(r'\s*([\w.-]+)\s*(?:=\s*("[^"]*"|[^,;"]*))?\s*(?:,|$)')
@@ -240,7 +242,7 @@ class WebApi:
             return self._who_am_i(call)
         if first.partition("(")[0] == "EntityDefinitions":
             return self._definition(call)
-        if first.startswith("$") or not first or first == "RelationshipDefinitions":
+        if first.startswith("$") or not first or first.partition("(")[0] in ELSEWHERE:
             raise NotImitated(f"/{first}" if first else "the service document")
         found = _SET.fullmatch(first)
         table = self._model.by_set.get(found[1]) if found is not None else None
@@ -425,6 +427,8 @@ def _preferring(found: Preferences, name: str, raw: str) -> Preferences:
 def _segments(scope: Scope) -> tuple[str, tuple[str, ...]]:
     """Take the address apart below the service root; brackets and quotes keep slashes of key values together."""
     raw = scope.get("raw_path") or scope["path"].encode()
+    if len(raw) + len(scope["query_string"]) > MAX_ADDRESS:
+        raise DataverseError(414, "", "The request URI is too long.")
     path = urlsplit(raw.decode("latin-1")).path
     if path.rstrip("/") != BASE and not path.startswith(BASE + "/"):
         raise NotImitated(f"addresses outside {BASE}")

@@ -161,6 +161,12 @@ async def test_no_page_is_larger_than_5000(build: Build) -> None:
     assert len(answer.json()["value"]) == 3
 
 
+async def test_an_address_has_a_length_limit(org: Organisation) -> None:
+    """32,768 characters; a filter over many values has to be split."""
+    values = " or ".join(f"name eq 'customer {number}'" for number in range(2000))
+    assert (await org.client.get("/accounts", params={"$filter": values})).status_code == 414
+
+
 async def test_a_made_up_skiptoken_is_refused(org: Organisation) -> None:
     """The cookie is the server's own."""
     assert (await org.client.get("/accounts?$skiptoken=2")).status_code == 400

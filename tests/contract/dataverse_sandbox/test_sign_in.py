@@ -89,11 +89,14 @@ async def test_an_unforeseen_request_is_501_and_logged(org: Organisation) -> Non
         ("GET", f"/organizations({ORGANIZATION_ID})?$expand=createdby"),
         ("PATCH", f"/organizations({ORGANIZATION_ID})"),
         ("GET", "/accounts?fetchXml=%3Cfetch/%3E"),
+        ("GET", "/leads?$select=subject"),
+        ("GET", "/RetrieveTotalRecordCount(EntityNames=['account'])"),
+        ("PUT", f"/accounts({ORGANIZATION_ID})/name"),
         ("GET", "/accounts?$apply=aggregate($count as c)"),
         ("GET", "/accounts?$filter=length(name) gt 3"),
     ]:
         assert (await org.client.request(method, path, json=None if method == "GET" else {})).status_code == 501
-    assert len(org.sandbox.requests.unforeseen()) == 9
+    assert len(org.sandbox.requests.unforeseen()) == 12
     impersonated = await org.client.get("/accounts", headers={"CallerObjectId": ORGANIZATION_ID})
     assert impersonated.status_code == 501
 
