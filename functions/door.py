@@ -84,15 +84,17 @@ def door(blueprint: func.Blueprint, name: str) -> Callable[[Handler], Callable[.
 
     def register(handler: Handler) -> Callable[..., Any]:
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
+            app = current()
             try:
-                app = current()
                 caller = app.doorkeeper.admit(route, req.headers, req.route_params)
                 return await handler(Call(req, app, caller))
             except CrossdockError as error:
-                return _refusal(name, route, error)
-            except Exception as error:
+                app.notices.count(name, error.code)
+                return _refusal(route, error)
+            except Exception:
                 log.exception("a request failed", extra={"action": name})
-                return _refusal(name, route, _Unforeseen(error))
+                app.notices.count(name, CrossdockError.code)
+                return _refusal(route, CrossdockError())
 
         answer.__doc__ = handler.__doc__
         decorated = blueprint.route(
@@ -104,17 +106,8 @@ def door(blueprint: func.Blueprint, name: str) -> Callable[[Handler], Callable[.
     return register
 
 
-class _Unforeseen(CrossdockError):
-    """Anything else; its text is not shown, because it may hold values."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.__cause__ = error
-
-
-def _refusal(name: str, route: Route, error: CrossdockError) -> func.HttpResponse:
+def _refusal(route: Route, error: CrossdockError) -> func.HttpResponse:
     """The answer to an error. A webhook's sender reads the status only, and each has its own meaning for it."""
-    log.info("refused", extra={"action": name, "code": error.code})
     match route.guard:
         case Guard.PATH_SECRET:  # anything but 2xx deletes the subscriptions (see docs/systems/webhooks.md)
             return empty(200)

@@ -23,7 +23,7 @@ NO_TRANSFER = "a table that no transfer knows"
 
 
 class Notices:
-    """The receiving end of both webhooks. `counts`: outcomes since the process began, by system and reason."""
+    """The receiving end of both webhooks. `counts`: outcomes at all doors since the process began."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class Notices:
             [business_central.read_row(row, company, environment, is_ours, self._ids.new()) for row in rows],
         )
 
-    def count(self, system: str, reason: str, times: int = 1) -> None:
-        """Count an outcome, and say so in one line."""
-        self.counts[f"{system}: {reason}"] += times
-        log.info("notice", extra={"action": "notice", "system": system, "outcome": reason, "times": times})
+    def count(self, door: str, outcome: str, times: int = 1) -> None:
+        """Count an outcome at a door (a system, or a function that refused), and say so in one line."""
+        self.counts[f"{door}: {outcome}"] += times
+        log.info("at the door", extra={"action": "door", "door": door, "outcome": outcome, "times": times})
 
     async def _take(self, system: str, found: Iterable[Notice | dataverse.Ignored | business_central.Ignored]) -> int:
         """Send what is to be sent, and only then count: a send that fails leaves no trace but its error."""

@@ -1,0 +1,248 @@
+"""Queue functions and timers: from a message to a partner, from a failed run back to the queue, from a tick to work."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import azure.functions as func
+import pytest
+from azure.functions.servicebus import ServiceBusMessage
+from azure.functions.timer import TimerRequest
+
+from functions import timers, transfers
+from functions.door import new_blueprint
+from local.host import QueueTrigger, TimerTrigger
+from shared.app import App, installed, transfer_names
+from shared.errors import QueueUnavailable, SettingsError, StoreUnavailable
+from shared.settings import schedule
+from shared.stores.rows import RowStoreUnavailable
+from shared.sync.message import Message, MessageInvalid
+from shared.sync.ports import Mode, PendingItem, Side, Switch
+from tests.scenarios.doors.world import NOON, Doors, DownQueue, dump, outgoing
+
+TO_ERP, TO_CRM = "account_to_business_central", "customer_to_dataverse"
+ACCOUNT = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def functions_of(blueprint: func.Blueprint) -> dict[str, Callable[..., Awaitable[None]]]:
+    """The functions of a blueprint by name, as a worker finds them."""
+    app = func.FunctionApp()
+    app.register_functions(blueprint)
+    return {str(one.get_function_name()): one.get_user_function() for one in app.get_functions()}
+
+
+QUEUE_FUNCTIONS = functions_of(transfers.blueprint)
+TICKS = functions_of(timers.blueprint)
+
+
+def message(transfer: str = TO_ERP, key: str = ACCOUNT) -> Message:
+    """A change of an account."""
+    return Message(transfer, Side.LEFT, "account", (key,), "webhook", NOON, 0, "c", f"change/{key}")
+
+
+async def deliver(body: bytes, function: str = TO_ERP, deliveries: int = 1) -> None:
+    """Hand a queue function a message."""
+    await QUEUE_FUNCTIONS[function](
+        ServiceBusMessage(
+            body=body, message_id="m", delivery_count=deliveries, application_properties={}, user_properties={}
+        )
+    )
+
+
+async def switch_on(doors: Doors, *names: str) -> None:
+    """Switch transfers on."""
+    for name in names:
+        await doors.stores.modes.put(Mode(name, Switch.ON, NOON, "test"))
+
+
+# --- transfers ------------------------------------------------------------------------------------
+
+
+def test_every_transfer_is_a_function_on_the_queue_of_its_name(doors: Doors) -> None:
+    """Function, queue and transfer have one name, so that the portal lists transfers."""
+    queues = {one.name: one.trigger for one in doors.host.functions() if isinstance(one.trigger, QueueTrigger)}
+    assert list(queues) == list(transfer_names()) == doors.names
+    assert all((trigger.queue, trigger.connection) == (name, "ServiceBus") for name, trigger in queues.items())
+
+
+async def test_a_message_makes_the_partner(doors: Doors) -> None:
+    """Through the function, the pipeline and two systems."""
+    await switch_on(doors, TO_ERP)
+    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "crossdock_stage": "qualified"})
+    await deliver(message(key=key).to_json().encode())
+    (customer,) = doors.erp.records.values()
+    assert customer.values["displayName"] == "Officina Meccanica Prova S.r.l."
+    assert doors.clock.slept == []
+
+
+async def test_a_transfer_that_is_off_writes_nothing(doors: Doors) -> None:
+    """The message is done, and the journal says why."""
+    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "crossdock_stage": "qualified"})
+    await deliver(message(key=key).to_json().encode())
+    assert doors.erp.records == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", message(TO_CRM).to_json().encode()])
+async def test_a_message_that_is_none_goes_to_the_dead_letters_at_once(doors: Doors, body: bytes) -> None:
+    """It raises without a pause; after the last delivery the sweep shows it in the parked list."""
+    with pytest.raises(MessageInvalid):
+        await deliver(body)
+    assert doors.clock.slept == []
+
+
+class DownRows:
+    """A store that cannot be opened."""
+
+    async def prepare(self) -> None:
+        """Fail."""
+        raise RowStoreUnavailable("simulated")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(("deliveries", "pause"), [(1, 2.0), (2, 4.0), (5, 32.0), (6, 60.0), (10, 60.0)])
+async def test_while_the_store_is_down_a_message_comes_again_after_a_pause(
+    doors: Doors, deliveries: int, pause: float
+) -> None:
+    """The queue delivers again at once and counts; without pauses ten deliveries would be gone in a second."""
+    with installed(doors.new_app(rows=DownRows())), pytest.raises(StoreUnavailable):
+        await deliver(message().to_json().encode(), deliveries=deliveries)
+    assert doors.clock.slept == [pause]
+
+
+async def test_a_wrong_setting_keeps_messages_in_the_queue(doors: Doors) -> None:
+    """Until it is mended; the error names the setting."""
+    doors.environment["CROSSDOCK_FINGERPRINT_KEY"] = ""
+    with installed(doors.new_app()), pytest.raises(SettingsError, match="CROSSDOCK_FINGERPRINT_KEY: is missing"):
+        await deliver(message().to_json().encode())
+
+
+async def test_a_queue_that_is_down_keeps_the_message(doors: Doors) -> None:
+    """A copy that could not be sent is no copy: the original comes again."""
+    await switch_on(doors, TO_ERP)
+    down = DownQueue(doors.queue, frozenset(doors.names), QueueUnavailable("simulated"))
+    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "crossdock_stage": "qualified"})
+    with installed(doors.new_app(queue=down)), pytest.raises(QueueUnavailable):
+        await deliver(message(key=key).to_json().encode())
+
+
+async def test_an_unforeseen_error_leaves_without_its_text(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The host writes the text of what a function raises into its log."""
+    engine = await doors.app.engine()
+
+    async def fail(_: object) -> None:
+        raise ValueError("Kontoinhaber-4711")
+
+    monkeypatch.setattr(engine.pipeline, "run", fail)
+    with caplog.at_level(logging.DEBUG), pytest.raises(transfers.RunFailed) as raised:
+        await deliver(message().to_json().encode())
+    assert "Kontoinhaber" not in str(raised.value) + caplog.text
+    assert raised.value.__suppress_context__
+    assert "ValueError at" in caplog.text
+
+
+def test_a_new_transfer_needs_no_code() -> None:
+    """Names from an index become functions."""
+    blueprint = new_blueprint()
+    transfers.register(blueprint, ["price_group_to_dataverse", "account_to_postoffice"])
+    assert set(functions_of(blueprint)) == {"price_group_to_dataverse", "account_to_postoffice"}
+
+
+def test_without_an_index_the_other_functions_still_load(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A missing or broken index registers no transfer and says so."""
+    broken = tmp_path / "index.json"
+    assert transfer_names(broken) == ()
+    for text in ("", "{", "[]", '{"definitions": [{}]}', '{"definitions": [{"transfers": [{"name": "x"}]}]}'):
+        broken.write_text(text)
+        assert transfer_names(broken) == ()
+    assert "no transfer can be registered" in caplog.text
+
+
+async def test_a_definition_that_does_not_load_disables_only_itself(
+    doors: Doors, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other pair runs; log and health say file and what to do."""
+    tree = json.loads(doors.app.index_json)
+    broken = json.loads(json.dumps(tree["definitions"][0])) | {"file": "transfers/broken.yaml"}
+    broken["transfers"] = [broken["transfers"][0] | {"name": "broken_to_business_central"}]
+    broken["fields"][0]["convert"] = "magic"
+    tree["definitions"].append(broken)
+    app = App(doors.environment, doors.app.outside, dump(tree))
+    engine = await app.engine()
+    assert [transfer.name for _, transfer in engine.index.transfers()] == doors.names
+    (problem,) = engine.index.problems
+    assert (problem.file, problem.transfers) == ("transfers/broken.yaml", ("broken_to_business_central",))
+    assert "there is no converter 'magic'" in problem.text
+    assert "transfers/broken.yaml" in caplog.text
+
+
+async def test_a_definition_of_an_unknown_system_disables_only_itself(doors: Doors) -> None:
+    """There is no connector for it yet."""
+    tree = json.loads(doors.app.index_json)
+    text = (
+        json.dumps(tree["definitions"][0]).replace("business_central", "postoffice").replace("customer_to", "post_to")
+    )
+    tree["definitions"].append(json.loads(text))
+    engine = await App(doors.environment, doors.app.outside, dump(tree)).engine()
+    assert [transfer.name for _, transfer in engine.index.transfers()] == doors.names
+    assert "postoffice" in engine.index.problems[0].text
+
+
+# --- timers ---------------------------------------------------------------------------------------
+
+
+async def tick(name: str) -> None:
+    """Let a timer tick."""
+    await TICKS[name](TimerRequest(past_due=False))
+
+
+async def test_the_walk_finds_what_no_notice_told(doors: Doors) -> None:
+    """The first tick takes its starting point; a later one queues to both directions, as a chunk of keys."""
+    await switch_on(doors, TO_ERP, TO_CRM)
+    await tick("walks")
+    doors.clock.at += timedelta(minutes=6)
+    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l."})
+    await tick("walks")
+    queued = await doors.queued()
+    assert [(one.keys, one.cause) for one in queued[TO_ERP]] == [((key,), "walk")]
+    assert [(one.keys, one.cause) for one in queued[TO_CRM]] == [((key,), "walk")]
+
+
+async def test_a_drain_queues_what_waited(doors: Doors) -> None:
+    """Pending rows of a transfer that runs again."""
+    await switch_on(doors, TO_ERP)
+    await doors.stores.pending.put(PendingItem(TO_ERP, Side.LEFT, ACCOUNT, NOON, "a system is down", "c"))
+    await tick("drain")
+    assert [(one.keys, one.cause) for one in (await doors.queued())[TO_ERP]] == [((ACCOUNT,), "drain")]
+
+
+async def test_the_sweep_shows_dead_letters_in_the_parked_list(doors: Doors) -> None:
+    """Nothing stays in a place where nobody looks."""
+    await doors.queue.send(TO_ERP, [outgoing(message())])
+    delivery = await doors.queue.receive(TO_ERP)
+    assert delivery is not None
+    await doors.queue.dead_letter(delivery, "MaxDeliveryCountExceeded")
+    await tick("sweep")
+    (item,) = await doors.stores.parked.page(TO_ERP)
+    assert (item.key, item.code) == (ACCOUNT, "CD-4403")
+    assert doors.queue.counts(TO_ERP).dead == 0
+
+
+def test_the_timers_tick_as_their_settings_say(doors: Doors) -> None:
+    """Defaults where there is no setting; the host would load no function with an unresolved %NAME%."""
+    found = {one.name: one.trigger for one in doors.host.functions() if isinstance(one.trigger, TimerTrigger)}
+    assert {name: trigger.schedule.text for name, trigger in found.items()} == {
+        "walks": "*/30 * * * * *",
+        "drain": "*/10 * * * * *",
+        "sweep": "15 * * * * *",
+    }
+    assert not any(trigger.run_on_startup or trigger.use_monitor for trigger in found.values())
+    assert schedule("walks", {"CROSSDOCK_WALKS_SCHEDULE": "0 * * * * *"}) == "%CROSSDOCK_WALKS_SCHEDULE%"
+    assert schedule("walks", {"CROSSDOCK_WALKS_SCHEDULE": " "}) == "*/30 * * * * *"
