@@ -21,7 +21,7 @@ from shared.errors import QueueUnavailable, SettingsError, StoreUnavailable
 from shared.settings import schedule
 from shared.stores.rows import RowStoreUnavailable
 from shared.sync.message import Message, MessageInvalid
-from shared.sync.ports import Mode, PendingItem, Side, Switch
+from shared.sync.ports import Claim, LinkRow, LinkState, Mode, PendingItem, Side, Switch
 from tests.scenarios.doors.world import NOON, Doors, DownQueue, dump, outgoing
 
 TO_ERP, TO_CRM = "account_to_business_central", "customer_to_dataverse"
@@ -123,12 +123,17 @@ async def test_a_wrong_setting_keeps_messages_in_the_queue(doors: Doors) -> None
 
 
 async def test_a_queue_that_is_down_keeps_the_message(doors: Doors) -> None:
-    """A copy that could not be sent is no copy: the original comes again."""
+    """Somebody else is creating the partner: a copy that could not be sent is no copy, so the original comes again."""
     await switch_on(doors, TO_ERP)
-    down = DownQueue(doors.queue, frozenset(doors.names), QueueUnavailable("simulated"))
     key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "crossdock_stage": "qualified"})
+    pair = "dataverse/org/account~business_central/production/company/customers"
+    claim = Claim("attempt", "another run", NOON + timedelta(minutes=2))
+    await doors.stores.links.insert(LinkRow(pair, Side.LEFT, key, LinkState.CREATING, claim=claim))
+    down = DownQueue(doors.queue, frozenset(doors.names), QueueUnavailable("simulated"))
     with installed(doors.new_app(queue=down)), pytest.raises(QueueUnavailable):
         await deliver(message(key=key).to_json().encode())
+    await deliver(message(key=key).to_json().encode())
+    assert doors.queue.counts(TO_ERP).scheduled == 1
 
 
 async def test_an_unforeseen_error_leaves_without_its_text(
