@@ -43,7 +43,7 @@ LARGEST_FRAME_SENT = 1_048_576
 CHANNEL_MAX = 63
 MOST_OUTPUT_BYTES = 1_048_576
 MAX_LINKS = 255
-"""Links attached in a connection's life at one time and another; generous, but not endless for a stranger."""
+"""Links that a connection may have at a time; each can collect a message, so there must be an end."""
 
 SIGN_IN_SECONDS = 60.0
 MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
@@ -81,7 +81,6 @@ class Connection:
         self._cutter = FrameCutter(MAX_FRAME_BYTES)
         self._output = bytearray()
         self._sessions: dict[int, Session] = {}
-        self._links = 0
         self._began = self._last_received = self._last_sent = now_seconds
         self._peer_idle_seconds: float | None = None
 
@@ -290,10 +289,9 @@ class Connection:
         """Queue a frame."""
         self._write(encode_frame(channel, body))
 
-    def count_link(self) -> None:
-        """Note another link; raises ProtocolViolation when there are too many."""
-        self._links += 1
-        if self._links > MAX_LINKS:
+    def check_room_for_link(self) -> None:
+        """Raise ProtocolViolation when there are too many links already."""
+        if sum(session.link_count for session in self._sessions.values()) >= MAX_LINKS:
             raise ProtocolViolation(Condition.RESOURCE_LIMIT_EXCEEDED, f"more than {MAX_LINKS} links")
 
     def _write(self, data: bytes) -> None:

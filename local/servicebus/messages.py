@@ -15,6 +15,7 @@ from uuid import UUID
 from local.servicebus.codec import (
     Described,
     Symbol,
+    Timestamp,
     UByte,
     UInt,
     ULong,
@@ -41,6 +42,7 @@ MAX_ID_CHARACTERS = 128
 NO_LIMIT_MS = 922_337_203_685_477
 """What clients send for "lives for ever" (the largest .NET TimeSpan)."""
 
+_LONGEST_TTL = 0xFFFF_FFFF
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999, the last time the service knows."""
 
@@ -248,11 +250,9 @@ def _id_text(value: Value) -> str | None:
 def _ttl_ms(header: Sequence[Value], properties: Sequence[Value]) -> int | None:
     """The header's ttl; a life too long for it is only told by creation and expiry time."""
     ttl = _typed(_item(header, 2), UInt)
-    if ttl is not None:
-        return int(ttl)
     expiry, creation = _item(properties, 8), _item(properties, 9)
-    if not isinstance(expiry, int) or not isinstance(creation, int):
-        return None
+    if ttl not in (None, _LONGEST_TTL) or not isinstance(expiry, Timestamp) or not isinstance(creation, Timestamp):
+        return None if ttl is None else int(ttl)
     life = int(expiry) - int(creation)
     return life if 0 < life < NO_LIMIT_MS else None
 
@@ -300,7 +300,7 @@ def _ubyte(value: int | None) -> UByte | None:
 
 
 def _ttl_field(ttl_ms: int | None) -> UInt | None:
-    return None if ttl_ms is None else UInt(min(ttl_ms, 0xFFFF_FFFF))
+    return None if ttl_ms is None else UInt(min(ttl_ms, _LONGEST_TTL))
 
 
 def with_application_properties(content: Content, changes: Mapping[str, Value]) -> Content:

@@ -99,6 +99,7 @@ class ServiceBusEndpoint:
         self._protocols: set[_Protocol] = set()
         self._with_output: dict[_Protocol, None] = {}
         self._turn_planned = False
+        self._is_stale = False
         self._alarm: asyncio.TimerHandle | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
@@ -202,6 +203,8 @@ class ServiceBusEndpoint:
         if self._store is None or self._context is None:
             return
         try:
+            if self._is_stale:
+                self._reload()
             self._context.broker.run_due()
             self._context.broker.finish_turn()
             if self.faults.next_commit_fails():
@@ -226,9 +229,21 @@ class ServiceBusEndpoint:
         for protocol in list(self._protocols):
             protocol.connection.take_output(0.0)
             protocol.connection.fail(Condition.INTERNAL_ERROR, "the turn was undone; connect and try again")
-        if self._store is not None:
-            self._store.rollback()
-            self._context = self._new_context()
+        self._is_stale = True
+        try:
+            self._reload()
+        except sqlite3.Error:
+            _log.exception("the data file cannot be read; no client is served until it can")
+
+    def _reload(self) -> None:
+        """Undo what was not committed and start over from the file."""
+        if self._store is None:
+            return
+        self._store.rollback()
+        if self.faults.next_commit_fails():
+            raise sqlite3.OperationalError("a fault was asked for")
+        self._context = self._new_context()
+        self._is_stale = False
 
     def _new_context(self) -> Context:
         if self._store is None:
@@ -254,7 +269,7 @@ class ServiceBusEndpoint:
             self._alarm = None
         broker = self.context.broker
         due = broker.next_due_ms()
-        if due is None or self._server is None:
+        if due is None or self._server is None or self._is_stale:
             return
         seconds = min(max(0.0, (due - broker.now_ms()) / 1000), _LONGEST_SLEEP_SECONDS)
         self._alarm = asyncio.get_running_loop().call_later(seconds, self._turn)
@@ -267,8 +282,8 @@ class ServiceBusEndpoint:
             self.plan_turn()
 
     def register(self, protocol: _Protocol) -> bool:
-        """A client has connected; False when the endpoint is stopping."""
-        if self._server is None:
+        """A client has connected; False when the endpoint is stopping or cannot read its file."""
+        if self._server is None or self._is_stale:
             return False
         self._protocols.add(protocol)
         return True
@@ -288,12 +303,17 @@ class _Protocol(asyncio.Protocol):
         self._now = loop.time
         self._transport: asyncio.Transport | None = None
         self._ticks_since_finish = 0
-        self.connection = Connection(endpoint.context, loop.time(), lambda: endpoint.wants_flush(self))
+        self.connection = self._new_connection()
         self.gone: asyncio.Future[None] = loop.create_future()
+
+    def _new_connection(self) -> Connection:
+        return Connection(self._endpoint.context, self._now(), lambda: self._endpoint.wants_flush(self))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        # The endpoint may have reloaded its file since this object was made: only now does it know this connection.
+        self.connection = self._new_connection()
         transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         if not self._endpoint.register(self):
             transport.abort()

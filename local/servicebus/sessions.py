@@ -73,7 +73,7 @@ class Connection(Protocol):
 
     def send_body(self, channel: int, body: bytes) -> None: ...
 
-    def count_link(self) -> None: ...
+    def check_room_for_link(self) -> None: ...
 
 
 class Session:
@@ -91,6 +91,11 @@ class Session:
         self._remote_window = begin.incoming_window
         self._held: deque[tuple[bool, Callable[[], bytes]]] = deque()
         self._send(Begin(channel, 0, WINDOW, WINDOW, HANDLE_MAX))
+
+    @property
+    def link_count(self) -> int:
+        """How many links are attached."""
+        return len(self._links)
 
     # --- what the client sends
 
@@ -162,7 +167,7 @@ class Session:
     def _attach(self, attach: Attach) -> None:
         if attach.handle > HANDLE_MAX or attach.handle in self._links:
             raise ProtocolViolation(Condition.NOT_ALLOWED, "the handle of an attach is in use or too large")
-        self._connection.count_link()
+        self._connection.check_room_for_link()
         try:
             link = self._inlet(attach) if attach.role == SENDER else self._outlet(attach)
         except Refusal as refusal:

@@ -23,6 +23,7 @@ FORMAT = 1
 """Version of the file's tables, kept as SQLite's user_version."""
 
 _SEQUENCE_BITS = 48
+_LOCK_PATIENCE_SECONDS = 0.5
 _SUBQUEUE_BITS = 2
 
 
@@ -134,7 +135,10 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._name = "memory" if path is None else path.name
         self._database = sqlite3.connect(
-            ":memory:" if path is None else path, timeout=2.0, isolation_level=None, cached_statements=64
+            ":memory:" if path is None else path,
+            timeout=_LOCK_PATIENCE_SECONDS,
+            isolation_level=None,
+            cached_statements=64,
         )
         self._in_transaction = False
         try:

@@ -213,10 +213,10 @@ def test_a_lock_is_over_at_its_end_even_before_the_alarm_rings(rig: Rig) -> None
 
 def test_many_overtaken_alarms_are_thrown_out(rig: Rig) -> None:
     """A life of a day must not keep a trace of each of a hundred thousand finished messages."""
-    for _ in range(30):
+    for _ in range(12):
         rig.broker.enqueue(rig.entity(), [message() for _ in range(1000)])
         assert len(rig.take(1000, deletes=True)) == 1000
-    assert len(rig.broker._due) <= 20_001
+    assert len(rig.broker._due) < 12_000
     assert rig.broker.next_due_ms() is not None
 
 

@@ -10,7 +10,8 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusConnectionError
 
 from local.servicebus import QueueSettings
-from tests.contract.servicebus.rig import EndpointOnThread, receive, taken
+from local.servicebus.performatives import Disposition
+from tests.contract.servicebus.rig import EndpointOnThread, RawPeer, data_message, receive, take, taken
 
 PLAIN, DEDUPLICATED = "plain", "deduplicated"
 
@@ -71,6 +72,25 @@ def test_a_failed_commit_is_never_acknowledged(door: EndpointOnThread) -> None:
         assert door.counts(PLAIN).active == 1
         sender.send_messages(ServiceBusMessage("after"))
     assert taken(door.endpoint.port, PLAIN, 2) == ["before", "after"]
+
+
+async def test_a_file_that_cannot_be_read_for_a_while_stops_service_and_loses_nothing(door: EndpointOnThread) -> None:
+    """Meanwhile connections are closed at once; afterwards the messages are there."""
+    port = door.endpoint.port
+    async with await RawPeer.connect(port) as peer:
+        await peer.open_plain()
+        await peer.attach_sender(PLAIN)
+        peer.transfer(data_message(b"kept"))
+        assert (await peer.next_of(Disposition)).settled
+        door.call(lambda: door.endpoint.faults.fail_commits(1000))
+        peer.transfer(data_message(b"lost"))
+        assert await peer.at_end()
+    async with await RawPeer.connect(port) as refused:
+        assert await refused.at_end()
+    door.call(door.endpoint.faults.clear)
+    door.call(door.endpoint.wake)
+    assert await take(port, PLAIN, 1) == [b"kept"]
+    assert door.counts(PLAIN).active == 0
 
 
 def test_a_settlement_whose_answer_is_lost_has_happened(door: EndpointOnThread) -> None:

@@ -44,11 +44,15 @@ QUEUE = "q"
 
 
 @pytest.fixture
-async def endpoint() -> AsyncIterator[ServiceBusEndpoint]:
+def clock() -> MovableClock:
+    """The endpoint's time."""
+    return MovableClock()
+
+
+@pytest.fixture
+async def endpoint(clock: MovableClock) -> AsyncIterator[ServiceBusEndpoint]:
     """An endpoint on the test's own loop."""
-    started = ServiceBusEndpoint(
-        queues=[QueueSettings(QUEUE)], path=None, key_name=KEY_NAME, key=KEY, clock=MovableClock()
-    )
+    started = ServiceBusEndpoint(queues=[QueueSettings(QUEUE)], path=None, key_name=KEY_NAME, key=KEY, clock=clock)
     await started.start()
     yield started
     await started.stop()
@@ -312,7 +316,9 @@ async def test_modified_may_change_application_properties(peer: RawPeer) -> None
     assert parts[0x74] == {"step": Int(2), "note": "again"}
 
 
-async def test_detaching_keeps_locks_and_ending_lets_go(peer: RawPeer, endpoint: ServiceBusEndpoint) -> None:
+async def test_detaching_keeps_locks_and_ending_lets_go(
+    peer: RawPeer, endpoint: ServiceBusEndpoint, clock: MovableClock
+) -> None:
     """A delivery that was not settled stays locked until its time is over; then it comes again."""
     await put(peer, b"x")
     peer.credit(1)
@@ -321,8 +327,6 @@ async def test_detaching_keeps_locks_and_ending_lets_go(peer: RawPeer, endpoint:
     detach = await peer.next_of(Detach)
     assert (detach.handle, detach.closed) == (1, False)
     assert endpoint.queue(QUEUE).counts().locked == 1
-    clock = endpoint._clock
-    assert isinstance(clock, MovableClock)
     clock.move(timedelta(seconds=61))
     endpoint.wake()
     assert await take(endpoint.port, QUEUE, 1) == [b"x"]

@@ -132,12 +132,17 @@ async def test_wrong_transfers_close_the_connection(endpoint: ServiceBusEndpoint
 
 
 async def test_links_without_end_close_the_connection(endpoint: ServiceBusEndpoint) -> None:
-    """Attaching and detaching for ever is not work."""
+    """Each link can collect a message, so their number at a time is bounded; detached ones do not count."""
     async with await RawPeer.connect(endpoint.port) as peer:
         await peer.open_plain()
-        for number in range(MAX_LINKS + 1):
-            peer.send(Attach(f"n{number}", 0, SENDER, target=Target(QUEUE)))
+        peer.send(Begin(None, 0, 65536, 65536), channel=1)
+        for number in range(MAX_LINKS + 10):
+            peer.send(Attach(f"a{number}", 0, SENDER, target=Target(QUEUE)))
             peer.send(Detach(0, True))
+        for number in range(MAX_LINKS):
+            peer.send(Attach(f"b{number}", number, SENDER, target=Target(QUEUE)))
+            await peer.next_of(Flow)
+        peer.send(Attach("c", 0, SENDER, target=Target(QUEUE)), channel=1)
         assert condition_of((await peer.next_of(Close)).error) == "amqp:resource-limit-exceeded"
 
 

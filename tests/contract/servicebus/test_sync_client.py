@@ -364,6 +364,22 @@ def test_an_expired_message_is_dead_lettered_with_the_reason(ends: Ends) -> None
     ends.receiver.complete_message(kept)
 
 
+def test_a_life_longer_than_the_header_can_tell_is_kept(ends: Ends) -> None:
+    """Above some fifty days only the expiry time tells how long a message lives."""
+    message = ServiceBusMessage("old")
+    created = int(datetime.now(UTC).timestamp() * 1000)
+    raw = message.raw_amqp_message
+    assert raw.properties is not None
+    raw.properties.creation_time, raw.properties.absolute_expiry_time = created, created + 60 * 86_400_000
+    ends.sender.send_messages(message)
+    ends.door.pass_time(days=59)
+    assert ends.counts().active == 1
+    ends.door.pass_time(days=2)
+    dead = receive(ends.dead, 1)[0]
+    assert dead.dead_letter_reason == "TTLExpiredException"
+    ends.dead.complete_message(dead)
+
+
 def test_a_locked_message_outlives_its_time_until_it_is_given_back(ends: Ends) -> None:
     """Whoever holds the lock may still complete; given back, the message expires at once."""
     ends.send("held", "returned", time_to_live=timedelta(seconds=10))
