@@ -1,0 +1,197 @@
+"""Settings: every error names the setting and the remedy; example, page and code say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.errors import SettingsError
+from shared.settings import (
+    SECTIONS,
+    BusinessCentralSettings,
+    DataverseDoor,
+    DataverseSettings,
+    EngineSettings,
+    OperatorDoor,
+    Place,
+    QueueSettings,
+    Section,
+    Settings,
+    StoreSettings,
+)
+from tests.scenarios.doors.world import ENVIRONMENT
+
+ROOT = Path(__file__).parents[3]
+NAMES = sorted({str(field.alias) for kind in SECTIONS for field in kind.model_fields.values()})
+PLATFORM = {
+    "FUNCTIONS_WORKER_RUNTIME",
+    "AzureWebJobsStorage",
+    "PYDANTIC_DISABLE_PLUGINS",
+}
+"""Settings in the example that the platform or a package reads, not this module."""
+
+
+def read(kind: type[Section], **changes: str) -> Section:
+    """A section of a good environment with some settings changed."""
+    return kind.read({**ENVIRONMENT, **changes})
+
+
+def test_a_good_environment_has_no_errors() -> None:
+    """Every section reads."""
+    assert Settings(ENVIRONMENT).check() == []
+
+
+def test_an_empty_environment_names_everything_that_is_missing() -> None:
+    """At once, so that nobody mends them one by one."""
+    told = " ".join(map(str, Settings({}).check()))
+    for name in (
+        "CROSSDOCK_DATAVERSE_ORGANIZATION_ID",
+        "CROSSDOCK_BUSINESS_CENTRAL_TENANT_ID",
+        "CROSSDOCK_STORE_ENDPOINT",
+        "ServiceBus__fullyQualifiedNamespace",
+        "CROSSDOCK_FINGERPRINT_KEY",
+    ):
+        assert name in told
+
+
+WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
+    "a short secret": (DataverseDoor, {"CROSSDOCK_DATAVERSE_WEBHOOK_SECRET": "short-secret"}, "at least 32"),
+    "a short key": (OperatorDoor, {"CROSSDOCK_OPERATOR_KEY": "short-secret"}, "at least 32"),
+    "no organisation": (DataverseSettings, {"CROSSDOCK_DATAVERSE_ORGANIZATION_ID": ""}, "is missing; set it"),
+    "no GUID": (DataverseSettings, {"CROSSDOCK_DATAVERSE_ORGANIZATION_ID": "short-secret"}, "no GUID"),
+    "no address": (DataverseSettings, {"CROSSDOCK_DATAVERSE_URL": ""}, "CROSSDOCK_DATAVERSE_URL: is missing"),
+    "two addresses": (
+        DataverseSettings,
+        {"CROSSDOCK_DATAVERSE_SANDBOX_URL": "http://127.0.0.1:1"},
+        "keep one of the two",
+    ),
+    "a sandbox outside of local mode": (
+        BusinessCentralSettings,
+        {
+            "CROSSDOCK_LOCAL": "off",
+            "CROSSDOCK_BUSINESS_CENTRAL_URL": "",
+            "CROSSDOCK_BUSINESS_CENTRAL_SANDBOX_URL": "http://127.0.0.1:1",
+        },
+        "a sandbox is for one machine",
+    ),
+    "a sandbox without sign-in": (
+        BusinessCentralSettings,
+        {"CROSSDOCK_BUSINESS_CENTRAL_URL": "", "CROSSDOCK_BUSINESS_CENTRAL_SANDBOX_URL": "http://127.0.0.1:1"},
+        "CROSSDOCK_SANDBOX_TOKEN_URL: is missing",
+    ),
+    "an identity without id": (
+        BusinessCentralSettings,
+        {"CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES": "one:two :short-secret"},
+        "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES",
+    ),
+    "no store": (StoreSettings, {"CROSSDOCK_STORE_PATH": ""}, "set exactly one"),
+    "two stores": (StoreSettings, {"CROSSDOCK_STORE_ENDPOINT": "https://a.table.core.windows.net"}, "set exactly one"),
+    "a file outside of local mode": (StoreSettings, {"CROSSDOCK_LOCAL": "off"}, "a file is for one machine"),
+    "a table prefix with a hyphen": (StoreSettings, {"CROSSDOCK_STORE_PREFIX": "cross-dock"}, "CROSSDOCK_STORE_PREFIX"),
+    "two queues": (QueueSettings, {"ServiceBus__fullyQualifiedNamespace": "a.servicebus.windows.net"}, "exactly one"),
+    "no queue": (QueueSettings, {"ServiceBus": ""}, "exactly one"),
+    "no fingerprint key": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": ""}, "is missing; set it"),
+    "a fingerprint key without id": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": ":a2V5a2V5a2V5a2V5a2V5"}, "<id>"),
+    "a fingerprint key that is no base64": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": "k1:short-secret"}, "<id>"),
+    "a short fingerprint key": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": "k1:a2V5"}, "16 to 64"),
+    "neither on nor off": (Place, {"CROSSDOCK_LOCAL": "short-secret"}, "'on' or 'off'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_setting_is_named_with_its_remedy_and_without_its_value(case: str) -> None:
+    """The text goes to logs and to operators."""
+    kind, changes, expected = WRONG[case]
+    with pytest.raises(SettingsError) as raised:
+        read(kind, **changes)
+    told = str(raised.value)
+    assert expected in told
+    assert any(name in told for name in NAMES)
+    assert "short-secret" not in told
+    assert raised.value.__suppress_context__, "the parser's own error holds the value"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unresolved_key_vault_reference_is_recognised(name: str) -> None:
+    """It reaches the app as text, and would be a secret that everybody knows."""
+    text = "@Microsoft.KeyVault(SecretUri=https://vault.example/secrets/name-of-the-secret)"
+    errors = [str(error) for error in Settings({**ENVIRONMENT, name: text}).check()]
+    assert any(f"{name}: its Key Vault reference is not resolved" in error for error in errors)
+
+
+@pytest.mark.parametrize("variable", ["WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"])
+def test_local_mode_is_refused_in_azure(variable: str) -> None:
+    """No section is read."""
+    errors = Settings({**ENVIRONMENT, variable: "x"}).check()
+    assert [str(error) for error in errors] == [
+        "CD-3001 CROSSDOCK_LOCAL: is for one machine; remove it from the app's settings."
+    ]
+    assert not Settings({**ENVIRONMENT, variable: "x", "CROSSDOCK_LOCAL": "off", "CROSSDOCK_STORE_PATH": ""}).check()[
+        1:
+    ]
+
+
+def test_one_wrong_section_closes_only_what_depends_on_it() -> None:
+    """A missing ERP setting does not close Dataverse's door."""
+    settings = Settings({**ENVIRONMENT, "CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID": "wrong"})
+    assert settings.get(DataverseDoor).secret is not None
+    with pytest.raises(SettingsError):
+        settings.get(BusinessCentralSettings)
+
+
+def test_secrets_do_not_show() -> None:
+    """Not in a representation of a section, which may stand in a traceback."""
+    sections = " ".join(repr(kind.read(ENVIRONMENT)) for kind in SECTIONS)
+    secrets = [value for name, value in ENVIRONMENT.items() if re.search("SECRET|STATE|_KEY|^ServiceBus$", name)]
+    assert len(secrets) == 10
+    assert not [secret for secret in secrets if secret in sections]
+
+
+def test_several_identities_share_the_work() -> None:
+    """Each with a secret, or as a managed identity."""
+    section = read(BusinessCentralSettings, CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES=" one:a~b:c  two ")
+    assert isinstance(section, BusinessCentralSettings)
+    found = [(one.client_id, one.secret and one.secret.get_secret_value()) for one in section.each_identity()]
+    assert found == [("one", "a~b:c"), ("two", None)]
+
+
+# --- what people read -----------------------------------------------------------------------------
+
+
+def example() -> dict[str, str]:
+    """The settings of local.settings.example.json."""
+    content = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))
+    assert content["IsEncrypted"] is False
+    values: dict[str, str] = content["Values"]
+    return values
+
+
+def test_the_example_has_every_setting() -> None:
+    """And none that nobody reads."""
+    assert sorted(set(example()) - PLATFORM) == NAMES
+
+
+def test_the_example_is_a_good_environment() -> None:
+    """Once the blanks that belong to secrets are filled in, it starts as it is."""
+    errors = [str(error) for error in Settings(example()).check()]
+    assert errors == []
+
+
+def test_the_page_explains_every_setting_once() -> None:
+    """In a table whose first column is the name."""
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+    explained = re.findall(r"^\| `([A-Za-z_]+)`", page, re.MULTILINE)
+    assert sorted(explained) == sorted({*NAMES, *PLATFORM})
+
+
+def test_the_page_states_the_defaults() -> None:
+    """As the code has them."""
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([A-Za-z_]+)` \| ([^|]*) \|", page, re.MULTILINE))
+    for kind in SECTIONS:
+        for field in kind.model_fields.values():
+            default = "" if field.is_required() or field.default is None else f"`{field.default}`"
+            assert rows[str(field.alias)].strip() == default, field.alias
