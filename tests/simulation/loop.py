@@ -58,6 +58,28 @@ class LoopClock:
         await asyncio.sleep(max(seconds, 0))
 
 
+class SteppedClock:
+    """A clock that its driver moves on; sleeping moves it too. For runs in which only one thing happens at a time."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._seconds)
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self._seconds += max(seconds, 0)
+        await asyncio.sleep(0)
+
+    def step_to(self, event: datetime | None, most_seconds: float) -> None:
+        """Go to the next event, but at most this far, and at least a little."""
+        ahead = most_seconds if event is None else (event - self.now()).total_seconds()
+        self._seconds += min(max(ahead, 0.001), most_seconds)
+
+
 def run_virtually(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on a fresh virtual loop."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:

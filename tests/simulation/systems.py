@@ -1,7 +1,7 @@
 """Two systems in memory behind the Connector port: quick imitations for simulation, with the behaviour that matters.
 
-They keep versions, enforce keys, normalise what they store, fill in what a template would, and tell whoever listens about
-every change, also about our own. The sandboxes imitate the real systems over HTTP; these imitate the port.
+They keep versions, enforce keys, normalise what they store, fill in what a template would, and tell whoever listens
+about every change, also about our own. The sandboxes imitate the real systems over HTTP; these imitate the port.
 """
 
 from __future__ import annotations

@@ -1,0 +1,177 @@
+"""The small stories that sweeps and seeded runs tell: what people do in the two systems while the engine runs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from shared.stores.rows import RowStore
+from shared.sync.ports import Value
+from tests.simulation.loop import SteppedClock
+from tests.simulation.world import Faults, Setup, World
+
+VAT = "00743110157"
+ACCOUNT: Mapping[str, Value] = {
+    "name": "Alfa",
+    "crossdock_stage": "qualified",
+    "address1_country": "it",
+    "address1_postalcode": "39100",
+    "telephone1": "123",
+    "crossdock_vatnumber": VAT,
+}
+CUSTOMER: Mapping[str, Value] = {
+    "displayName": "Alfa",
+    "country": "IT",
+    "postalCode": "39100",
+    "phoneNumber": "999",
+    "taxRegistrationNumber": VAT,
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happens before (without faults) and while the engine runs, and how many records each side has at the end."""
+
+    name: str
+    setup: Setup
+    begin: Callable[[World], None]
+    before: Callable[[World], None] | None = None
+    records: int = 1
+
+
+def _account(world: World) -> None:
+    world.crm.type_in(ACCOUNT)
+
+
+def _account_without_vat_number(world: World) -> None:
+    world.crm.type_in({name: value for name, value in ACCOUNT.items() if name != "crossdock_vatnumber"})
+
+
+def _customer(world: World) -> None:
+    world.erp.type_in(CUSTOMER)
+
+
+def _both(world: World) -> None:
+    _account(world)
+    _customer(world)
+
+
+def _edits_on_both_sides(world: World) -> None:
+    world.crm.type_in({"telephone1": "555", "name": "Alfa X"}, next(iter(world.crm.records)))
+    world.erp.type_in({"creditLimit": 5, "email": "x@alfa.example"}, next(iter(world.erp.records)))
+
+
+OURS = Setup(own_numbers=True, workers=1)
+SERIES = Setup(own_numbers=False, workers=1)
+STORIES = (
+    Story("account, our number", OURS, _account),
+    Story("account, the ERP's series", SERIES, _account),
+    Story("account without VAT number, our number", OURS, _account_without_vat_number),
+    Story("account without VAT number, the ERP's series", SERIES, _account_without_vat_number),
+    Story("customer", OURS, _customer),
+    Story("both at once, our number", OURS, _both),
+    Story("both at once, the ERP's series", SERIES, _both),
+    Story("edits on both sides", OURS, _edits_on_both_sides, before=_account),
+)
+
+
+async def tell(story: Story, faults: Faults, rows: RowStore | None = None) -> World:
+    """Tell a story in a fresh world, one message at a time."""
+    clock = SteppedClock()
+    world = World(story.setup, faults, rows=rows, clock=clock)
+    await world.prepare()
+    if story.before:
+        faults.active = False
+        story.before(world)
+        await world.run_stepped(clock)
+        faults.active = True
+        faults.count = 0
+        faults.names.clear()
+    story.begin(world)
+    await world.run_stepped(clock)
+    return world
+
+
+def vat_number(number: int) -> str:
+    """A valid Italian VAT number."""
+    base = f"{7430000 + number:07d}015"
+    total = sum(int(d) if place % 2 == 0 else sum(divmod(2 * int(d), 10)) for place, d in enumerate(base))
+    return base + str((10 - total % 10) % 10)
+
+
+@dataclass
+class People:
+    """People who create and edit records on both sides at random moments, by a seed."""
+
+    world: World
+    rng: random.Random
+
+    async def work(self) -> None:
+        for number in range(self.rng.randint(1, 4)):
+            self._found_company(number)
+            await asyncio.sleep(self.rng.random() * 30)
+        for _ in range(self.rng.randint(0, 6)):
+            await asyncio.sleep(self.rng.random() * 40)
+            self._edit()
+        await asyncio.sleep(60)
+
+    def _found_company(self, number: int) -> None:
+        where = self.rng.choice(["crm", "erp", "both"])
+        vat = vat_number(number) if self.rng.random() < 0.7 else None
+        place = f"{number:05d}"
+        if where in {"crm", "both"}:
+            told = {"name": f"Company {number}", "crossdock_stage": "qualified", "telephone1": "1"}
+            self.world.crm.type_in({**told, "address1_postalcode": place, "crossdock_vatnumber": vat})
+        if where in {"erp", "both"}:
+            elsewhere = where == "both" and vat is None
+            told = {"displayName": f"Company {number}", "phoneNumber": "2"}
+            place = "elsewhere" if elsewhere else place
+            self.world.erp.type_in({**told, "postalCode": place, "taxRegistrationNumber": vat})
+
+    def _edit(self) -> None:
+        any_number, any_city = str(self.rng.randint(1, 99)), self.rng.choice(["Bolzano", "Trento", None])
+        if self.rng.random() < 0.5 and self.world.crm.records:
+            edits: list[Mapping[str, Value]] = [
+                {"telephone1": any_number},
+                {"name": f"N{any_number}"},
+                {"address1_city": any_city},
+                {"websiteurl": self.rng.choice(["w.example", "v.example", None])},
+            ]
+            self.world.crm.type_in(self.rng.choice(edits), self.rng.choice(list(self.world.crm.records)))
+        elif self.world.erp.records:
+            changes: list[Mapping[str, Value]] = [
+                {"phoneNumber": any_number},
+                {"displayName": f"E{any_number}"},
+                {"city": any_city},
+                {"creditLimit": int(any_number)},
+            ]
+            self.world.erp.type_in(self.rng.choice(changes), self.rng.choice(list(self.world.erp.records)))
+
+
+async def seeded(seed: int) -> tuple[World, list[str]]:
+    """One random world: people, faults, losses, duplicates, disorder; answers it and what is wrong with it at the
+    end."""
+    rng = random.Random(seed)
+    setup = Setup(
+        seed=seed,
+        own_numbers=rng.random() < 0.5,
+        workers=rng.choice([1, 2, 3]),
+        duplicate=0.3,
+        drop=rng.choice([0, 0.2]),
+        reorder_seconds=rng.choice([0, 20]),
+        quiet_seconds=650,
+    )
+    faults = Faults(chance=rng.choice([0, 0.01, 0.05]), rng=random.Random(seed + 1))
+    world = World(setup, faults)
+    await world.prepare()
+    people = asyncio.create_task(_until_quiet(People(world, rng).work, faults))
+    await world.run(hours=80)
+    await people
+    return world, await world.check()
+
+
+async def _until_quiet(work: Callable[[], Awaitable[None]], faults: Faults) -> None:
+    await work()
+    faults.active = False

@@ -1,0 +1,99 @@
+"""The crash sweep: every effect of a story, killed before and after, and with its answer lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from shared.stores.rows import Operation, Page, Properties, Row, RowStore, encode_key
+from tests.simulation.stories import Story, tell
+from tests.simulation.systems import Stored
+from tests.simulation.world import Faults, How, World
+
+FAULTS = (How.BEFORE, How.AFTER, How.LOST)
+Rows = Callable[[], Awaitable[RowStore | None]]
+
+
+class OwnPartitions:
+    """A row store of one run's own within shared tables: making tables anew for each of a thousand runs would
+    take hours."""
+
+    def __init__(self, inner: RowStore, run: str) -> None:
+        self._inner = inner
+        self._run = encode_key(run)
+
+    def _mine(self, partition: str) -> str:
+        return f"{self._run}|{partition}"
+
+    async def prepare(self) -> None:
+        return
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        return await self._inner.get(table, self._mine(partition), key)
+
+    async def insert(self, table: str, partition: str, key: str, properties: Properties) -> str:
+        return await self._inner.insert(table, self._mine(partition), key, properties)
+
+    async def replace(self, table: str, partition: str, key: str, properties: Properties, etag: str) -> str:
+        return await self._inner.replace(table, self._mine(partition), key, properties, etag)
+
+    async def upsert(self, table: str, partition: str, key: str, properties: Properties) -> str:
+        return await self._inner.upsert(table, self._mine(partition), key, properties)
+
+    async def delete(self, table: str, partition: str, key: str, etag: str | None = None) -> bool:
+        return await self._inner.delete(table, self._mine(partition), key, etag)
+
+    async def list(
+        self, table: str, partition: str, *, after: str | None = None, key_prefix: str = "", limit: int = 1000
+    ) -> Page:
+        return await self._inner.list(table, self._mine(partition), after=after, key_prefix=key_prefix, limit=limit)
+
+    async def transact(self, table: str, partition: str, operations: Sequence[Operation]) -> Sequence[str | None]:
+        return await self._inner.transact(table, self._mine(partition), operations)
+
+    async def aclose(self) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep and what was wrong at its end."""
+
+    story: str
+    effect: int
+    name: str
+    how: How
+    wrong: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.story}: {self.how} effect {self.effect} ({self.name}): {'; '.join(self.wrong)}"
+
+
+async def sweep(story: Story, rows: Rows) -> AsyncIterator[Point]:
+    """Every point of a story. The fault-free run says how many effects there are and what both systems hold at
+    the end."""
+    faults = Faults()
+    reference = await tell(story, faults, await rows())
+    assert await reference.check() == []
+    assert (len(reference.crm.records), len(reference.erp.records)) == (story.records, story.records)
+    names = list(faults.names)
+    effects = next((n for n, name in enumerate(names) if name == "store get watermarks"), len(names))
+    for effect in range(1, effects + 1):
+        for how in FAULTS:
+            world = await tell(story, Faults(at=(effect, how)), await rows())
+            yield Point(story.name, effect, names[effect - 1], how, await _wrong(world, reference))
+
+
+async def _wrong(world: World, reference: World) -> list[str]:
+    wrong = await world.check()
+    for system, same in ((world.crm, reference.crm), (world.erp, reference.erp)):
+        mine, theirs = _contents(system.records), _contents(same.records)
+        if mine != theirs:
+            wrong.append(f"{system.system} holds other records than after the run without faults")
+    return wrong
+
+
+def _contents(records: dict[str, Stored]) -> list[str]:
+    """What a system holds, but for keys and numbers, which may have gaps after a fault."""
+    numbers = {"number", "accountnumber"}
+    return sorted(str(sorted((k, str(v)) for k, v in r.values.items() if k not in numbers)) for r in records.values())
