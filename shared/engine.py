@@ -106,12 +106,13 @@ def load_index(index_json: bytes) -> Index:
     """The compiled index; a definition that does not load disables only itself and is named as a problem."""
     try:
         tree = json.loads(index_json)
-        entries, known = tree["definitions"], tree["problems"]
+        entries = list(tree["definitions"])
+        known = [Problem.model_validate(entry) for entry in tree["problems"]]
     except (ValueError, TypeError, KeyError):
         problem = Problem(file="transfers/index.json", line=1, text="this is no compiled index; compile it again")
         return Index(problems=(problem,))
     read = [_definition(entry) for entry in entries]
-    problems = [Problem.model_validate(entry) for entry in known] + [one for one in read if isinstance(one, Problem)]
+    problems = known + [one for one in read if isinstance(one, Problem)]
     for problem in problems:
         log.error("a definition is disabled: %s", problem, extra={"action": "index"})
     return Index(definitions=tuple(one for one in read if isinstance(one, Definition)), problems=tuple(problems))
