@@ -36,17 +36,19 @@ class Fingerprints:
         """The fingerprint of a value; a missing value has one too."""
         text = canonical(value)
         told = "\0" if text is None else "\1" + text
-        content = f"{salt}\0{side.value}\0".encode() + rule.id + told.encode()
+        content = f"{salt}\0{side.value}\0".encode() + rule.id + told.encode("utf-8", "surrogatepass")
         return blake2b(content, key=self.key, digest_size=8).digest()
 
     def loose(self, salt: str, column: str, value: Value) -> str:
         """A fingerprint that survives a system's trimming and capitals; for recognising what we sent."""
         text = " ".join((canonical(value) or "").split()).upper()
-        return blake2b(f"{salt}\0{column}\0{text}".encode(), key=self.key, digest_size=8).hexdigest()
+        return blake2b(
+            f"{salt}\0{column}\0{text}".encode("utf-8", "surrogatepass"), key=self.key, digest_size=8
+        ).hexdigest()
 
     def of_match(self, pair: str, rule: str, normalised: Iterable[str]) -> str:
         """The hash under which a match key is claimed."""
-        content = "\0".join((pair, rule, *normalised)).encode()
+        content = "\0".join((pair, rule, *normalised)).encode("utf-8", "surrogatepass")
         return blake2b(content, key=self.key, digest_size=16).hexdigest()
 
 

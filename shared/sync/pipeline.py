@@ -11,13 +11,24 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import blake2b
 
-from shared.errors import ConnectorError, CrossdockError, StoreUnavailable, SystemDown, UnknownColumn
+from shared.errors import (
+    ConnectorError,
+    CrossdockError,
+    SettingsError,
+    StoreUnavailable,
+    SystemDown,
+    Throttled,
+    UnknownColumn,
+    UnknownResult,
+    VersionConflict,
+)
 from shared.sync.brakes import Brake, BrakePulled
 from shared.sync.breaker import BreakerPanel, Watched
 from shared.sync.claims import Doubled, Taken, Undone
@@ -57,11 +68,16 @@ class Done:
 
 @dataclass
 class Pipeline:
-    """Runs messages of all transfers; one per process."""
+    """Runs messages of all transfers; one per process.
+
+    refused: transfers whose definition names columns that a system does not have, with file, line and remedy; their
+    changes wait.
+    """
 
     ports: Ports
     index: Index
     panel: BreakerPanel = field(init=False)
+    refused: dict[str, str] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _brakes: dict[str, Brake] = field(default_factory=dict)
     _switches: dict[str, tuple[float, Switch]] = field(default_factory=dict)
@@ -88,7 +104,10 @@ class Pipeline:
             return await self._settle(message, transfer, run, done, {})
         try:
             prepared = await self.prepare(transfer.name)
-        except (ConnectorError, StoreUnavailable) as error:
+        except UnknownColumn as error:
+            refused = Outcome(Kind.DEFERRED, Why.DEFINITION, pending=True, code=error.code)
+            return await self._settle(message, transfer, run, [Done(key, refused) for key in message.keys], {})
+        except (ConnectorError, SettingsError) as error:
             done = [Done(key, *await self._after(error, message, self._connectors(definition))) for key in message.keys]
             return await self._settle(message, transfer, run, done, {})
         return await self._run_prepared(message, prepared, run)
@@ -139,7 +158,16 @@ class Pipeline:
         async with self._preparing.setdefault(name, asyncio.Lock()):
             if name not in self._prepared:
                 definition, transfer = self._find(name)
-                self._prepared[name] = await prepared_for(self.ports, definition, transfer)
+                try:
+                    self._prepared[name] = await prepared_for(self.ports, definition, transfer)
+                except UnknownColumn as error:
+                    if name not in self.refused:
+                        log.error(
+                            "definition refused", extra={"transfer": name, "code": error.code, "told": error.detail}
+                        )
+                    self.refused[name] = error.detail
+                    raise
+                self.refused.pop(name, None)
                 self._brakes[name] = Brake(self.ports, self._prepared[name])
         return self._prepared[name]
 
@@ -164,9 +192,9 @@ class Pipeline:
         if isinstance(decision, Park):
             return _parked_for(error, decision.code), False
         if decision.failed:
-            log.warning("run failed", extra={"transfer": message.transfer, "code": code}, exc_info=error)
-        why = Why.SYSTEM_DOWN if isinstance(error, SystemDown) else Why.THROTTLED
-        return Outcome(Kind.DEFERRED, why, delay=decision.delay, code=code), decision.failed
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.warning("run failed", extra={"transfer": message.transfer, "code": code, "where": where})
+        return Outcome(Kind.DEFERRED, _why(error), delay=decision.delay, code=code), decision.failed
 
     # --- settling ---
 
@@ -291,7 +319,7 @@ class _Work:
         gate = asyncio.Semaphore(self._ports.timing.at_once)
         try:
             loaded = await self._load()
-        except (ConnectorError, StoreUnavailable) as error:
+        except (ConnectorError, SettingsError) as error:
             return [await self._failed(key, error) for key in self.message.keys]
         if len(self.message.keys) == 1:
             return [await self._one(self.message.keys[0], loaded, gate)]
@@ -482,7 +510,7 @@ async def prepared_for(ports: Ports, definition: Definition, transfer: Transfer)
         table = definition.table(side)
         metadata = await ports.connectors[table.system].metadata(table.table)
         for column in definition.columns(side):
-            if column not in metadata.columns:
+            if column.partition(".")[0] not in metadata.columns:
                 raise UnknownColumn(table.system, detail=_where(definition, side, column, metadata.columns))
         lengths[side] = {name: column.max_length for name, column in metadata.columns.items()}
     source, target = (definition.table(side) for side in (transfer.source, transfer.target))
@@ -521,6 +549,17 @@ def deferred_copy(message: Message, keys: Sequence[str], *, failed: bool) -> Mes
         attempt=message.attempt + 1,
         failures=message.failures + failed,
     )
+
+
+def _why(error: Exception) -> Why:
+    """The reason of a deferral, in the journal's words."""
+    reasons = {
+        SystemDown: Why.SYSTEM_DOWN,
+        Throttled: Why.THROTTLED,
+        UnknownResult: Why.UNSURE,
+        VersionConflict: Why.RACE,
+    }
+    return next((why for kind, why in reasons.items() if isinstance(error, kind)), Why.FAILED)
 
 
 def _parked_for(error: Exception, code: str) -> Outcome:

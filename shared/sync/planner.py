@@ -169,20 +169,30 @@ class _Update:
             return Decision(rule, Action.KEEP, Reason.UNCHANGED)
         if source_same is None:
             return self._first(rule)
+        if source_same and self._was_kept(rule):
+            return Decision(rule, Action.KEEP, Reason.BLANK_KEPT, agrees=True)
         reason = Reason.PUT_BACK if source_same else Reason.CHANGED if target_same else Reason.CHANGED_BOTH
         return self._write(rule, reason)
+
+    def _was_kept(self, rule: FieldRule) -> bool:
+        """A blank of the master that has spared a value before goes on sparing it, until the master is filled in."""
+        target_was_blank = self.base.is_same(rule, self.side.other, None)
+        return self._source_is_blank(rule) and not target_was_blank and not is_blank(self._target(rule))
+
+    def _source_is_blank(self, rule: FieldRule) -> bool:
+        return _converts_to_blank(rule, self.side, self._source(rule))
 
     def _first(self, rule: FieldRule) -> Decision:
         if self.target is None:
             raise NeedsTarget
-        if is_blank(self._source(rule)) and not is_blank(self._target(rule)):
+        if self._source_is_blank(rule) and not is_blank(self._target(rule)):
             fill = rule.on_create is OnCreate.FILL
             return Decision(rule, Action.KEEP, Reason.BLANK_KEPT, agrees=not fill)
         return self._write(rule, Reason.FIRST)
 
     def _not_mastered(self, rule: FieldRule) -> Decision:
         source_same, _ = self._same(rule)
-        if source_same is None and rule.on_create is OnCreate.FILL and not is_blank(self._source(rule)):
+        if source_same is None and rule.on_create is OnCreate.FILL and not self._source_is_blank(rule):
             if self.target is None:
                 raise NeedsTarget
             if is_blank(self._target(rule)):
@@ -198,10 +208,10 @@ class _Update:
             return Decision(rule, Action.KEEP, Reason.UNCHANGED if target_same else Reason.OTHER_WAY)
         if target_same or (source_same is None and is_blank(self._target(rule))):
             return self._write(rule, Reason.CHANGED if target_same else Reason.FIRST)
-        if source_same is None and is_blank(self._source(rule)):
+        if source_same is None and self._source_is_blank(rule):
             return Decision(rule, Action.KEEP, Reason.BLANK_KEPT)
         written = self._write(rule, Reason.CHANGED_BOTH)
-        if written.action is Action.KEEP:
+        if written.action is not Action.WRITE:
             return written
         hint = "make both sides hold the same value, or name one system as master"
         return Decision(rule, Action.PARK, Reason.CONFLICT, code="CD-4010", hint=hint)
@@ -231,7 +241,7 @@ def _created(side: Side, rules: Sequence[FieldRule], source: Values, lengths: Le
         value = source.get(rule.column(side))
         if not carries_on_create(rule, side):
             yield Decision(rule, Action.KEEP, Reason.UNCHANGED if is_blank(value) else Reason.NOT_MASTER)
-        elif is_blank(value):
+        elif _converts_to_blank(rule, side, value):
             yield Decision(rule, Action.KEEP, Reason.UNCHANGED)
         else:
             yield _sent(rule, side, value, Reason.CREATED, lengths)
@@ -291,6 +301,14 @@ def alike(one: Value, other: Value) -> bool:
     """Equal but for capitals and surplus blanks, which systems change by themselves."""
     first, second = (" ".join((canonical(value) or "").split()).casefold() for value in (one, other))
     return first == second
+
+
+def _converts_to_blank(rule: FieldRule, source_side: Side, value: Value) -> bool:
+    """Whether nothing would be left of a value; one that does not fit is not nothing."""
+    try:
+        return is_blank(converted(rule, source_side, value))
+    except Unfit:
+        return False
 
 
 def converted(rule: FieldRule, source_side: Side, value: Value) -> Value:

@@ -6,6 +6,7 @@ In the steady state that is one read of the source and one write to the target; 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -13,12 +14,12 @@ from shared.errors import RecordMissing, UnknownResult, VersionConflict
 from shared.sync.brakes import Brake
 from shared.sync.claims import Taken, undo_link
 from shared.sync.context import Ports, Prepared
-from shared.sync.converters import same_value
+from shared.sync.converters import Unfit, same_value
 from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.fingerprint import Base
 from shared.sync.outcome import Kind, Outcome, Why
-from shared.sync.planner import NeedsTarget, Plan, converted, plan_update
+from shared.sync.planner import NeedsTarget, Plan, agree, converted, plan_update
 from shared.sync.ports import Claim, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
 
 _ROUNDS = 4
@@ -235,7 +236,9 @@ class Updating:
 
     async def _written_back(self, rules: Sequence[FieldRule], source: Record, target: Record) -> None:
         left, right = (source, target) if self.prepared.side is Side.LEFT else (target, source)
-        base = self._base.with_values((r, left.values.get(r.left), right.values.get(r.right)) for r in rules)
+        agreed = {rule.id for rule in agree(rules, left.values, right.values)}
+        values = ((r, left.values.get(r.left), right.values.get(r.right)) for r in rules if r.id in agreed)
+        base = self._base.with_values(values)
         home = self._with_versions(replace(self.home, base=base.pack(), write_back=False), source, target)
         self.home = await self.ports.stores.links.replace(home)
 
@@ -269,11 +272,15 @@ class Updating:
 
 
 def _differing(rules: Sequence[FieldRule], side: Side, source: Record, target: Record) -> dict[str, Value]:
-    """Source columns that lack the target's value."""
-    values = {
-        rule.column(side): converted(rule, side.other, target.values.get(rule.column(side.other))) for rule in rules
-    }
-    return {column: value for column, value in values.items() if not same_value(source.values.get(column), value)}
+    """Source columns that lack the target's value; one that does not fit is left to the other direction, which
+    parks it."""
+    values: dict[str, Value] = {}
+    for rule in rules:
+        with suppress(Unfit):
+            value = converted(rule, side.other, target.values.get(rule.column(side.other)))
+            if not same_value(source.values.get(rule.column(side)), value):
+                values[rule.column(side)] = value
+    return values
 
 
 def _agreed_values(plan: Plan, source: Record, target: Record | None) -> Iterator[tuple[FieldRule, Value, Value]]:
