@@ -224,7 +224,8 @@ class MemorySystem:
         return updated
 
     async def metadata(self, table: str) -> TableMetadata:
-        columns = {n: ColumnMetadata(n, ColumnType.TEXT, length) for n, length in self.columns.items()}
+        own = {name.partition(".")[0]: length for name, length in self.columns.items()}
+        columns = {name: ColumnMetadata(name, ColumnType.TEXT, length) for name, length in own.items()}
         return TableMetadata(table, columns)
 
     async def ping(self) -> None:
