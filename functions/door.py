@@ -75,6 +75,19 @@ def checked(read: Callable[[Any], ModelT], given: object) -> ModelT:
         raise RequestError(first["msg"], ".".join(map(str, first["loc"]))) from None
 
 
+class RunFailed(CrossdockError):
+    """A run ended with an error nobody foresaw. Its text stays out, because the host writes what a function raises
+    into its log."""
+
+    code = "CD-2004"
+    sentence = "A run failed with an unforeseen error."
+
+
+def presentable(error: Exception) -> CrossdockError:
+    """The error itself if it is one of ours, else one that names its class only."""
+    return error if isinstance(error, CrossdockError) else RunFailed(f"An unforeseen {type(error).__name__}.")
+
+
 Handler = Callable[[Call], Awaitable[func.HttpResponse]]
 
 
@@ -89,11 +102,11 @@ def door(blueprint: func.Blueprint, name: str) -> Callable[[Handler], Callable[.
                 caller = app.doorkeeper.admit(route, req.headers, req.route_params)
                 return await handler(Call(req, app, caller))
             except CrossdockError as error:
-                app.notices.count(name, error.code)
+                app.notices.refused(name, error.code)
                 return _refusal(route, error)
             except Exception:
                 log.exception("a request failed", extra={"action": name})
-                app.notices.count(name, CrossdockError.code)
+                app.notices.refused(name, CrossdockError.code)
                 return _refusal(route, CrossdockError())
 
         answer.__doc__ = handler.__doc__

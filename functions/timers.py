@@ -5,18 +5,21 @@ Every tick may be missed or come twice. None is made up for: the next one finds 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.door import new_blueprint
+from functions.door import new_blueprint, presentable
 from shared.app import current
 from shared.settings import schedule
 
 if TYPE_CHECKING:
     from shared.engine import Engine
+
+log = logging.getLogger(__name__)
 
 blueprint = new_blueprint()
 
@@ -25,7 +28,11 @@ def _timer(name: str, work: Callable[[Engine], Awaitable[object]]) -> None:
     """Register a timer; its schedule is the setting of its name."""
 
     async def tick(timer: func.TimerRequest) -> None:
-        await work(await current().engine())
+        try:
+            await work(await current().engine())
+        except Exception as error:
+            log.exception("a tick failed", extra={"action": name})
+            raise presentable(error) from None
 
     tick.__doc__ = f"One tick of {name}."
     trigger = blueprint.timer_trigger(

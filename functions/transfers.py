@@ -8,9 +8,8 @@ from typing import Final
 
 import azure.functions as func
 
-from functions.door import new_blueprint
+from functions.door import new_blueprint, presentable
 from shared.app import current, transfer_names
-from shared.errors import CrossdockError
 from shared.sync.message import Message, MessageInvalid
 
 log = logging.getLogger(__name__)
@@ -19,13 +18,6 @@ CONNECTION: Final = "ServiceBus"
 LONGEST_PAUSE_SECONDS: Final = 60.0
 
 blueprint = new_blueprint()
-
-
-class RunFailed(CrossdockError):
-    """A run ended with an error nobody foresaw; the message comes again. The text of the error stays out."""
-
-    code = "CD-2004"
-    sentence = "A run failed with an unforeseen error."
 
 
 def register(target: func.Blueprint, names: Iterable[str]) -> None:
@@ -56,7 +48,7 @@ async def _run(name: str, body: bytes, deliveries: int) -> None:
     except Exception as error:
         log.exception("a message comes again", extra={"action": "transfer", "transfer": name, "deliveries": deliveries})
         await app.outside.clock.sleep(_pause_seconds(deliveries))
-        raise error if isinstance(error, CrossdockError) else RunFailed(type(error).__name__) from None
+        raise presentable(error) from None
 
 
 def _pause_seconds(deliveries: int) -> float:

@@ -37,10 +37,18 @@ def _tidy(record: logging.LogRecord) -> None:
     if record.exc_info and record.exc_info[1] is not None:
         facts["error"] = where_and_which(record.exc_info[1])
     record.exc_info = record.exc_text = record.stack_info = None
-    text = record.getMessage()
+    text = _sentence(record)
     if facts:
         text = f"{text} {json.dumps(facts, default=str, ensure_ascii=False)}"
     record.msg, record.args = without_secrets(text), None
+
+
+def _sentence(record: logging.LogRecord) -> str:
+    """The sentence; one whose arguments do not fit it is written without them, and the caller goes on."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        return str(record.msg)
 
 
 def without_secrets(text: str) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
+from shared.errors import SettingsError
 from shared.routes import RequestError, TooLarge, is_one_of
-from shared.settings import BusinessCentralDoor, DataverseDoor, Settings
+from shared.settings import BusinessCentralDoor, DataverseDoor, Section, Settings
 from shared.sync.notices import Notice, Recipients, message_for
 from shared.sync.ports import Clock, Ids, Outgoing, Queue
 
@@ -47,9 +48,9 @@ class Notices:
         """
         if len(body) > dataverse.MAX_BODY_BYTES:
             raise TooLarge
-        organization_id = self._settings.get(DataverseDoor).organization_id
+        organization_id = _required(DataverseDoor, "organization_id", self._settings.get(DataverseDoor).organization_id)
         try:
-            read = dataverse.read_notice(body, organization_id or "none", self._clock.now(), self._ids.new())
+            read = dataverse.read_notice(body, organization_id, self._clock.now(), self._ids.new())
         except dataverse.NotANotice as error:
             raise RequestError(str(error)) from None
         return await self._take(dataverse.SYSTEM, [read])
@@ -67,16 +68,16 @@ class Notices:
             rows = business_central.read_rows(body)
         except business_central.NotANotice as error:
             raise RequestError(str(error)) from None
-        company, environment = door.company_id or "none", door.environment or ""
+        company = _required(BusinessCentralDoor, "company_id", door.company_id)
+        environment = _required(BusinessCentralDoor, "environment", door.environment)
         return await self._take(
             business_central.SYSTEM,
             [business_central.read_row(row, company, environment, is_ours, self._ids.new()) for row in rows],
         )
 
-    def count(self, door: str, outcome: str, times: int = 1) -> None:
-        """Count an outcome at a door (a system, or a function that refused), and say so in one line."""
-        self.counts[f"{door}: {outcome}"] += times
-        log.info("at the door", extra={"action": "door", "door": door, "outcome": outcome, "times": times})
+    def refused(self, function: str, code: str) -> None:
+        """Count a refusal; without a line in the log, which strangers could fill."""
+        self.counts[f"{function}: {code}"] += 1
 
     async def _take(self, system: str, found: Iterable[Notice | dataverse.Ignored | business_central.Ignored]) -> int:
         """Send what is to be sent, and only then count: a send that fails leaves no trace but its error."""
@@ -86,7 +87,8 @@ class Notices:
             outcomes[self._address(one, by_transfer)] += 1
         await self._send(by_transfer)
         for reason, times in outcomes.items():
-            self.count(system, reason, times)
+            self.counts[f"{system}: {reason}"] += times
+            log.info("notices", extra={"action": "notice", "system": system, "outcome": reason, "times": times})
         return sum(len(messages) for messages in by_transfer.values())
 
     def _address(
@@ -113,3 +115,10 @@ class Notices:
         for result in sends:
             if result is not None:
                 raise result
+
+
+def _required(kind: type[Section], field: str, value: str | None) -> str:
+    """The setting; raises SettingsError when it is missing: a mistake of ours makes no notice a foreign one."""
+    if value is None:
+        raise SettingsError(f"{kind.model_fields[field].alias}: is missing; set it.")
+    return value

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import CrossdockError, SettingsError
-from shared.routes import Overtaken, RequestError, Unknown, error_body
+from shared.routes import Overtaken, RequestError, SwitchedOff, Unknown, error_body
 from shared.settings import (
     Address,
     BusinessCentralDoor,
@@ -111,7 +111,10 @@ class Operations:
     async def links(self, name: str, side: Side | None, after: str | None, limit: int) -> Json:
         """The link rows of a transfer's pair on one side (its source, if not said), in key order."""
         definition, transfer = self._find(name)
-        rows = await self._stores.links.page(self._pair(definition), side or transfer.source, after, limit)
+        try:
+            rows = await self._stores.links.page(self._pair(definition), side or transfer.source, after, limit)
+        except ValueError:
+            raise RequestError("This is no key.", "after") from None
         return _page([_link(row) for row in rows], limit, rows[-1].key if rows else "")
 
     async def link(self, system: str, table: str, key: str) -> Json:
@@ -213,20 +216,30 @@ class Operations:
 
     async def retry(self, name: str, side: Side, key: str, by: str) -> Json:
         """Put one back into the queue; its item stays until the record has been transferred."""
-        await self._engine.draining.retry(await self._parked_item(name, side, key), by)
+        item = await self._parked_item(name, side, key)
+        await self._require_on(name)
+        await self._engine.draining.retry(item, by)
         return {"queued": 1, "next": None}
 
     async def retry_all(self, name: str, after: str | None, by: str) -> Json:
         """Put all of a transfer back, at most `MOST_RETRIED` in one call; `next` says where to go on."""
         self._find(name)
+        await self._require_on(name)
         items = await self._parked_page(name, after, MOST_RETRIED)
         for item in items:
             await self._engine.draining.retry(item, by)
         return {"queued": len(items), "next": _next(len(items), MOST_RETRIED, _place_of(items[-1]) if items else "")}
 
+    async def _require_on(self, name: str) -> None:
+        """A message of a transfer that is off is done without doing anything, and its item would be closed."""
+        if (await self._stores.modes.get(name)).switch is Switch.OFF:
+            raise SwitchedOff("The transfer is switched off.", "transfer")
+
     async def _parked_item(self, name: str, side: Side, key: str) -> ParkedItem:
         self._find(name)
-        item = await self._stores.parked.get(name, side, key)
+        item = None
+        with suppress(ValueError):  # a text that cannot be a key
+            item = await self._stores.parked.get(name, side, key)
         if item is None:
             raise Unknown("This record is not parked (any more).", "key")
         return item

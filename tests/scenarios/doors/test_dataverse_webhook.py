@@ -111,6 +111,13 @@ async def test_a_wrong_setting_asks_for_a_second_attempt_instead_of_failing(door
         assert (await doors.dataverse(dump(notice()))).status_code == 503
 
 
+async def test_without_an_organisation_in_the_settings_no_notice_is_taken_for_a_foreign_one(doors: Doors) -> None:
+    """503, as for every mistake of ours."""
+    doors.environment["CROSSDOCK_DATAVERSE_ORGANIZATION_ID"] = ""
+    with installed(doors.new_app()):
+        assert (await doors.dataverse(dump(notice()))).status_code == 503
+
+
 # --- repeated, late and early ---------------------------------------------------------------------
 
 

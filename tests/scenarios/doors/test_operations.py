@@ -210,9 +210,17 @@ async def test_the_links_of_a_pair_come_in_pages(doors: Doors) -> None:
     assert [one["other"] for one in other["items"]] == keys
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("limit", "0"), ("limit", "1001"), ("limit", "x"), ("side", "up"), ("after", "x" * 601)]
-)
+WRONG_QUERIES = [
+    ("limit", "0"),
+    ("limit", "1001"),
+    ("limit", "x"),
+    ("side", "up"),
+    ("after", "x" * 601),
+    ("after", "ß" * 300),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_QUERIES)
 async def test_a_wrong_query_names_the_parameter(doors: Doors, field: str, value: str) -> None:
     """400, and nothing is read."""
     answer = await doors.operate("GET", f"transfers/{TO_ERP}/links?{field}={value}")
@@ -281,6 +289,7 @@ async def test_the_journal_of_a_record_begins_with_the_newest(doors: Doors) -> N
 
 async def test_a_parked_record_says_what_to_do_and_is_put_back(doors: Doors) -> None:
     """The retry is a message; the item stays until the record has been transferred."""
+    await switched(doors, "on")
     await doors.stores.parked.put(parked())
     (item,) = (await doors.operate("GET", f"transfers/{TO_ERP}/parked")).json()["items"]
     assert (item["code"], item["others"], item["side"]) == ("CD-4301", [CUSTOMER], "left")
@@ -295,6 +304,7 @@ async def test_a_parked_record_says_what_to_do_and_is_put_back(doors: Doors) -> 
 
 async def test_all_parked_records_of_a_transfer_are_put_back(doors: Doors) -> None:
     """Not those of another transfer."""
+    await switched(doors, "on")
     keys = [f"0f8fad5b-d9cb-469f-a165-{number:012x}" for number in range(7)]
     for key in keys:
         await doors.stores.parked.put(parked(key))
@@ -306,7 +316,16 @@ async def test_all_parked_records_of_a_transfer_are_put_back(doors: Doors) -> No
     assert queued[TO_CRM] == []
 
 
-@pytest.mark.parametrize("place", [f"left/{ACCOUNT}", f"right/{ACCOUNT}"])
+async def test_nothing_is_put_back_while_the_transfer_is_off(doors: Doors) -> None:
+    """Its message would be done without doing anything, and the record would be off the list."""
+    await doors.stores.parked.put(parked())
+    for path in (f"left/{ACCOUNT}/retry", "retry"):
+        answer = await doors.operate("POST", f"transfers/{TO_ERP}/parked/{path}", {"by": "ticket-17"})
+        assert (answer.status_code, answer.json()["code"]) == (409, "CD-5008")
+    assert await doors.nothing_queued()
+
+
+@pytest.mark.parametrize("place", [f"left/{ACCOUNT}", f"right/{ACCOUNT}", f"left/{'ß' * 300}", "left/%2F%00"])
 async def test_what_is_not_parked_cannot_be_put_back(doors: Doors, place: str) -> None:
     """404; a side that is none is 400."""
     answer = await doors.operate("POST", f"transfers/{TO_ERP}/parked/{place}/retry", {"by": "me"})
@@ -345,6 +364,16 @@ async def test_health_tells_strangers_only_that_it_is_up(doors: Doors) -> None:
         answer = await doors.operate("GET", "health", headers={})
         assert (answer.status_code, answer.json()) == (200, {"status": "up"})
         assert app._engine is None
+
+
+async def test_a_wrong_operator_setting_is_told_to_nobody(doors: Doors, caplog: pytest.LogCaptureFixture) -> None:
+    """Only to the log: who cannot be known is a stranger."""
+    doors.environment["CROSSDOCK_OPERATOR_KEY"] = "too-short"
+    with installed(doors.new_app()):
+        assert (await doors.operate("GET", "health", headers={})).json() == {"status": "up"}
+        assert (await doors.operate("GET", "transfers")).status_code == 401
+    assert "CROSSDOCK_OPERATOR_KEY" in caplog.text
+    assert "too-short" not in caplog.text
 
 
 async def test_health_tells_viewers_what_is_wrong(doors: Doors) -> None:

@@ -14,7 +14,7 @@ from azure.functions.servicebus import ServiceBusMessage
 from azure.functions.timer import TimerRequest
 
 from functions import timers, transfers
-from functions.door import new_blueprint
+from functions.door import RunFailed, new_blueprint
 from local.host import QueueTrigger, TimerTrigger
 from shared.app import App, installed, transfer_names
 from shared.errors import QueueUnavailable, SettingsError, StoreUnavailable
@@ -146,7 +146,7 @@ async def test_an_unforeseen_error_leaves_without_its_text(
         raise ValueError("Kontoinhaber-4711")
 
     monkeypatch.setattr(engine.pipeline, "run", fail)
-    with caplog.at_level(logging.DEBUG), pytest.raises(transfers.RunFailed) as raised:
+    with caplog.at_level(logging.DEBUG), pytest.raises(RunFailed) as raised:
         await deliver(message().to_json().encode())
     assert "Kontoinhaber" not in str(raised.value) + caplog.text
     assert raised.value.__suppress_context__
@@ -238,6 +238,21 @@ async def test_the_sweep_shows_dead_letters_in_the_parked_list(doors: Doors) -> 
     (item,) = await doors.stores.parked.page(TO_ERP)
     assert (item.key, item.code) == (ACCOUNT, "CD-4403")
     assert doors.queue.counts(TO_ERP).dead == 0
+
+
+@pytest.mark.parametrize("name", ["walks", "drain", "sweep"])
+async def test_a_tick_that_fails_says_no_more_than_it_may(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """The next tick comes; the text of an unforeseen error goes nowhere."""
+
+    async def fail(*_: object) -> None:
+        raise ValueError("Kontoinhaber-4711")
+
+    monkeypatch.setattr(type(doors.app), "engine", fail)
+    with caplog.at_level(logging.DEBUG), pytest.raises(RunFailed) as raised:
+        await tick(name)
+    assert "Kontoinhaber" not in str(raised.value) + caplog.text
 
 
 def test_the_timers_tick_as_their_settings_say(doors: Doors) -> None:

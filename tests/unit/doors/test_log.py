@@ -64,6 +64,13 @@ def test_an_error_is_told_by_class_and_place_only(written: StringIO) -> None:
     assert "KeyError at test_log.py:" in written.getvalue()
 
 
+def test_a_sentence_with_wrong_arguments_is_written_all_the_same(written: StringIO) -> None:
+    """A mistake in a log line must not end a transfer."""
+    logging.getLogger("tidy").info("%d and %d", "one")
+    logging.getLogger("tidy").info("%d", "one", extra={"run": "r1"})
+    assert written.getvalue() == '%d and %d\n%d {"run": "r1"}\n'
+
+
 def _fail_with_cause() -> None:
     try:
         raise KeyError("Kontoinhaber-4711")

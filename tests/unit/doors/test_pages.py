@@ -30,7 +30,8 @@ def test_the_page_of_the_operations_has_every_route_with_its_role() -> None:
 def test_the_page_of_the_operations_has_every_error() -> None:
     """Code and status."""
     page = (DOCS / "reference" / "operations.md").read_text("utf-8")
-    for kind in (RequestError, *RequestError.__subclasses__()):
+    kinds: list[type[RequestError]] = [RequestError, *RequestError.__subclasses__()]
+    for kind in kinds:
         assert kind.code in page
         assert str(kind.status) in page
 
