@@ -1,7 +1,9 @@
-"""Reads the definitions people write in YAML, checks them and compiles the index that the functions are registered from.
+"""Reads the definitions people write in YAML, checks them and compiles the index that the functions are registered
+from.
 
-Scalars are read as text and typed by the models, since `NO`, `00123` and `on` are real data here. Every problem names file and
-line and says what to do; a file with a problem is left out of the index with its problem, and the others are compiled.
+Scalars are read as text and typed by the models, since `NO`, `00123` and `on` are real data here. Every problem names
+file and line and says what to do; a file with a problem is left out of the index with its problem, and the others are
+compiled.
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ from shared.sync.ports import Side
 
 Tree = dict[str, "Tree"] | list["Tree"] | str  # a YAML document, every scalar as text
 Location = tuple[str | int, ...]
+
+
+_DEEPEST = 12
+_TRANSFER_KEYS = {"only_if", "also_on", "if_unlinked", "choose_key", "write_back", "walk"}
+_FIELD_KEYS = {"master", "convert", "values", "check", "too_long", "on_create"}
+_MATCH_KEYS = {"normalise", "certainty"}
 
 
 class Faulty(Exception):
@@ -55,6 +63,8 @@ def read_document(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Faulty(line, f"this is not YAML: {error.problem}; mend the line") from None
+    except yaml.YAMLError:
+        raise Faulty(1, "the file holds a character that YAML does not allow; save it as plain text") from None
     if node is None:
         raise Faulty(1, "the file is empty; it must name a pair, transfers and fields")
     return Document(_plain(node, (), lines), lines)
@@ -62,6 +72,8 @@ def read_document(text: str) -> Document:
 
 def _plain(node: yaml.Node, where: Location, lines: dict[Location, int]) -> Tree:
     lines[where] = node.start_mark.line + 1
+    if len(where) > _DEEPEST:
+        raise Faulty(node.start_mark.line + 1, "the file is nested too deeply; an alias may name itself, write it out")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, where, lines)
     if isinstance(node, yaml.SequenceNode):
@@ -105,10 +117,26 @@ class _Reader:
             "fields": [self._field(("fields", n), rule) for n, rule in enumerate(self._list("fields", tree))],
         }
         raw |= {name: tree[name] for name in ("on_delete", "brakes") if name in tree}
+        self._complete(raw)
         try:
             return Definition.model_validate(raw)
         except ValidationError as error:
             raise self._faulty(error) from None
+
+    def _complete(self, raw: Mapping[str, Any]) -> None:
+        """Something to do, and every column that is written back has a rule that says from where."""
+        for name in ("transfers", "fields"):
+            if not raw[name]:
+                raise Faulty(self.document.line((name,)), f"{name}: there is none, so nothing could move; add one")
+        for transfer in raw["transfers"]:
+            side = "left" if transfer["source"] is Side.LEFT else "right"
+            known = {rule[side] for rule in raw["fields"]}
+            for column in transfer.get("write_back", ()):
+                if column not in known:
+                    where = ("transfers", transfer["name"], "write_back")
+                    raise Faulty(
+                        self.document.line(where), f"write_back: {column} has no field rule; add one to fields:"
+                    )
 
     def _map(self, where: Location, tree: Any, known: set[str] | None) -> dict[str, Any]:
         if not isinstance(tree, dict):
@@ -129,7 +157,7 @@ class _Reader:
     def _transfers(self, tree: Any) -> Iterator[dict[str, Any]]:
         for name, body in self._map(("transfers",), tree, None).items():
             where: Location = ("transfers", name)
-            facts = dict(self._map(where, body, None))
+            facts = dict(self._map(where, body, _TRANSFER_KEYS))
             target = next((system for system in self.systems if name.endswith(f"_to_{system}")), None)
             if target is None:
                 text = f"a transfer's name ends with _to_{self.systems[0]} or _to_{self.systems[1]}; rename it"
@@ -146,18 +174,24 @@ class _Reader:
         match = re.fullmatch(r"every (?:(\d+) )?(second|minute|hour|day)s?", str(text))
         if match is None:
             raise Faulty(self.document.line(where), "walk: is written as 'every 5 minutes'; correct it")
-        return int(match.group(1) or 1) * units[match.group(2)]
+        seconds = int(match.group(1) or 1) * units[match.group(2)]
+        if seconds == 0:
+            raise Faulty(self.document.line(where), "walk: 0 would never walk; name a time, or leave walk out")
+        return seconds
 
     def _sides(self, where: Location, tree: Any) -> dict[str, Any]:
         """A rule with its systems' names replaced by left and right; one column may stand for a list of one."""
-        facts = dict(self._map(where, tree, None))
+        keys = _MATCH_KEYS if where[0] == "match" else _FIELD_KEYS
+        facts = dict(self._map(where, tree, {*self.systems, *keys}))
         sides = {}
         for side, system in zip(("left", "right"), self.systems, strict=True):
-            if system not in facts:
+            if not facts.get(system):
                 raise Faulty(self.document.line(where), f"the rule names no column of {system}; add {system}: <column>")
             column = facts.pop(system)
             if where[0] == "match":
                 column = tuple(column) if isinstance(column, list) else (column,)
+            elif not isinstance(column, str):
+                raise Faulty(self.document.line(where), f"{system}: a field rule names one column; write one rule each")
             sides[side] = column
         return {**sides, "line": self.document.line(where)} | facts
 

@@ -156,8 +156,15 @@ class ChooseKey(Part):
     """The target's enforced column is filled by us: `<prefix><number>`, the number padded to `digits`."""
 
     column: str
-    prefix: Annotated[str, Field(min_length=1, max_length=8, pattern=r"^[A-Z0-9-]+$")]
+    prefix: str
     digits: Annotated[int, Field(ge=1, le=12)] = 6
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_fits_a_code(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[A-Z0-9-]{1,8}", prefix):
+            raise ValueError("prefix: has 1 to 8 capital letters, digits or -; choose one that no other number has")
+        return prefix
 
 
 class IfUnlinked(StrEnum):
