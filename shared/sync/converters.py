@@ -203,10 +203,11 @@ def _italian_vat_number(digits: str) -> bool:
 
 
 def _vat_check(value: str) -> None:
+    """Italian numbers whole; those of other countries by their shape, since without a prefix the country is unknown."""
     plain = re.sub(r"[^0-9A-Za-z]", "", value).upper()
-    country = plain[:2] if re.match(r"^[A-Z]{2}", plain) else ""
-    if country in {"", "IT"} and re.fullmatch(r"\d{11}", plain.removeprefix("IT")):
-        if not _italian_vat_number(plain.removeprefix("IT")):
+    digits = plain.removeprefix("IT")
+    if plain.startswith("IT") or re.fullmatch(r"\d{11}", digits):
+        if not _italian_vat_number(digits):
             raise Unfit("CD-4005", "the VAT number's check digit or office is wrong")
     elif not re.fullmatch(r"[0-9A-Z]{4,20}", plain):
         raise Unfit("CD-4005", "this cannot be a VAT number")
