@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from tests.simulation.stories import Story, tell
 from tests.simulation.systems import Stored
 from tests.simulation.world import Faults, How, World
 
+AT_ONCE = 8
 FAULTS = (How.BEFORE, How.AFTER, How.LOST)
 Rows = Callable[[], Awaitable[RowStore | None]]
 
@@ -70,18 +72,23 @@ class Point:
 
 
 async def sweep(story: Story, rows: Rows) -> AsyncIterator[Point]:
-    """Every point of a story. The fault-free run says how many effects there are and what both systems hold at
-    the end."""
+    """Every point of a story, a few worlds at once. The run without faults says how many effects there are and
+    how it ends."""
     faults = Faults()
     reference = await tell(story, faults, await rows())
     assert await reference.check() == []
     assert (len(reference.crm.records), len(reference.erp.records)) == (story.records, story.records)
     names = list(faults.names)
     effects = next((n for n, name in enumerate(names) if name == "store get watermarks"), len(names))
-    for effect in range(1, effects + 1):
-        for how in FAULTS:
-            world = await tell(story, Faults(at=(effect, how)), await rows())
+    points = [(effect, how) for effect in range(1, effects + 1) for how in FAULTS]
+    for some in (points[at : at + AT_ONCE] for at in range(0, len(points), AT_ONCE)):
+        worlds = await asyncio.gather(*(_struck(story, rows, point) for point in some))
+        for (effect, how), world in zip(some, worlds, strict=True):
             yield Point(story.name, effect, names[effect - 1], how, await _wrong(world, reference))
+
+
+async def _struck(story: Story, rows: Rows, at: tuple[int, How]) -> World:
+    return await tell(story, Faults(at=at), await rows())
 
 
 async def _wrong(world: World, reference: World) -> list[str]:

@@ -31,7 +31,7 @@ from shared.sync.fingerprint import Fingerprints
 from shared.sync.message import Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.planner import Reason, converted
-from shared.sync.ports import Clock, DeadLetter, LinkState, Mode, Outgoing, Side, Switch, Value, VersionKind
+from shared.sync.ports import Clock, DeadLetter, LinkState, Mode, Outgoing, Side, Switch, Value, VersionKind, Watermark
 from shared.sync.walking import Walks
 from tests.simulation.loop import LoopClock, SteppedClock
 from tests.simulation.systems import MemorySystem
@@ -286,6 +286,7 @@ class World:
         for name in self.names:
             mode = await self.stores.modes.get(name)
             await self.stores.modes.put(Mode(name, Switch.ON, self.clock.now(), "test", etag=mode.etag))
+            await self.stores.watermarks.put(f"drain|{name}", Watermark(None, self.clock.now()))
         was, self.faults.active = self.faults.active, False
         await Walks(self.process()).due()
         self.faults.active = was
