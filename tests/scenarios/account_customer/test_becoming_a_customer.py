@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from shared.sync.ports import Side
 from tests.scenarios.account_customer.world import COMPANY_VALUES, RealWorld, Setup, differing, virtually
 
 
 @virtually
 async def test_an_account_that_reaches_its_stage_becomes_a_customer_once() -> None:
-    """R-041, R-050, R-053, R-054: a prospect stays in the CRM; at its stage it becomes one customer with a number of ours."""
+    """R-041, R-050, R-053, R-054: a prospect stays in the CRM; at its stage it becomes one customer, numbered by us."""
     async with RealWorld() as world:
         account = await world.new_account(**(COMPANY_VALUES | {"crossdock_stage": "prospect"}))
         await world.settle()
@@ -36,3 +37,29 @@ async def test_where_the_series_gives_the_numbers_the_number_is_written_back() -
         assert world.account(account)["accountnumber"] == "K00010"
         assert await world.links() == {account: customer["id"]}
         assert world.erp_writes() == 1
+
+
+@virtually
+async def test_an_opportunity_makes_its_account_go() -> None:
+    """R-053, R-054: a change of a related record concerns the account, also where nobody told of the account itself."""
+    async with RealWorld(Setup(hooks=False)) as world:
+        account = await world.new_account(**COMPANY_VALUES)
+        await world.listen("opportunity")
+        await world.crm.create("opportunity", {"name": "Twelve pallets", "parentaccountid": account})
+        await world.settle()
+        assert await world.links() == {account: await world.partner_of(account)}
+        assert world.erp_writes() == 1
+
+
+@virtually
+async def test_a_second_run_over_everything_writes_nothing() -> None:
+    """R-041: walks that find every record again read, and write nowhere."""
+    async with RealWorld() as world:
+        account, customer = await world.pair_made()
+        before = world.account(account), world.customer(customer)
+        for key, side in ((account, Side.LEFT), (customer, Side.RIGHT)):
+            await world.announce(side, key)
+        await world.settle(quiet_seconds=700)
+        assert (world.account(account), world.customer(customer)) == before
+        assert world.erp_writes() == 0
+        assert world.crm_sent("PATCH") == 0

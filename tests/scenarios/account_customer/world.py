@@ -1,7 +1,7 @@
-"""Everything real in one process and in virtual time: engine, connectors, webhook functions, and both sandboxes over HTTP.
+"""Everything real, in virtual time: engine, connectors, webhook functions, and both sandboxes over HTTP in process.
 
-Only the queue (in memory) and the clock are stand-ins. Notices travel from the sandboxes through the very functions of the app;
-several processes work on the queues, each with its own connectors and its own memory.
+Only the queue (in memory) and the clock are stand-ins. Notices travel from the sandboxes through the very functions of
+the app; several processes work on the queues, each with its own connectors and its own memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property, wraps
 from pathlib import Path
@@ -25,6 +25,7 @@ from local.definitions import read_definition
 from local.host import FunctionsHost, HostKeys
 from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.faults import FaultKind, FaultRule
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import HostRouter, SandboxTransport
 from shared.app import App, Outside, installed
@@ -36,17 +37,14 @@ from shared.sync.context import pair_name
 from shared.sync.definition import Brakes, Definition, Index
 from shared.sync.message import Message
 from shared.sync.ports import (
-    ColumnMetadata,
-    ColumnType,
-    Connector,
     JournalEntry,
     LinkRow,
     LinkState,
     Mode,
+    Outgoing,
     ParkedItem,
     Side,
     Switch,
-    TableMetadata,
 )
 from tests.simulation.loop import LoopClock, run_virtually
 from tests.simulation.world import SeededIds
@@ -107,7 +105,7 @@ def definition_text() -> str:
 class Setup:
     """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them, and takes none of ours.
 
-    text: the definition as YAML. processes, workers: how many processes there are and how many messages each works on at a time.
+    text: the definition as YAML. processes: how many there are; workers: how many messages each works on at a time.
     hooks: whether the systems tell of changes; without them only walks find any.
     """
 
@@ -132,7 +130,10 @@ class Setup:
 
 
 class RealWorld:
-    """The whole, as an async context: entering starts everything, leaving stops it and looks for requests nobody imitated."""
+    """The whole, as an async context: entering starts everything, leaving stops it.
+
+    Leaving also asserts that no sandbox was asked for something it does not imitate.
+    """
 
     def __init__(self, setup: Setup | None = None) -> None:
         self.setup = setup or Setup()
@@ -210,7 +211,7 @@ class RealWorld:
 
     async def __aenter__(self) -> RealWorld:
         self._exits.enter_context(installed(self.apps[0]))
-        engines = [_with_dotted_columns(await app.engine(), self.definition) for app in self.apps]
+        engines = [await app.engine() for app in self.apps]
         if self.setup.hooks:
             await self._register()
         for name in self.names:
@@ -244,11 +245,15 @@ class RealWorld:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._running.append(asyncio.create_task(work))
 
+    async def listen(self, table: str) -> None:
+        """Register the steps of one table in Dataverse."""
+        hook, secret = f"{APP_URL}/api/webhooks/dataverse", ("x-crossdock-secret", HOOK_SECRET)
+        await self.crm.register_webhook(table, ["Create", "Update", "Delete"], hook, header=secret)
+
     async def _register(self) -> None:
         """What `manage.py register` does: steps in Dataverse, a subscription in Business Central."""
-        hook, secret = f"{APP_URL}/api/webhooks/dataverse", ("x-crossdock-secret", HOOK_SECRET)
         for table in ("account", "opportunity"):
-            await self.crm.register_webhook(table, ["Create", "Update", "Delete"], hook, header=secret)
+            await self.listen(table)
         token = self.issuer.issue(ERP_CLIENT, AUDIENCE)
         root = f"{ERP_URL}/v2.0/{TENANT_ID}/Production/api/v2.0"
         wanted = {
@@ -407,10 +412,20 @@ class RealWorld:
 
     async def partner_of(self, account: str) -> str:
         """The key of an account's customer."""
-        row = await self.link(Side.LEFT, account)
-        assert row is not None, "no link"
+        row = await self.link_of_account(account)
         assert row.state is LinkState.LINKED, row.state
         return row.other
+
+    async def link_of_account(self, account: str) -> LinkRow:
+        """The home of an account's link."""
+        row = await self.link(Side.LEFT, account)
+        assert row is not None, "no link"
+        return row
+
+    def derived_account(self, customer: str, generation: int) -> str:
+        """The key that an account made of this customer must have."""
+        seed = f"{self.pair}|{Side.RIGHT}|{customer}|{generation}"
+        return str(self._connectors["dataverse"].derived_key("account", seed))
 
     async def parked(self, transfer: str = TO_ERP) -> list[ParkedItem]:
         """What waits for a person."""
@@ -419,6 +434,26 @@ class RealWorld:
     async def journal(self, side: Side, key: str) -> Sequence[JournalEntry]:
         """What was decided about a record, the newest first."""
         return await self.stores.journal.of_record(self.pair, side, key)
+
+    async def announce(self, side: Side, key: str) -> None:
+        """Queue a record to every transfer of the pair, as a notice or a walk does."""
+        for name in self.names:
+            message = Message(
+                transfer=name,
+                side=side,
+                table=self.definition.table(side).table,
+                keys=(key,),
+                cause="notice",
+                occurred_at=self.clock.now(),
+                attempt=0,
+                correlation_id="announced",
+                change_id=f"announced/{key}/{self.clock.monotonic()}",
+            )
+            await self.queue.send(name, [Outgoing(message.message_id(), message.to_json())])
+
+    def erp_goes_away(self) -> int:
+        """From now on the ERP answers nobody; answers the id of the fault, to take it back with."""
+        return self.erp.faults.add(FaultRule(FaultKind.UNAVAILABLE))
 
     # --- what people do ---
 
@@ -451,36 +486,6 @@ class RealWorld:
         await self.clock.sleep(timedelta(**duration).total_seconds())
 
 
-def _with_dotted_columns(engine: Engine, definition: Definition) -> Engine:
-    """Let the connectors' metadata name the dotted columns of the definition: the engine looks for them there only."""
-    wrapped = {}
-    for side in Side:
-        dotted = [column for column in definition.columns(side) if "." in column]
-        name = definition.table(side).system
-        wrapped[name] = _KnowsDotted(engine.pipeline.ports.connectors[name], dotted)
-    engine.pipeline.ports = replace(engine.pipeline.ports, connectors=wrapped)
-    return engine
-
-
-class _KnowsDotted:
-    """A connector whose metadata has some columns more."""
-
-    def __init__(self, inner: Connector, dotted: Sequence[str]) -> None:
-        self._inner = inner
-        self._dotted = dotted
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def metadata(self, table: str) -> TableMetadata:
-        """The table's own columns, and the dotted ones of the definition whose reference exists."""
-        own = await self._inner.metadata(table)
-        more = {
-            name: ColumnMetadata(name, ColumnType.TEXT) for name in self._dotted if name.split(".")[0] in own.columns
-        }
-        return TableMetadata(own.name, {**own.columns, **more})
-
-
 def vat_number(number: int) -> str:
     """A made-up Italian VAT number with an office that exists and the right check digit (Luhn)."""
     digits = [int(digit) for digit in f"{number:07d}021"]
@@ -488,7 +493,7 @@ def vat_number(number: int) -> str:
     return "".join(map(str, digits)) + str(-sum(doubled) % 10)
 
 
-COMPANY_VALUES: Mapping[str, Any] = {
+COMPANY_VALUES: dict[str, Any] = {
     "name": "Aurora Milling",
     "crossdock_stage": "qualified",
     "crossdock_vatnumber": vat_number(1),

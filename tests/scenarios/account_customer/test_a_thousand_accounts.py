@@ -1,0 +1,71 @@
+"""A thousand accounts become customers while answers are lost and webhooks come twice and out of order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from sandbox.faults import FaultKind, FaultRule
+from tests.scenarios.account_customer.world import RealWorld, Setup, differing, vat_number, virtually
+
+ACCOUNTS = 1000
+
+
+def company(number: int) -> dict[str, Any]:
+    """A made-up company; every tenth has no VAT number."""
+    values = {
+        "name": f"Orchard Works {number:04d}",
+        "crossdock_stage": "qualified",
+        "telephone1": f"0471 {number:06d}",
+        "emailaddress1": f"office@orchard-{number:04d}.example",
+        "address1_line1": f"Orchard Road {number}",
+        "address1_postalcode": f"{39000 + number % 50}",
+        "address1_city": "Orchard",
+    }
+    return values if number % 10 == 0 else values | {"crossdock_vatnumber": vat_number(number)}
+
+
+async def everything_goes_wrong(world: RealWorld) -> None:
+    """One ERP answer in twenty is lost, one request in twenty refused; notices come twice and overtake each other."""
+    world.erp.faults.add(FaultRule(FaultKind.LOST_ANSWER, "POST", r"/customers$", probability=0.05))
+    world.erp.faults.add(FaultRule(FaultKind.UNAVAILABLE, None, r"/customers", probability=0.05))
+    for system in (world.crm, world.erp):
+        system.notice_faults.set(duplicate=1.0, reorder=0.3, delay_seconds=(0, 20))
+
+
+async def accounts_are_made(world: RealWorld) -> None:
+    """A thousand accounts within a few minutes."""
+    for number in range(ACCOUNTS):
+        await world.new_account(**company(number))
+        if number % 10 == 9:
+            await world.pass_time(seconds=2)
+
+
+@pytest.mark.parametrize("own_numbers", [True, False], ids=["numbers of our own", "numbers of the series"])
+@virtually
+async def test_a_thousand_accounts_become_a_thousand_customers(own_numbers: bool) -> None:
+    """R-041, R-050, R-054: nobody is lost or doubled, and every customer is written once.
+
+    Where the ERP's series gives the numbers, a create whose answer was lost may end before a person, never doubled.
+    """
+    async with RealWorld(Setup(seed=11, own_numbers=own_numbers)) as world:
+        await everything_goes_wrong(world)
+        await accounts_are_made(world)
+        await world.settle(quiet_seconds=700)
+
+        parked = {item.key for item in await world.parked()}
+        links, accounts, customers = await world.links(), world.accounts, world.customers
+        assert not parked or not own_numbers
+        assert len(links) + len(parked - links.keys()) == ACCOUNTS
+        assert len(customers) == len({row["displayName"] for row in customers.values()})
+        assert len(customers) == ACCOUNTS
+        assert sorted(set(links.values())) == sorted(customers if not parked else links.values())
+        wrong = Counter(
+            column
+            for account, customer in links.items()
+            for column in differing(accounts[account], customers[customer])
+        )
+        assert wrong == {}
+        assert world.erp_writes() == ACCOUNTS
