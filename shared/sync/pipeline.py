@@ -328,15 +328,19 @@ class _Work:
         return [task.result() for task in tasks]
 
     async def _load(self) -> _Loaded:
-        """Link rows first, then all sources in as few calls as the system allows; never the other way round."""
+        """Link rows first, then all records in as few calls as the system allows; never the other way round."""
         prepared, rows = self.prepared, dict[str, LinkRow | None]()
         subjects = {key: await self._subject(key) for key in self.message.keys}
         for subject in filter(None, subjects.values()):
             rows[subject] = await self._ports.stores.links.get(prepared.pair, self._side, subject)
-        sources: Mapping[str, Record] = {}
-        if self._side is prepared.side and rows:
-            sources = await prepared.source.read(prepared.source_table, list(rows), prepared.source_columns)
-        return _Loaded(subjects, rows, sources)
+        wanted = list(rows)
+        if self._side is not prepared.side:
+            wanted = [key for key, row in rows.items() if row and row.state is LinkState.LINKED]
+        records: Mapping[str, Record] = {}
+        if wanted:
+            table = prepared.definition.table(self._side).table
+            records = await prepared.connector(self._side).read(table, wanted, prepared.columns(self._side))
+        return _Loaded(subjects, rows, records)
 
     @property
     def _side(self) -> Side:
@@ -401,8 +405,8 @@ class _Work:
     async def _record(self, key: str, loaded: _Loaded) -> Outcome:
         row = loaded.rows.get(key)
         if self._side is not self.prepared.side:
-            return await self._from_target(row)
-        source = loaded.sources.get(key)
+            return await self._from_target(row, loaded.records.get(key))
+        source = loaded.records.get(key)
         if row is not None and row.state is LinkState.UNLINKED:
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE, other=row.other)
         if row is not None and row.state is LinkState.LINKED:
@@ -410,12 +414,12 @@ class _Work:
             return await self._updating(home).from_source(source)
         return await self._unlinked(key, source, row)
 
-    async def _from_target(self, row: LinkRow | None) -> Outcome:
+    async def _from_target(self, row: LinkRow | None, target: Record | None) -> Outcome:
         if row is None or row.state is LinkState.CREATING:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         if row.state is LinkState.UNLINKED:
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE)
-        return await self._updating(await self._home(row)).from_target()
+        return await self._updating(await self._home(row)).from_target(target)
 
     async def _home(self, row: LinkRow) -> LinkRow:
         """The link's left row, which decides; a half-made or half-undone link comes again later."""
@@ -489,11 +493,11 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What was read for a message: subjects by the message's keys, link rows and sources by subject."""
+    """What was read for a message: subjects by the message's keys, link rows and records by subject."""
 
     subjects: Mapping[str, str | None]
     rows: Mapping[str, LinkRow | None]
-    sources: Mapping[str, Record]
+    records: Mapping[str, Record]
 
 
 def _canonical_or_none(connector: Connector, table: str, key: str) -> str | None:

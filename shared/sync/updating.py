@@ -63,12 +63,10 @@ class Updating:
         """The source may have changed; it was read after the home row."""
         return await self._kept(source, None)
 
-    async def from_target(self) -> Outcome:
-        """The target may have changed: put back what it does not master. An echo costs one read."""
-        try:
-            target = await self._read(self.prepared.side.other)
-        except Gone as gone:
-            return await self._undone(gone.why)
+    async def from_target(self, target: Record | None) -> Outcome:
+        """The target may have changed: put back what it does not master. An echo costs the one read that was done."""
+        if target is None:
+            return await self._undone(Why.TARGET_GONE)
         known = target.version is not None and target.version == self._version_of(self.prepared.side.other)
         if not self._owes_write_back and self._is_untouched(target):
             return self._unchanged() if known else await self._seen(target)

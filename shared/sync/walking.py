@@ -19,7 +19,7 @@ from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import ChangePage, Connector, Outgoing, RowTaken, Side, Switch, Watermark
+from shared.sync.ports import ChangePage, Connector, LinkState, Outgoing, Record, RowTaken, Side, Switch, Watermark
 
 log = logging.getLogger(__name__)
 
@@ -129,12 +129,25 @@ class _Walk:
         return await self.pipeline.ports.stores.watermarks.put(self.name, mark)
 
     async def _queue(self, page: ChangePage) -> int:
+        """Queue a page: news to every transfer; versions that were transferred already only to those that check this side."""
+        known = {record.key for record in page.records if await self._is_known(record)}
         keys = list(dict.fromkeys([*(record.key for record in page.records), *page.deleted]))
         versions = {record.key: record.version or "" for record in page.records}
-        for chunk in _chunks(keys):
-            for transfer in self.transfers:
+        for transfer in self.transfers:
+            wanted = keys if transfer.target is self.side else [key for key in keys if key not in known]
+            for chunk in _chunks(wanted):
                 await self._send(transfer, chunk, versions)
         return len(keys)
+
+    async def _is_known(self, record: Record) -> bool:
+        """Whether the record has the version that its link remembers: our own write, or transferred already from here."""
+        links, pair = self.pipeline.ports.stores.links, pair_name(self.definition, self.pipeline.ports.connectors)
+        home = await links.get(pair, self.side, record.key)
+        if home and home.side is Side.RIGHT and home.state is LinkState.LINKED:
+            home = await links.get(pair, Side.LEFT, home.other)
+        if home is None or home.state is not LinkState.LINKED or record.version is None:
+            return False
+        return record.version == (home.left_version if self.side is Side.LEFT else home.right_version)
 
     async def _send(self, transfer: Transfer, keys: Sequence[str], versions: dict[str, str]) -> None:
         """The id names the versions seen: a walk repeated after a crash is taken once, a new change never is

@@ -36,6 +36,7 @@ from shared.sync.walking import Walks
 from tests.simulation.loop import LoopClock, SteppedClock
 from tests.simulation.systems import MemorySystem
 
+PRINTS = Fingerprints("k1", b"simulation key: 32 bytes at least")
 TRANSFERS = Path(__file__).parents[2] / "transfers"
 Answer = TypeVar("Answer")
 
@@ -235,7 +236,7 @@ class World:
             version_kind=self.setup.erp_versions,
         )
         for system in (crm, erp):
-            system.listener = self._notice
+            system.listener = self.notice
             system.gate = self._gate(system.system)
         return crm, erp
 
@@ -249,7 +250,7 @@ class World:
 
     # --- notices, as the webhook functions would queue them ---
 
-    def _notice(self, system: str, key: str, version: str) -> None:
+    def notice(self, system: str, key: str, version: str) -> None:
         if self.rng.random() < self.setup.drop:
             return
         times = 2 if self.rng.random() < self.setup.duplicate else 1
@@ -299,7 +300,7 @@ class World:
             queue=FaultyQueue(self.queue, self.faults, self._wake),
             clock=self.clock,
             ids=SeededIds(self.rng),
-            prints=Fingerprints("k1", b"simulation key: 32 bytes at least"),
+            prints=PRINTS,
             timing=Timing(),
         )
         return Pipeline(ports, self.index)
@@ -461,7 +462,7 @@ class World:
         return wrong
 
     async def _links(self) -> dict[str, str]:
-        pair = self._pair
+        pair = self.pair
         found: dict[str, str] = {}
         for row in await self.stores.links.page(pair, Side.LEFT, None, 1000):
             if row.state is LinkState.LINKED:
@@ -472,7 +473,7 @@ class World:
         return found
 
     @property
-    def _pair(self) -> str:
+    def pair(self) -> str:
         return "dataverse/org/account~business_central/production/company/customers"
 
     async def _differences(self, left: str, right: str) -> list[str]:
@@ -489,8 +490,8 @@ class World:
         return wrong
 
     async def _kept_blanks(self, left: str, right: str) -> set[str]:
-        entries = [*await self.stores.journal.of_record(self._pair, Side.LEFT, left)]
-        entries += await self.stores.journal.of_record(self._pair, Side.RIGHT, right)
+        entries = [*await self.stores.journal.of_record(self.pair, Side.LEFT, left)]
+        entries += await self.stores.journal.of_record(self.pair, Side.RIGHT, right)
         return {told.left for entry in entries for told in entry.fields if told.reason == Reason.BLANK_KEPT.value}
 
 
