@@ -122,7 +122,7 @@ _ChangeId = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 class _Wire(BaseModel):
     """The body as it travels."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True, defer_build=True)
 
     v: Literal[1]
     transfer: _Name

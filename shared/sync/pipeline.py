@@ -211,7 +211,11 @@ class Pipeline:
                 await self.ports.stores.pending.remove(pending[one.key])
             if one.outcome.kind is Kind.PARKED:
                 await self._park(message, run, one)
-            elif message.cause.startswith("retry") and one.outcome.kind is not Kind.DEFERRED:
+            elif (
+                message.cause.startswith("retry")
+                and one.outcome.kind is not Kind.DEFERRED
+                and one.outcome.why is not Why.SWITCHED_OFF
+            ):
                 await self.ports.stores.parked.remove(message.transfer, message.side, one.key)
         await self.ports.stores.journal.write([self._entry(message, transfer, run, one) for one in done])
         for one in done:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from shared.errors import FeedExpired
+from shared.errors import ConnectorError, FeedExpired, SettingsError
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
 from shared.sync.message import MAX_KEYS, Message
@@ -22,6 +22,10 @@ from shared.sync.pipeline import Pipeline
 from shared.sync.ports import ChangePage, Connector, LinkState, Outgoing, Record, RowTaken, Side, Switch, Watermark
 
 log = logging.getLogger(__name__)
+
+
+_PAGES_REMEMBERED = 200
+"""Digests of 16 characters that a watermark's row keeps; a longer overlap is queued again, which is harmless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,9 @@ class Walks:
             return [await walk.start_over(mark or Watermark(None))]
         except RowTaken:
             return []
+        except (ConnectorError, SettingsError) as error:
+            log.warning("walk failed", extra={"walk": name, "code": error.code})
+            return []
 
 
 @dataclass
@@ -115,14 +122,15 @@ class _Walk:
 
     async def run(self, mark: Watermark) -> Walked:
         """Queue what changed since the watermark; a page's watermark is kept once the page is queued."""
-        queued = 0
+        before, pages, queued = set(mark.seen.split(",")), list[str](), 0
         async for page in self.connector.changes(self._table, mark.value, ()):
             digest = _digest(page)
-            if digest and digest != mark.seen:
+            if digest and digest not in before:
                 queued += await self._queue(page)
-            if page.watermark is not None and (page.watermark, digest) != (mark.value, mark.seen):
-                mark = await self._keep(replace(mark, value=page.watermark, seen=digest))
-        await self._keep(replace(mark, done_at=self.now))
+            pages = [*pages, digest][-_PAGES_REMEMBERED:] if digest else pages
+            if page.watermark is not None and (page.watermark != mark.value or digest not in before):
+                mark = await self._keep(replace(mark, value=page.watermark, seen=",".join(pages)))
+        await self._keep(replace(mark, done_at=self.now, seen=",".join(pages)))
         return Walked(self.name, queued)
 
     async def _keep(self, mark: Watermark) -> Watermark:
@@ -173,7 +181,7 @@ def _digest(page: ChangePage) -> str:
     """What a page says; a feed that overlaps repeats its last page until something new happens. Empty for an
     empty page."""
     told = sorted([*(f"{record.key}@{record.version}" for record in page.records), *page.deleted])
-    return blake2b("|".join(told).encode(), digest_size=16).hexdigest() if told else ""
+    return blake2b("|".join(told).encode(), digest_size=8).hexdigest() if told else ""
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
