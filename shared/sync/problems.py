@@ -47,6 +47,11 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.RECORD_OWNER,
         "Shorten it, or let the definition say too_long: cut.",
     ),
+    "CD-4008": Catalogued(
+        "The system refuses the value of this field.",
+        Who.RECORD_OWNER,
+        "Correct the value in its master; the other fields have been transferred.",
+    ),
     "CD-4010": Catalogued(
         "A field without a single master was changed on both sides.",
         Who.RECORD_OWNER,

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.errors import RecordMissing, UnknownResult, VersionConflict
+from shared.errors import NotAllowed, RecordMissing, Refused, UnknownResult, VersionConflict
 from shared.sync.brakes import Brake
 from shared.sync.claims import Taken, undo_link
 from shared.sync.context import Ports, Prepared
@@ -19,7 +19,7 @@ from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.fingerprint import Base
 from shared.sync.outcome import Kind, Outcome, Why
-from shared.sync.planner import NeedsTarget, Plan, agree, converted, plan_update
+from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
 from shared.sync.ports import Claim, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
 
 _ROUNDS = 4
@@ -127,20 +127,42 @@ class Updating:
 
     async def _once(self, source: Record, target: Record | None) -> Outcome:
         self._refuse_stale(source)
-        plan = self._plan(source, target)
-        base = self._base
-        told = plan.told(base, target.values if target else None)
-        if not plan.writes:
-            await self._remember_news(plan, source, target)
-            outcome = Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key(), fields=told)
-        else:
+        plan, base = self._plan(source, target), self._base
+        values = target.values if target else None
+        outcome = Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key())
+        if plan.writes:
             await self.brake.one_change(plan.blanks)
-            target = await self._write(plan, target)
+            plan, target = await self._written(plan, target)
+        if plan.writes:
             await self._remember(plan, source, target)
-            outcome = Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key(), fields=told)
+            outcome = Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key())
+        else:
+            await self._remember_news(plan, source, target)
         if self._owes_write_back:
             await self._write_back(source, target or await self._read(self.prepared.side.other))
-        return replace(problem_outcome(plan, base, None), fields=told) if plan.problems else outcome
+        told = plan.told(base, values)
+        return replace(problem_outcome(plan, base, None) if plan.problems else outcome, fields=told)
+
+    async def _written(self, plan: Plan, target: Record | None) -> tuple[Plan, Record | None]:
+        """Write the plan; if the system refuses it, write field by field, so that one bad value holds up no other."""
+        try:
+            return plan, await self._write(plan, target)
+        except NotAllowed:
+            raise
+        except Refused:
+            decisions = []
+            for decision in plan.decisions:
+                if decision.action is Action.WRITE:
+                    decision, target = await self._written_alone(decision, target)
+                decisions.append(decision)
+            return Plan(plan.source, decisions), target
+
+    async def _written_alone(self, decision: Decision, target: Record | None) -> tuple[Decision, Record | None]:
+        try:
+            return decision, await self._write(Plan(self.prepared.side, [decision]), target)
+        except Refused as refused:
+            hint = f"it answered with its code {refused.answer.vendor_code}" if refused.answer.vendor_code else ""
+            return replace(decision, action=Action.PARK, reason=Reason.UNFIT, code="CD-4008", hint=hint), target
 
     def _plan(self, source: Record, target: Record | None) -> Plan:
         values = target.values if target else None

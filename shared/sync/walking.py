@@ -137,7 +137,8 @@ class _Walk:
         return await self.pipeline.ports.stores.watermarks.put(self.name, mark)
 
     async def _queue(self, page: ChangePage) -> int:
-        """Queue a page: news to every transfer; versions that were transferred already only to those that check this side."""
+        """Queue a page: news to every transfer; versions that were transferred already only to those that check
+        this side."""
         known = {record.key for record in page.records if await self._is_known(record)}
         keys = list(dict.fromkeys([*(record.key for record in page.records), *page.deleted]))
         versions = {record.key: record.version or "" for record in page.records}
@@ -148,7 +149,8 @@ class _Walk:
         return len(keys)
 
     async def _is_known(self, record: Record) -> bool:
-        """Whether the record has the version that its link remembers: our own write, or transferred already from here."""
+        """Whether the record has the version that its link remembers: our own write, or transferred already from
+        here."""
         links, pair = self.pipeline.ports.stores.links, pair_name(self.definition, self.pipeline.ports.connectors)
         home = await links.get(pair, self.side, record.key)
         if home and home.side is Side.RIGHT and home.state is LinkState.LINKED:
