@@ -1,0 +1,405 @@
+"""Everything of Crossdock on one machine, in one process: the queue, the sandboxes, the functions and what drives them.
+
+Nothing in here is an imitation of Crossdock itself: the functions, connectors, stores and the queue's client are those
+that run in Azure. All state is in files before anything is answered, so that a killed process loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from local.bootstrap import ROOT
+from local.definitions import compile_folder
+from local.host import FunctionsHost, HostKeys
+from local.run_installation import Installation, forget, open_installation, write_private
+from local.servicebus import QueueSettings, ServiceBusEndpoint
+from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
+from sandbox.clock import SystemClock
+from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.server import Served, serve
+from sandbox.tokens import TENANT_ID, TokenIssuer
+from shared.app import App, Outside, installed, transfer_names
+from shared.routes import WEBHOOK_HEADER
+from shared.sync.context import Timing
+from shared.sync.definition import Index
+
+ENVIRONMENT_NAME: Final = "Production"
+COMPANY_NAME: Final = "CROSSDOCK"
+RUN_FILE: Final = "run.json"
+RENEW_SECONDS: Final = 12 * 3600.0
+"""Subscriptions of Business Central live three days."""
+LOCK_DURATION: Final = timedelta(minutes=5)
+
+
+class CannotRun(Exception):
+    """The run cannot start; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where things listen on 127.0.0.1; 0 takes any free port."""
+
+    functions: int = 0
+    dataverse: int = 0
+    business_central: int = 0
+    sign_in: int = 0
+    service_bus: int = 0
+
+    @classmethod
+    def from_first(cls, first: int) -> Ports:
+        """Five in a row, or all free ones for 0."""
+        return cls(*range(first, first + 5)) if first else cls()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to run. settings: app settings that people gave; a system whose address is among them is the real one.
+
+    notice_seconds: how long Business Central waits before it tells of a change; the real one takes 30. fresh: begin with
+    empty sandboxes, queues and links.
+    """
+
+    state: Path
+    ports: Ports = field(default_factory=Ports)
+    transfers: Path = ROOT / "transfers"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    timing: Timing = field(default_factory=Timing)
+    notice_seconds: float = 30.0
+    fresh: bool = False
+
+
+class LocalRun:
+    """The running whole: `start`, then `stop`. Raises CannotRun; what was started is stopped again."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.installation = _installation(wish.state)
+        self.index: Index = compile_folder(wish.transfers)
+        self.environment: dict[str, str] = {}
+        self.urls: dict[str, str] = {}
+        self.crm: DataverseSandbox | None = None
+        self.erp: BusinessCentralSandbox | None = None
+        self.host: FunctionsHost | None = None
+        self.notes: list[str] = []
+        self._clock = SystemClock()
+        self._issuer = TokenIssuer(self._clock)
+        self._parts = AsyncExitStack()
+
+    @property
+    def transfers(self) -> Sequence[str]:
+        """The transfers that can run."""
+        return [transfer.name for _, transfer in self.index.transfers()]
+
+    async def start(self) -> None:
+        """Start everything and write `run.json`."""
+        try:
+            self._lock_state()
+            if self.wish.fresh:
+                forget(self.wish.state)
+            self.environment = self._own_settings() | self._given()
+            await self._start_queue()
+            await self._start_sandboxes()
+            await self._start_functions()
+            await self._register()
+            self._deliver()
+            self._write_run_file()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop everything, the last part first, and remove `run.json`. Twice is harmless."""
+        await self._parts.aclose()
+
+    def _lock_state(self) -> None:
+        """One run per folder. The lock is SQLite's: it works everywhere, and goes with the process that holds it."""
+        lock = sqlite3.connect(self.wish.state / "run.lock", timeout=0.2, isolation_level=None)
+        self._parts.callback(lock.close)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            raise CannotRun(f"another run uses {self.wish.state}; end it, or name another folder by --state") from None
+
+    # --- settings ---
+
+    def _given(self) -> dict[str, str]:
+        return {name: value for name, value in self.wish.settings.items() if value.strip()}
+
+    def _is_real(self, system: str) -> bool:
+        return bool(self._given().get(f"CROSSDOCK_{system.upper()}_URL"))
+
+    def _own_settings(self) -> dict[str, str]:
+        """What local mode needs and nobody gave: made once per installation."""
+        own, given = self.installation, self._given()
+        settings = {
+            "CROSSDOCK_LOCAL": "on",
+            "CROSSDOCK_DATAVERSE_WEBHOOK_SECRET": own.webhook_secret,
+            "CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET": own.path_secret,
+            "CROSSDOCK_BUSINESS_CENTRAL_CLIENT_STATE": own.client_state,
+            "CROSSDOCK_OPERATOR_KEY": own.operator_key,
+            "CROSSDOCK_FINGERPRINT_KEY": own.fingerprint_key,
+        }
+        if not any(given.get(f"CROSSDOCK_STORE_{place}") for place in ("ENDPOINT", "CONNECTION_STRING")):
+            settings["CROSSDOCK_STORE_PATH"] = str(self.wish.state / "store.sqlite")
+        return settings
+
+    # --- the queue ---
+
+    async def _start_queue(self) -> None:
+        if self.environment.get("ServiceBus") or self.environment.get("ServiceBus__fullyQualifiedNamespace"):
+            self.notes.append("The queues are those of the Service Bus in the settings; none was started.")
+            return
+        names = dict.fromkeys([*self.transfers, *transfer_names()])
+        endpoint = ServiceBusEndpoint(
+            queues=[_queue(name) for name in names],
+            path=self.wish.state / "servicebus.sqlite",
+            port=self.wish.ports.service_bus,
+            key=self.installation.service_bus_key,
+            release_locks_on_start=True,  # whoever held them was the process that ended
+        )
+        await _listening("service bus", self.wish.ports.service_bus, endpoint.start())
+        self._parts.push_async_callback(endpoint.stop)
+        self.environment["ServiceBus"] = endpoint.connection_string
+
+    # --- the systems ---
+
+    async def _start_sandboxes(self) -> None:
+        own = self.installation
+        self._issuer.register(own.crm_client, own.crm_secret)
+        self._issuer.register(own.erp_client, own.erp_secret)
+        sign_in = await self._serve("sign-in", self._issuer.app, self.wish.ports.sign_in)
+        self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"] = f"{sign_in.url}/{TENANT_ID}/oauth2/v2.0/token"
+        if not self._is_real("dataverse"):
+            await self._start_crm()
+        if not self._is_real("business_central"):
+            await self._start_erp()
+
+    async def _start_crm(self) -> None:
+        own, port = self.installation, self.wish.ports.dataverse or _free_port()
+        url = f"http://127.0.0.1:{port}"
+        self.crm = DataverseSandbox(
+            base_url=url,
+            organization_id=own.organization_id,
+            clock=self._clock,
+            issuer=self._issuer,
+            persist=self.wish.state / "dataverse.sqlite",
+            options=DataverseOptions(any_port=True, application_users=(own.crm_client,)),
+        )
+        self._parts.push_async_callback(self.crm.aclose)
+        await self._serve("dataverse", self.crm.app, port)
+        self.urls["dataverse"] = url
+        self.environment |= {
+            "CROSSDOCK_DATAVERSE_SANDBOX_URL": url,
+            "CROSSDOCK_DATAVERSE_ORGANIZATION_ID": own.organization_id,
+            "CROSSDOCK_DATAVERSE_CLIENT_ID": own.crm_client,
+            "CROSSDOCK_DATAVERSE_CLIENT_SECRET": own.crm_secret,
+        }
+
+    async def _start_erp(self) -> None:
+        own, port = self.installation, self.wish.ports.business_central or _free_port()
+        url = f"http://127.0.0.1:{port}"
+        self.erp = BusinessCentralSandbox(
+            base_url=url,
+            tenant=TENANT_ID,
+            environment=ENVIRONMENT_NAME,
+            companies=[Company(own.company_id, COMPANY_NAME)],
+            clock=self._clock,
+            issuer=self._issuer,
+            persist=self.wish.state / "business_central.sqlite",
+            options=BusinessCentralOptions(subscription_delay_seconds=self.wish.notice_seconds),
+        )
+        self._parts.push_async_callback(self.erp.aclose)
+        await self._serve("business_central", self.erp.app, port)
+        self.urls["business_central"] = url
+        self.environment |= {
+            "CROSSDOCK_BUSINESS_CENTRAL_SANDBOX_URL": f"{url}/v2.0",
+            "CROSSDOCK_BUSINESS_CENTRAL_TENANT_ID": TENANT_ID,
+            "CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT": ENVIRONMENT_NAME,
+            "CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID": own.company_id,
+            "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES": f"{own.erp_client}:{own.erp_secret}",
+        }
+
+    async def _serve(self, name: str, app: Any, port: int) -> Served:
+        served = await _listening(name, port, serve(app, port))
+        self._parts.push_async_callback(served.stop)
+        return served
+
+    # --- the functions ---
+
+    async def _start_functions(self) -> None:
+        os.environ.update(self.environment)  # the functions read the schedules of their timers from it
+        function_app = _function_app(self.transfers)
+        app = App(os.environ, Outside(timing=self.wish.timing), self.index.model_dump_json().encode())
+        self._parts.push_async_callback(app.aclose)
+        self._parts.enter_context(installed(app))
+        self.host = FunctionsHost(
+            function_app,
+            settings=os.environ,
+            host_json=json.loads((ROOT / "host.json").read_text("utf-8")),
+            keys=HostKeys(master=self.installation.functions_key),
+            clock=self._clock,
+            http_port=self.wish.ports.functions,
+            state_path=self.wish.state / "timers.json",
+            grace_seconds=5.0,
+        )
+        self._parts.push_async_callback(self.host.stop)
+        await self.host.start()
+        self.urls["functions"] = self.host.url
+
+    async def _register(self) -> None:
+        """Let the sandboxes tell the functions of changes. A real system is not touched."""
+        if self.crm is not None:
+            await self._register_crm(self.crm)
+        if self.erp is not None:
+            await self._subscribe()
+        for system in ("dataverse", "business_central"):
+            if self._is_real(system):
+                self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
+
+    async def _register_crm(self, crm: DataverseSandbox) -> None:
+        """Steps for every table that a transfer hears of; those of an earlier run are replaced where they differ."""
+        url = f"{self.urls['functions']}/api/webhooks/dataverse"
+        endpoints = crm.rows("serviceendpoint")
+        steps = crm.rows("sdkmessageprocessingstep")
+        tables = _crm_tables(self.index)
+        if len(steps) == 3 * len(tables) and all(row["url"] == url for row in endpoints.values()):
+            return
+        for table, rows in (("sdkmessageprocessingstep", steps), ("serviceendpoint", endpoints)):
+            for key in rows:
+                await crm.delete(table, key)
+        header = (WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
+        for name in tables:
+            await crm.register_webhook(name, ["Create", "Update", "Delete"], url, header=header)
+
+    async def _subscribe(self) -> None:
+        """Subscribe to the customers of the sandbox, or renew what an earlier run has subscribed to."""
+        own = self.installation
+        secret = self.environment["CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET"]
+        state = self.environment["CROSSDOCK_BUSINESS_CENTRAL_CLIENT_STATE"]
+        notify = f"{self.urls['functions']}/api/webhooks/business-central/{secret}"
+        root = f"{self.urls['business_central']}/v2.0/{TENANT_ID}/{ENVIRONMENT_NAME}/api/v2.0"
+        signed_in = {"Authorization": f"Bearer {self._issuer.issue(own.erp_client, AUDIENCE)}"}
+        async with httpx.AsyncClient(base_url=root, headers=signed_in, timeout=30.0) as http:
+            known = _checked(await http.get("/subscriptions")).json()["value"]
+            for one in known:
+                address = f"/subscriptions('{one['subscriptionId']}')"
+                _checked(await http.delete(address, headers={"If-Match": one["@odata.etag"]}))
+            for table in _tables(self.index, "business_central"):
+                wanted = {
+                    "notificationUrl": f"{notify}/{table}",
+                    "resource": f"/api/v2.0/companies({own.company_id})/{table}",
+                    "clientState": state,
+                }
+                _checked(await http.post("/subscriptions", json=wanted))
+
+    def _deliver(self) -> None:
+        """From now on the sandboxes post their notices; stopped before the functions are."""
+        work = [system.run_deliveries() for system in (self.crm, self.erp) if system is not None]
+        if self.erp is not None:
+            work.append(self._keep_subscribed())
+        tasks = [asyncio.create_task(one) for one in work]
+        self._parts.push_async_callback(_end, tasks)
+
+    async def _keep_subscribed(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self._subscribe()
+
+    def _write_run_file(self) -> None:
+        path = self.wish.state / RUN_FILE
+        self._parts.callback(path.unlink, missing_ok=True)
+        write_private(path, self.run_file())
+
+    def run_file(self) -> dict[str, object]:
+        """What other programs need: addresses, the queue's connection string, and the keys of this installation."""
+        own = self.installation
+        return {
+            "functions": self.urls["functions"],
+            "sandboxes": {name: url for name, url in self.urls.items() if name != "functions"},
+            "servicebus": self.environment.get("ServiceBus"),
+            "keys": {
+                "operator": self.environment["CROSSDOCK_OPERATOR_KEY"],
+                "functions_master": own.functions_key,
+                "dataverse": {"client_id": own.crm_client, "client_secret": own.crm_secret},
+                "business_central": {"client_id": own.erp_client, "client_secret": own.erp_secret},
+            },
+            "sign_in": self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"],
+            "business_central_api": self._erp_api(),
+            "process": os.getpid(),
+        }
+
+    def _erp_api(self) -> str | None:
+        url = self.urls.get("business_central")
+        root = f"{url}/v2.0/{TENANT_ID}/{ENVIRONMENT_NAME}/api/v2.0"
+        return f"{root}/companies({self.installation.company_id})" if url else None
+
+
+def _installation(state: Path) -> Installation:
+    try:
+        return open_installation(state)
+    except (OSError, ValueError) as error:
+        raise CannotRun(str(error)) from None
+
+
+def _queue(name: str) -> QueueSettings:
+    return QueueSettings(name, lock_duration=LOCK_DURATION, requires_duplicate_detection=True)
+
+
+def _function_app(names: Sequence[str]) -> Any:
+    """The app as Azure loads it; transfers of another folder than the compiled one are registered as well."""
+    from functions import transfers
+
+    transfers.register(transfers.blueprint, [name for name in names if name not in transfer_names()])
+    import function_app
+
+    return function_app.app
+
+
+def _tables(index: Index, system: str) -> list[str]:
+    sides = [side for one in index.definitions for side in (one.left, one.right)]
+    return list(dict.fromkeys(side.table for side in sides if side.system == system))
+
+
+def _crm_tables(index: Index) -> list[str]:
+    """The tables of the pairs, and those whose changes concern one of their records."""
+    also = [table for _, transfer in index.transfers() for table in transfer.also_on]
+    return list(dict.fromkeys([*_tables(index, "dataverse"), *also]))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _listening(name: str, port: int, starting: Any) -> Any:
+    try:
+        return await starting
+    except OSError as error:
+        raise CannotRun(f"port {port} for {name} cannot be used ({error.strerror}); choose others by --port") from None
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.is_error:
+        raise CannotRun(f"the sandbox refused a subscription with {answer.status_code}")
+    return answer
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
