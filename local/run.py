@@ -158,7 +158,7 @@ async def _say_what_runs(run: LocalRun) -> None:
         _say(f"Transfer {item['transfer']}: {item['switch']}")
     if any(item["switch"] == "off" for item in items):
         _say(
-            "A transfer that is off moves nothing. docs/quickstart.md says how to switch one; --switch-on does it for all."
+            "A transfer that is off moves nothing. docs/quickstart.md says how to switch one on; --switch-on does all."
         )
     _say("It runs until Ctrl-C.")
 

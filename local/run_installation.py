@@ -1,4 +1,5 @@
-"""What one installation on this machine keeps for itself: made-up ids, random secrets and keys, readable by its owner only."""
+"""What one installation on this machine keeps for itself: made-up ids, random secrets and keys, readable by its
+owner only."""
 
 from __future__ import annotations
 

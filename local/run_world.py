@@ -67,8 +67,8 @@ class Ports:
 class Wish:
     """What to run. settings: app settings that people gave; a system whose address is among them is the real one.
 
-    notice_seconds: how long Business Central waits before it tells of a change; the real one takes 30. fresh: begin with
-    empty sandboxes, queues and links.
+    notice_seconds: how long Business Central waits before it tells of a change; the real one takes 30. fresh: begin
+    with empty sandboxes, queues and links.
     """
 
     state: Path
@@ -92,9 +92,10 @@ class LocalRun:
         self.crm: DataverseSandbox | None = None
         self.erp: BusinessCentralSandbox | None = None
         self.host: FunctionsHost | None = None
+        self.queue: ServiceBusEndpoint | None = None
         self.notes: list[str] = []
         self._clock = SystemClock()
-        self._issuer = TokenIssuer(self._clock)
+        self.issuer = TokenIssuer(self._clock)
         self._parts = AsyncExitStack()
 
     @property
@@ -112,7 +113,7 @@ class LocalRun:
             await self._start_queue()
             await self._start_sandboxes()
             await self._start_functions()
-            await self._register()
+            await self.register()
             self._deliver()
             self._write_run_file()
         except BaseException:
@@ -171,15 +172,16 @@ class LocalRun:
         )
         await _listening("service bus", self.wish.ports.service_bus, endpoint.start())
         self._parts.push_async_callback(endpoint.stop)
+        self.queue = endpoint
         self.environment["ServiceBus"] = endpoint.connection_string
 
     # --- the systems ---
 
     async def _start_sandboxes(self) -> None:
         own = self.installation
-        self._issuer.register(own.crm_client, own.crm_secret)
-        self._issuer.register(own.erp_client, own.erp_secret)
-        sign_in = await self._serve("sign-in", self._issuer.app, self.wish.ports.sign_in)
+        self.issuer.register(own.crm_client, own.crm_secret)
+        self.issuer.register(own.erp_client, own.erp_secret)
+        sign_in = await self._serve("sign-in", self.issuer.app, self.wish.ports.sign_in)
         self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"] = f"{sign_in.url}/{TENANT_ID}/oauth2/v2.0/token"
         if not self._is_real("dataverse"):
             await self._start_crm()
@@ -193,7 +195,7 @@ class LocalRun:
             base_url=url,
             organization_id=own.organization_id,
             clock=self._clock,
-            issuer=self._issuer,
+            issuer=self.issuer,
             persist=self.wish.state / "dataverse.sqlite",
             options=DataverseOptions(any_port=True, application_users=(own.crm_client,)),
         )
@@ -216,7 +218,7 @@ class LocalRun:
             environment=ENVIRONMENT_NAME,
             companies=[Company(own.company_id, COMPANY_NAME)],
             clock=self._clock,
-            issuer=self._issuer,
+            issuer=self.issuer,
             persist=self.wish.state / "business_central.sqlite",
             options=BusinessCentralOptions(subscription_delay_seconds=self.wish.notice_seconds),
         )
@@ -232,7 +234,7 @@ class LocalRun:
         }
 
     async def _serve(self, name: str, app: Any, port: int) -> Served:
-        served = await _listening(name, port, serve(app, port))
+        served: Served = await _listening(name, port, serve(app, port))
         self._parts.push_async_callback(served.stop)
         return served
 
@@ -258,7 +260,7 @@ class LocalRun:
         await self.host.start()
         self.urls["functions"] = self.host.url
 
-    async def _register(self) -> None:
+    async def register(self) -> None:
         """Let the sandboxes tell the functions of changes. A real system is not touched."""
         if self.crm is not None:
             await self._register_crm(self.crm)
@@ -279,9 +281,22 @@ class LocalRun:
         for table, rows in (("sdkmessageprocessingstep", steps), ("serviceendpoint", endpoints)):
             for key in rows:
                 await crm.delete(table, key)
+        await self.register_again()
+
+    async def register_again(self) -> None:
+        """Register the steps once more, whether or not there are some: each then tells of every change."""
+        if self.crm is None:
+            return
+        url = f"{self.urls['functions']}/api/webhooks/dataverse"
         header = (WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
-        for name in tables:
-            await crm.register_webhook(name, ["Create", "Update", "Delete"], url, header=header)
+        for name in _crm_tables(self.index):
+            await self.crm.register_webhook(name, ["Create", "Update", "Delete"], url, header=header)
+
+    def is_idle(self) -> bool:
+        """Whether no notice waits to be told and no message lies in a queue or is being handled."""
+        notices = sum(system.waiting_notices() for system in (self.crm, self.erp) if system is not None)
+        counts = [self.queue.queue(name).counts() for name in self.transfers] if self.queue else []
+        return not notices and not any(c.active or c.scheduled or c.locked for c in counts)
 
     async def _subscribe(self) -> None:
         """Subscribe to the customers of the sandbox, or renew what an earlier run has subscribed to."""
@@ -290,7 +305,7 @@ class LocalRun:
         state = self.environment["CROSSDOCK_BUSINESS_CENTRAL_CLIENT_STATE"]
         notify = f"{self.urls['functions']}/api/webhooks/business-central/{secret}"
         root = f"{self.urls['business_central']}/v2.0/{TENANT_ID}/{ENVIRONMENT_NAME}/api/v2.0"
-        signed_in = {"Authorization": f"Bearer {self._issuer.issue(own.erp_client, AUDIENCE)}"}
+        signed_in = {"Authorization": f"Bearer {self.issuer.issue(own.erp_client, AUDIENCE)}"}
         async with httpx.AsyncClient(base_url=root, headers=signed_in, timeout=30.0) as http:
             known = _checked(await http.get("/subscriptions")).json()["value"]
             for one in known:
