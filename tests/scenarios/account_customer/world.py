@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import httpx
+from starlette.types import ASGIApp
 
 import function_app
 from local.definitions import read_definition
@@ -197,7 +198,11 @@ class RealWorld:
         )
 
     def _make_app(self) -> App:
-        served = {"dataverse": self.crm.app, "business_central": self.erp.app, "sign_in": self.issuer.app}
+        served: dict[str, ASGIApp] = {
+            "dataverse": self.crm.app,
+            "business_central": self.erp.app,
+            "sign_in": self.issuer.app,
+        }
         outside = Outside(
             clock=self.clock,
             ids=SeededIds(self.rng),
