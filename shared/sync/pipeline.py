@@ -52,7 +52,7 @@ from shared.sync.ports import (
     Switch,
 )
 from shared.sync.retrying import PATIENCE, Park, decide
-from shared.sync.updating import Updating
+from shared.sync.updating import Updating, with_parked
 
 log = logging.getLogger(__name__)
 
@@ -277,9 +277,9 @@ class Pipeline:
         row = await links.get(pair, message.side, key)
         if row and row.side is Side.RIGHT and row.state is LinkState.LINKED:
             row = await links.get(pair, Side.LEFT, row.other)
-        if row and row.state is LinkState.LINKED and not row.parked:
+        if row and row.state is LinkState.LINKED:
             with suppress(RowTaken):
-                await links.replace(replace(row, parked=True))
+                await links.replace(with_parked(row, message.transfer, waits=True))
 
     def _entry(self, message: Message, transfer: Transfer, run: str, one: Done) -> JournalEntry:
         side, key, other = message.side, one.key, one.outcome.other

@@ -253,8 +253,8 @@ class LinkRow:
 
     The left row is the home of the link: only it carries versions, base and flags. `other` is the key on the other
     side (while creating: the key we chose, or empty). generation: raised by every unlink or delete, part of the seed
-    of a chosen key. parked: a parked item waits for this record. write_back: columns of the source that must still be
-    written back.
+    of a chosen key. parked: names of the transfers for which this record waits for a person, with commas. write_back:
+    columns of the source that must still be written back.
     """
 
     pair: str
@@ -268,7 +268,7 @@ class LinkRow:
     right_version: str | None = None
     base: str = ""
     write_back: bool = False
-    parked: bool = False
+    parked: str = ""
     linked_at: datetime | None = None
     linked_by: str = ""
     reason: str = ""

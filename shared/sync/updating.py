@@ -199,7 +199,7 @@ class Updating:
 
     async def _remember_news(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Keep what was found to agree; nothing is stored for a plain echo."""
-        flag = bool(plan.problems) != self.home.parked
+        flag = bool(plan.problems) != self._is_parked
         moved = target is not None and target.version != self._version_of(plan.source.other)
         if plan.news or self._is_leased or flag or moved:
             await self._remember(plan, source, target)
@@ -207,13 +207,18 @@ class Updating:
     async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read
         again."""
-        if not plan.problems and self.home.parked:
+        if not plan.problems and self._is_parked:
             await self._close_parked()
         base = self._base.with_values(_agreed_values(plan, source, target)).only(self.prepared.rules)
-        home = replace(self.home, base=base.pack(), claim=None, parked=bool(plan.problems))
+        home = replace(self.home, base=base.pack(), claim=None)
+        home = with_parked(home, self.prepared.transfer.name, waits=bool(plan.problems))
         if target is not None:
             home = self._with_versions(home, source, target)
         self.home = await self.ports.stores.links.replace(home)
+
+    @property
+    def _is_parked(self) -> bool:
+        return self.prepared.transfer.name in self.home.parked.split(",")
 
     async def _close_parked(self) -> None:
         """The record has been transferred: what waited for a person is superseded."""
@@ -289,6 +294,12 @@ class Updating:
         """One record is gone: the definition's on_delete, which undoes the link and leaves the other record alone."""
         await undo_link(self.ports, self.home, why.value)
         return Outcome(Kind.SKIPPED, why, other=self._other_key())
+
+
+def with_parked(home: LinkRow, transfer: str, *, waits: bool) -> LinkRow:
+    """The home row with or without the note that a transfer's item waits for a person."""
+    names = {name for name in home.parked.split(",") if name and name != transfer}
+    return replace(home, parked=",".join(sorted(names | {transfer} if waits else names)))
 
 
 def _differing(rules: Sequence[FieldRule], side: Side, source: Record, target: Record) -> dict[str, Value]:
