@@ -202,6 +202,10 @@ class Operations:
         reverse = replace(entry, side=Side.RIGHT, key=home.other, other=home.key)
         await self._stores.journal.write([entry, reverse] if home.other else [entry])
 
+    def refused(self) -> list[Json]:
+        """Transfers whose definition names columns that a system does not have, as this process has found; they wait."""
+        return [{"transfer": name, "text": text} for name, text in sorted(self._engine.pipeline.refused.items())]
+
     # --- parked records ---
 
     async def parked(self, name: str, after: str | None, limit: int) -> Json:
@@ -285,7 +289,7 @@ async def health(app: App) -> Json:
     details: Json = {"notices": dict(app.notices.counts), "closed_doors": _closed_doors(app)}
     try:
         operations = Operations(app, await app.engine())
-        details["definitions"] = (await operations.transfers())["problems"]
+        details["definitions"] = [*(await operations.transfers())["problems"], *operations.refused()]
         details["systems"] = (await operations.breakers())["items"]
     except CrossdockError as error:
         if str(error) not in {str(one) for one in errors}:
