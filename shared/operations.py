@@ -203,7 +203,7 @@ class Operations:
         await self._stores.journal.write([entry, reverse] if home.other else [entry])
 
     def refused(self) -> list[Json]:
-        """Transfers whose definition names columns that a system does not have, as this process has found; they wait."""
+        """Transfers whose definition names columns that a system does not have; their changes wait."""
         return [{"transfer": name, "text": text} for name, text in sorted(self._engine.pipeline.refused.items())]
 
     # --- parked records ---
