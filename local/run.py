@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run until told to end."""
     wanted = _parser().parse_args(arguments)
     quiet_logs(logging.DEBUG if wanted.verbose else logging.WARNING)
+    os.umask(0o077)  # keys and records are for whoever started the run
     try:
         wanted.state.mkdir(parents=True, exist_ok=True)
         asyncio.run(_run(wanted))
@@ -157,9 +158,7 @@ async def _say_what_runs(run: LocalRun) -> None:
     for item in items:
         _say(f"Transfer {item['transfer']}: {item['switch']}")
     if any(item["switch"] == "off" for item in items):
-        _say(
-            "A transfer that is off moves nothing. docs/quickstart.md says how to switch one on; --switch-on does all."
-        )
+        _say("A transfer that is off moves nothing; docs/quickstart.md shows the switch. --switch-on: all of them.")
     _say("It runs until Ctrl-C.")
 
 

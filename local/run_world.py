@@ -11,12 +11,12 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -41,6 +41,8 @@ RUN_FILE: Final = "run.json"
 RENEW_SECONDS: Final = 12 * 3600.0
 """Subscriptions of Business Central live three days."""
 LOCK_DURATION: Final = timedelta(minutes=5)
+
+_StartedT = TypeVar("_StartedT")
 
 
 class CannotRun(Exception):
@@ -399,7 +401,7 @@ def _free_port() -> int:
         return port
 
 
-async def _listening(name: str, port: int, starting: Any) -> Any:
+async def _listening(name: str, port: int, starting: Awaitable[_StartedT]) -> _StartedT:
     try:
         return await starting
     except OSError as error:
