@@ -460,6 +460,11 @@ class RealWorld:
         """From now on the ERP answers nobody; answers the id of the fault, to take it back with."""
         return self.erp.faults.add(FaultRule(FaultKind.UNAVAILABLE))
 
+    def tokens_become_invalid(self) -> None:
+        """The sign-in service changes its key: from now on every token issued so far is refused."""
+        self.issuer._key = self.rng.randbytes(32)  # the sandbox has no door for this
+        self.issuer._decoded.clear()
+
     # --- what people do ---
 
     async def new_account(self, **values: Any) -> str:
