@@ -1,0 +1,101 @@
+"""Both sandboxes and the sign-in service in a process of their own, so that only the client's processor time counts.
+
+    python -m tests.bench.servers
+
+Prints its addresses as one line of JSON and ends when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
+from sandbox.clock import SystemClock
+from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.server import serve
+from sandbox.tokens import TokenIssuer
+from tests.bench.transports import free_port
+
+ROOT: Final = Path(__file__).parents[2]
+ORGANIZATION: Final = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
+COMPANY: Final = "5d115c9c-44e3-ea11-bb43-000d3a2feca1"
+CRM_CLIENT: Final = "11111111-1111-4111-8111-111111111111"
+ERP_CLIENT: Final = "22222222-2222-4222-8222-222222222222"
+SECRET: Final = "made-up"  # of the sandboxes, which are gone after the run
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the systems are."""
+
+    crm: str
+    erp: str
+    sign_in: str
+
+
+def _crm(url: str, issuer: TokenIssuer) -> DataverseSandbox:
+    options = DataverseOptions(limits=False, any_port=True, application_users=(CRM_CLIENT,))
+    return DataverseSandbox(
+        base_url=url, organization_id=ORGANIZATION, clock=SystemClock(), issuer=issuer, options=options
+    )
+
+
+def _erp(url: str, issuer: TokenIssuer) -> BusinessCentralSandbox:
+    return BusinessCentralSandbox(
+        base_url=url,
+        tenant=issuer.tenant_id,
+        environment="Production",
+        companies=[Company(COMPANY, "ALPENHOLZ")],
+        clock=SystemClock(),
+        issuer=issuer,
+        options=BusinessCentralOptions(limits=False),
+    )
+
+
+async def run() -> None:
+    """Serve until standard input ends. Service limits are off: they would measure waiting."""
+    issuer = TokenIssuer(SystemClock())
+    for client in (CRM_CLIENT, ERP_CLIENT):
+        issuer.register(client, SECRET)
+    ports = [free_port() for _ in range(2)]
+    crm, erp = (f"http://127.0.0.1:{port}" for port in ports)
+    served = [
+        await serve(_crm(crm, issuer).app, ports[0]),
+        await serve(_erp(erp, issuer).app, ports[1]),
+        await serve(issuer.app),
+    ]
+    sign_in = f"{served[2].url}/{issuer.tenant_id}/oauth2/v2.0/token"
+    print(json.dumps({"crm": crm, "erp": erp, "sign_in": sign_in}), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    for one in served:
+        await one.stop()
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Addresses]:
+    """Within it the other process serves."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.bench.servers", cwd=ROOT, stdin=pipe, stdout=pipe
+    )
+    assert process.stdin is not None, "asked for above"
+    assert process.stdout is not None, "asked for above"
+    try:
+        line = await process.stdout.readline()
+        if not line:
+            raise SystemExit("the sandboxes did not start")
+        yield Addresses(**json.loads(line))
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(run())

@@ -1,0 +1,68 @@
+"""The benchmarks run and report: with tiny counts, and with assertions on counts only, never on speed."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from tests.bench import __main__ as bench
+from tests.bench import accept, calls, transfer
+from tests.bench.figures import Figure
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """As in a run by hand: nobody listens to lines below a warning."""
+    caplog.set_level(logging.WARNING)
+
+
+def test_accepting_a_notice_is_measured_beside_an_empty_function() -> None:
+    """Every notice must have reached both transfers, otherwise the benchmark ends with a sentence."""
+    figures = accept.measure(rounds=2, times=5)
+    assert [(one.case, one.unit) for one in figures] == [("B1", "us CPU")] * 2
+    assert all(one.value > 0 and one.baseline > 0 and one.baseline_is for one in figures)
+    assert 3800 <= len(accept.body()) <= accept.SIZE_BYTES
+
+
+def test_a_whole_transfer_is_measured_beside_loops_without_safety() -> None:
+    """Every measured transfer must have been an update, otherwise the benchmark ends with a sentence."""
+    figures = transfer.measure(rounds=1, records=3)
+    assert [(one.case, one.unit) for one in figures] == [("B2", "ms CPU")] * 2
+    assert all(one.value > 0 and one.baseline > 0 and one.baseline_is for one in figures)
+
+
+def test_a_transfer_costs_two_requests_an_echo_one_read_and_an_outage_one_write() -> None:
+    """One read and one write in the steady state; no write for an echo; one write for five changes of one record."""
+    figures = {one.what: one for one in calls.measure()}
+    assert _value(figures, "one changed field: reads") + _value(figures, "one changed field: writes") == 2
+    echoes = [name for name in figures if name.endswith((": reads", ": writes")) and not name.startswith("one changed")]
+    assert {name: figures[name].value for name in echoes} == {name: int(name.endswith("reads")) for name in echoes}
+    assert len(echoes) == 6
+    assert _value(figures, f"{calls.CHANGES} changes of one record while the ERP was away: writes executed") == 1
+
+
+def test_figures_are_printed_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table and the JSON hold the same figures with their baselines."""
+    assert bench.main(["--only", "b1", "--rounds", "1"]) == 0
+    assert "an empty function, same request" in capsys.readouterr().out
+    assert bench.main(["--only", "B1", "--rounds", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {one["case"] for one in told["figures"]} == {"B1"}
+    assert {"value", "baseline", "ratio"} <= told["figures"][0].keys()
+
+
+@pytest.mark.parametrize("arguments", [["--only", "B9"], ["--only", ""], ["--rounds", "0"], ["--rounds", "many"]])
+def test_a_wrong_wish_is_refused_with_what_can_be_given(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Usage errors end with 2 and name the choices."""
+    with pytest.raises(SystemExit) as refused:
+        bench.main(arguments)
+    assert refused.value.code == 2
+    assert "give" in capsys.readouterr().err
+
+
+def _value(figures: dict[str, Figure], what: str) -> float:
+    return figures[what].value

@@ -1,0 +1,107 @@
+"""B2: one changed field of a linked record, from the message to the remembered link, against loops without safety.
+
+Ten messages in flight, in the steady state: one read of the CRM, one conditional write to the ERP. The loops do the
+same calls (link, source, target with If-Match, link) and nothing else: no switch, breaker, plan, comparison, brake,
+check of the answer or journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+
+import httpx
+
+from sandbox.business_central import AUDIENCE
+from shared.http_transport import TransportKind, transport
+from shared.sync.definition import Definition
+from shared.sync.ports import LinkRow, Side
+from tests.bench.figures import Figure, compared, processor_seconds
+from tests.bench.place import IN_FLIGHT, TO_ERP, Place, at_once, open_place, token
+from tests.bench.servers import CRM_CLIENT, ERP_CLIENT
+
+Transfer = Callable[[LinkRow], Coroutine[object, object, None]]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A transfer without safety, as one would write it first."""
+
+    place: Place
+    http: httpx.AsyncClient
+    crm: dict[str, str]
+    erp: dict[str, str]
+    columns: str
+
+    async def one(self, known: LinkRow) -> None:
+        """Link get, source GET, target PATCH, link write."""
+        links = self.place.engine.stores.links
+        link = await links.get(known.pair, Side.LEFT, known.key)
+        assert link is not None, "made before"
+        url = f"{self.place.account_url(link.key)}?$select={self.columns}"
+        account = (await self.http.get(url, headers=self.crm)).raise_for_status().json()
+        changed = {"phoneNumber": account["telephone1"]}
+        headers = {**self.erp, "If-Match": str(link.right_version)}
+        answer = await self.http.patch(self.place.customer_url(link.other), json=changed, headers=headers)
+        version = answer.raise_for_status().json()["@odata.etag"]
+        await links.replace(replace(link, left_version=account["@odata.etag"], right_version=version))
+
+
+def _columns(definition: Definition) -> str:
+    """The source's columns that the engine reads too."""
+    names = definition.columns(Side.LEFT)
+    return ",".join(f"_{name.partition('.')[0]}_value" if "." in name else name for name in names)
+
+
+async def _loop(place: Place, http: httpx.AsyncClient) -> Loop:
+    crm = {"Authorization": f"Bearer {await token(place.addresses, CRM_CLIENT, place.addresses.crm)}"}
+    erp = {"Authorization": f"Bearer {await token(place.addresses, ERP_CLIENT, AUDIENCE)}"}
+    return Loop(place, http, crm, erp, _columns(place.definition))
+
+
+def _engine(place: Place) -> Transfer:
+    async def one(link: LinkRow) -> None:
+        outcome = await place.run(TO_ERP, link.key)
+        if outcome != "updated":
+            raise SystemExit(f"a transfer ended as {outcome}; nothing can be measured")
+
+    return one
+
+
+async def _round(place: Place, links: Sequence[LinkRow], transfer: Transfer) -> float:
+    """Seconds per record; people's edits before it are not measured."""
+    await at_once([place.edit(link.key) for link in links])
+
+    async def work() -> int:
+        await at_once([transfer(link) for link in links])
+        return len(links)
+
+    return await processor_seconds(work)
+
+
+async def _measure(rounds: int, records: int) -> list[Figure]:
+    tuned = transport(TransportKind.AIOHTTP, IN_FLIGHT)
+    async with open_place() as place, httpx.AsyncClient() as stock, httpx.AsyncClient(transport=tuned) as fast:
+        transfers: dict[str, Transfer] = {
+            "engine": _engine(place),
+            "naive": (await _loop(place, stock)).one,
+            "tuned": (await _loop(place, fast)).one,
+        }
+        links = {name: await place.pairs(records) for name in transfers}
+        for name, one in transfers.items():
+            await _round(place, links[name][:IN_FLIGHT], one)
+        seconds: dict[str, list[float]] = {name: [] for name in transfers}
+        for number in range(rounds):
+            for name in reversed(transfers) if number % 2 else transfers:
+                seconds[name].append(await _round(place, links[name], transfers[name]))
+    ms = ("B2", "one transfer, all safety on", "ms CPU", 1e3, seconds["engine"])
+    return [
+        compared(*ms, seconds["naive"], baseline_is="loop without safety, stock httpx", goal="as low as it goes"),
+        compared(*ms, seconds["tuned"], baseline_is="same loop, our transport", goal="at most 1.5"),
+    ]
+
+
+def measure(rounds: int, records: int = 100) -> list[Figure]:
+    """Processor time per record, `records` of them in each round of each contestant."""
+    return asyncio.run(_measure(rounds, records))
