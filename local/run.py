@@ -25,13 +25,12 @@ import httpx
 
 from local.bootstrap import ROOT
 from local.host import HostRefused
-from local.run_world import RUN_FILE, CannotRun, LocalRun, Ports, Wish
+from local.run_world import OURS, RUN_FILE, CannotRun, LocalRun, Ports, Wish
 from local.servicebus import StoreError
 from shared.routes import OPERATOR_KEY_HEADER
 from shared.sync.context import Timing
 
 FIRST_PORT: Final = 7071
-OURS: Final = ("CROSSDOCK_", "ServiceBus", "AzureWebJobs")
 
 
 def main(arguments: Sequence[str]) -> int:

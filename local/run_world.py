@@ -40,6 +40,8 @@ COMPANY_NAME: Final = "CROSSDOCK"
 RUN_FILE: Final = "run.json"
 RENEW_SECONDS: Final = 12 * 3600.0
 """Subscriptions of Business Central live three days."""
+OURS: Final = ("CROSSDOCK_", "ServiceBus", "AzureWebJobs")
+"""How the names of the settings begin that the functions and their triggers read."""
 LOCK_DURATION: Final = timedelta(minutes=5)
 
 _StartedT = TypeVar("_StartedT")
@@ -243,6 +245,8 @@ class LocalRun:
     # --- the functions ---
 
     async def _start_functions(self) -> None:
+        for name in [name for name in os.environ if name.startswith(OURS)]:
+            del os.environ[name]  # what of it shall count came in by the wish; the demo wishes for none of it
         os.environ.update(self.environment)  # the functions read the schedules of their timers from it
         function_app = _function_app(self.transfers)
         app = App(os.environ, Outside(timing=self.wish.timing), self.index.model_dump_json().encode())
