@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
@@ -56,7 +56,7 @@ def remembered(base: Base, plan: Plan, source: Values, target: Values) -> Base:
     return base.with_values((one, there, here) for one, here, there in found)
 
 
-TEXTS = st.sampled_from([None, "", "x", "X", " x  y ", "y", "a longer text", "00123"])
+TEXTS: st.SearchStrategy[Value] = st.sampled_from([None, "", "x", "X", " x  y ", "y", "a longer text", "00123"])
 
 
 @st.composite
@@ -76,6 +76,8 @@ def rules(draw: st.DrawFn, masters: Sequence[Master] = (Master.LEFT, Master.RIGH
     ]
 
 
-def record(draw: st.DrawFn, side: Side, about: Sequence[FieldRule]) -> dict[str, Value]:
+def record(
+    draw: Callable[[st.SearchStrategy[Value]], Value], side: Side, about: Sequence[FieldRule]
+) -> dict[str, Value]:
     """A record's values for all columns that the rules name on one side."""
     return {one.column(side): draw(TEXTS) for one in about}

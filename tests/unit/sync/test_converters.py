@@ -274,6 +274,7 @@ def test_one_wrong_digit_never_passes(digits: str, place: int, by: int) -> None:
         ("vat_number", "DE 123456789", True),
         ("vat_number", "ATU12345678", True),
         ("vat_number", "?", False),
+        ("vat_number", "IT0074311015", False),
     ],
 )
 def test_checks_tell_fit_from_unfit(check: str, value: str, fits: bool) -> None:
