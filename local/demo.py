@@ -94,16 +94,23 @@ class _Story:
     async def _an_account_becomes_a_customer_once(self) -> None:
         _chapter("A new account becomes a customer, once")
         await self._register_twice_more()
+        before = await self.people.operator.notices_taken()
         self._erp.faults.add(FaultRule(FaultKind.LOST_ANSWER, method="POST", path="/customers$", times=1))
         self.alfa = await self.people.crm.create(ALFA)
-        _say("  CRM: the account Alfa Srl is created and qualified. Its webhook comes three times,")
-        _say("       and the ERP's answer to the first create will be lost on the way.")
+        _say("  CRM: the account Alfa Srl is created and qualified.")
         await until("the account has its customer number", self._alfa_has_a_number)
         await until("all notices are handled", self._is_idle)
         customers = await self.people.erp.named("Alfa Srl")
         hold(f"there is one customer Alfa Srl; there are {len(customers)}", len(customers) == 1)
         self.customer = customers[0]["id"]
-        hold("the ERP's answer was lost", self._erp.requests.count("POST", "customers$") >= 1)
+        lost = [one for one in self._erp.requests.entries() if one.fault is FaultKind.LOST_ANSWER]
+        hold(f"one answer of the ERP was lost; {len(lost)} were", len(lost) == 1)
+        taken = await self.people.operator.notices_taken() - before
+        hold(f"its webhook came three times or more; it came {taken} times", taken >= 3)
+        _say("       Its webhook came three times, and the ERP's answer to the first create was lost on the way.")
+        number = (await self.people.crm.account(self.alfa))["accountnumber"]
+        hold(f"the account has the customer's number; it has {number}", number == customers[0]["number"])
+        await self._hold_linked(self.alfa, self.customer)
         journal = await self.people.operator.journal(self.alfa)
         created = [entry for entry in journal if entry["outcome"] == "created"]
         hold(f"the journal tells of one create; it tells of {len(created)}", len(created) == 1)
@@ -111,6 +118,12 @@ class _Story:
         _say("  Why: the claim is written before the create; after the lost answer Crossdock looked for its own number")
         _say(f"       and found it instead of creating a second. The other notices ended as: {_ends(journal)}.")
         await self._register_once()
+
+    async def _hold_linked(self, account: str, customer: str) -> None:
+        """The link says the same from both ends."""
+        there = await self.people.operator.partner("dataverse/account", account)
+        back = await self.people.operator.partner("business_central/customers", customer)
+        hold(f"the two are linked; they lead to {there!r} and {back!r}", (there, back) == (customer, account))
 
     async def _register_twice_more(self) -> None:
         """A careless deployment has registered the same steps again, and again."""
@@ -182,11 +195,15 @@ class _Story:
         accounts, customers = await self.people.crm.named("Beta Srl"), await self.people.erp.named("Beta Srl")
         pair = len(accounts) == len(customers) == 1
         hold(f"there is one account and one customer; there are {len(accounts)} and {len(customers)}", pair)
+        await self._hold_linked(key, customers[0]["id"])
         _say(f"  One account, one customer ({customers[0]['number']}), one link.")
-        _say("  Why: both sides claim the VAT number before they create; one was first, the other found its partner.")
+        _say("  Why: the VAT number tells that it is one company, so that nothing was created for a second time.")
 
     async def _has_number(self, key: str) -> bool:
         return bool((await self.people.crm.account(key)).get("accountnumber"))
+
+    async def _one_waits(self) -> bool:
+        return await self.people.operator.pending("account_to_business_central") == 1
 
     async def _an_outage_ends_by_itself(self) -> None:
         _chapter("The ERP is down, and comes back")
@@ -195,8 +212,9 @@ class _Story:
             await self.people.crm.edit(self.alfa, {"telephone1": f"+39 0471 3003{number:02d}"})
             await asyncio.sleep(0.2)
         await until("the breaker is open", lambda: self.people.operator.breaker_is_open("business_central"))
+        await until("one record waits", self._one_waits)
         _say("  ERP: answers 503 to everything. CRM: the telephone number changes eight times.")
-        _say("  Crossdock: the breaker opens; the changes wait as one pending row; no attempt is burnt.")
+        _say("  Crossdock: the breaker opens; the changes wait, all of them as one pending row.")
         self._erp.faults.remove(rule)
         writes = self._erp.requests.count("PATCH", status=200)
         last = "+39 0471 300307"
@@ -205,6 +223,9 @@ class _Story:
         more = self._erp.requests.count("PATCH", status=200) - writes
         parked = [*await self.people.operator.parked("account_to_business_central")]
         hold(f"nothing is parked; {len(parked)} items are", not parked)
+        still_open = await self.people.operator.breaker_is_open("business_central")
+        hold("the breaker is closed", not still_open)
+        hold("nothing waits any more", await self.people.operator.pending("account_to_business_central") == 0)
         hold(f"the ERP was written once; it was written {more} times", more == 1)
         _say("  ERP: is back. A probe finds it, the breaker closes, what waited goes over: one write, nothing parked.")
 

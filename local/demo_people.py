@@ -93,6 +93,21 @@ class Operator:
         breakers = (await self._http.get("/breakers")).raise_for_status().json()["items"]
         return any(breaker["open"] for breaker in breakers if breaker["system"] == system)
 
+    async def partner(self, place: str, key: str) -> str:
+        """The key that a record of a system and table is linked to, "" without a link."""
+        rows = (await self._http.get(f"/links/{place}/{key}")).raise_for_status().json()["items"]
+        return next((str(row["other"]) for row in rows if row["state"] == "linked"), "")
+
+    async def pending(self, transfer: str) -> int:
+        """How many records of a transfer wait by themselves."""
+        rows = (await self._http.get("/waiting")).raise_for_status().json()["items"]
+        return next(int(row["pending"]) for row in rows if row["transfer"] == transfer)
+
+    async def notices_taken(self) -> int:
+        """How many notices of Dataverse were queued since the start."""
+        counts = (await self._http.get("/health")).raise_for_status().json()["notices"]
+        return int(counts.get("dataverse: queued", 0))
+
     async def parked(self, transfer: str) -> list[Json]:
         found: list[Json] = (await self._http.get(f"/transfers/{transfer}/parked")).raise_for_status().json()["items"]
         return found

@@ -1,0 +1,99 @@
+"""What other programs find out about a local run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from azure.servicebus.aio import ServiceBusClient
+
+ROOT = Path(__file__).parents[3]
+TO_ERP = "account_to_business_central"
+
+
+@contextmanager
+def running(state: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
+    """`manage.py run` on free ports; answers the process and what its run.json says."""
+    command = [sys.executable, "-m", "local.run", "--port", "0", "--state", str(state)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)  # noqa: S603 - our own program
+    try:
+        yield process, _told(process, state / "run.json")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _told(process: subprocess.Popen[bytes], path: Path) -> dict[str, Any]:
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, "the run ended"
+        assert time.monotonic() < end, "the run did not start"
+        time.sleep(0.1)
+    told: dict[str, Any] = json.loads(path.read_bytes())
+    return told
+
+
+async def _switches(run: dict[str, Any]) -> dict[str, str]:
+    async with httpx.AsyncClient(headers={"x-crossdock-key": run["keys"]["operator"]}) as http:
+        answer = (await http.get(f"{run['functions']}/api/ops/transfers")).raise_for_status()
+    return {item["transfer"]: item["switch"] for item in answer.json()["items"]}
+
+
+async def _sandbox_statuses(run: dict[str, Any]) -> set[int]:
+    async with httpx.AsyncClient() as http:
+        return {(await http.get(f"{url}/_sandbox/requests")).status_code for url in run["sandboxes"].values()}
+
+
+async def _peeked(run: dict[str, Any]) -> int:
+    async with ServiceBusClient.from_connection_string(run["servicebus"]) as client:
+        receiver = client.get_queue_receiver(TO_ERP)
+        async with receiver:
+            return len(await receiver.peek_messages())
+
+
+@pytest.mark.xdist_group("local_run")
+def test_an_outside_client_finds_everything_and_nothing_is_switched_on(tmp_path: Path) -> None:
+    """The addresses and keys of run.json work; every transfer is off until a person switches it on."""
+    with running(tmp_path) as (_, run):
+        assert set(run["sandboxes"]) == {"dataverse", "business_central"}
+        assert asyncio.run(_sandbox_statuses(run)) == {200}
+        assert asyncio.run(_switches(run)) == {TO_ERP: "off", "customer_to_dataverse": "off"}
+        assert asyncio.run(_peeked(run)) == 0
+
+
+@pytest.mark.xdist_group("local_run")
+def test_keys_are_for_their_owner_and_a_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    """Two runs would drive the same timers and sandboxes; the files with keys are readable by their owner only."""
+    with running(tmp_path):
+        second = [sys.executable, "-m", "local.run", "--port", "0", "--state", str(tmp_path)]
+        refused = subprocess.run(second, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own program
+        assert refused.returncode == 2
+        assert "another run" in refused.stderr
+        if os.name == "posix":
+            for name in ("run.json", "installation.json", "store.sqlite", "servicebus.sqlite"):
+                assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
+
+
+@pytest.mark.xdist_group("local_run")
+def test_a_clean_end_removes_the_addresses_and_keeps_the_state(tmp_path: Path) -> None:
+    """Told to end, the run ends with 0 where the system has signals; its keys are the same at the next start."""
+    with running(tmp_path) as (process, first):
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=60)
+    if os.name == "posix":
+        assert code == 0
+        assert not (tmp_path / "run.json").exists()
+    (tmp_path / "run.json").unlink(missing_ok=True)
+    with running(tmp_path) as (_, second):
+        assert second["keys"] == first["keys"]
