@@ -27,6 +27,7 @@ from local.host import FunctionsHost, HostKeys
 from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.faults import FaultKind, FaultRule
+from sandbox.request_log import LoggedRequest
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import HostRouter, SandboxTransport
 from shared.app import App, Outside, installed
@@ -106,7 +107,8 @@ def definition_text() -> str:
 class Setup:
     """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them, and takes none of ours.
 
-    text: the definition as YAML. processes: how many there are; workers: how many messages each works on at a time.
+    text: the definition as YAML. index: a compiled index instead; its first definition is that of the accounts.
+    processes: how many there are; workers: how many messages each works on at a time.
     hooks: whether the systems tell of changes; without them only walks find any.
     """
 
@@ -116,6 +118,7 @@ class Setup:
     workers: int = 2
     hooks: bool = True
     text: str = field(default_factory=definition_text)
+    index: Index | None = None
     brakes: Brakes | None = WIDE
     crm: DataverseOptions = field(default_factory=lambda: DataverseOptions(application_users=(CRM_CLIENT,)))
     erp: BusinessCentralOptions = field(default_factory=BusinessCentralOptions)
@@ -140,10 +143,11 @@ class RealWorld:
         self.setup = setup or Setup()
         self.clock = LoopClock()
         self.rng = random.Random(self.setup.seed)
-        self.definition = self.setup.definition()
-        self.index = Index(definitions=(self.definition,))
+        self.index = self.setup.index or Index(definitions=(self.setup.definition(),))
+        self.definition = self.index.definitions[0]
         self.names = [transfer.name for transfer in self.definition.transfers]
-        self.queue = MemoryQueue(self.clock, self.names)
+        self.queues = [transfer.name for _, transfer in self.index.transfers()]
+        self.queue = MemoryQueue(self.clock, self.queues)
         self.rows = SqliteRows(":memory:", TABLES, environment={})
         self.stores: Stores = open_stores(self.rows, self.clock)
         self.issuer = TokenIssuer(self.clock)
@@ -154,7 +158,6 @@ class RealWorld:
         self.outcomes: Counter[str] = Counter()
         self._running: list[asyncio.Task[None]] = []
         self._exits = ExitStack()
-        self._stopping = False
 
     # --- making ---
 
@@ -219,23 +222,31 @@ class RealWorld:
         engines = [await app.engine() for app in self.apps]
         if self.setup.hooks:
             await self._register()
-        for name in self.names:
+        for name in self.queues:
             await self.switch(name, Switch.ON)
         await engines[0].walks.due()
-        for engine in engines:
+        await self._run()
+        self.forget_requests()
+        return self
+
+    async def _run(self) -> None:
+        """Start timers, workers and the systems' deliveries."""
+        for app in self.apps:
+            engine = await app.engine()
             self._start(self._timers(engine))
             for _ in range(self.setup.workers):
                 self._start(self._worker(engine))
         self._start(self.crm.run_deliveries())
         self._start(self.erp.run_deliveries())
-        self.forget_requests()
-        return self
 
-    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        self._stopping = True
+    async def _stop(self) -> None:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._running.clear()
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        await self._stop()
         self._exits.close()
         for app in self.apps:
             await app.aclose()
@@ -278,11 +289,22 @@ class RealWorld:
         for app in self.apps:
             (await app.engine()).pipeline.forget_switches()
 
+    async def work_with(self, definition: Definition) -> None:
+        """Deploy another definition: new processes with the new index take over from the old ones."""
+        self.definition, self.index = definition, Index(definitions=(definition,))
+        await self._stop()
+        for app in self.apps:
+            await app.aclose()
+        self.apps = [self._make_app() for _ in range(self.setup.processes)]
+        self._exits.close()
+        self._exits.enter_context(installed(self.apps[0]))
+        await self._run()
+
     # --- what the platform does ---
 
     async def _worker(self, engine: Engine) -> None:
         while True:
-            if not any([await self._take(engine, name) for name in self.names]):
+            if not any([await self._take(engine, name) for name in self.queues]):
                 await self._idle()
 
     async def _idle(self) -> None:
@@ -334,7 +356,7 @@ class RealWorld:
                 task.result()
 
     async def _is_quiet(self) -> bool:
-        counts = [self.queue.counts(name) for name in self.names]
+        counts = [self.queue.counts(name) for name in self.queues]
         if any(one.ready or one.scheduled or one.locked or one.dead for one in counts):
             return False
         if self.crm.waiting_notices() or self.erp.waiting_notices():
@@ -459,6 +481,13 @@ class RealWorld:
     def erp_goes_away(self) -> int:
         """From now on the ERP answers nobody; answers the id of the fault, to take it back with."""
         return self.erp.faults.add(FaultRule(FaultKind.UNAVAILABLE))
+
+    async def asked_since_breaker_opened(self) -> list[LoggedRequest]:
+        """What the ERP was asked since all processes know that it is away (they look every two seconds)."""
+        row = await self.stores.breakers.get("business_central", f"Production/{COMPANY}")
+        assert row.opened_at is not None, "the breaker is not open"
+        known = row.opened_at + timedelta(seconds=2)
+        return [entry for entry in self.erp.requests.entries() if entry.at > known]
 
     def tokens_become_invalid(self) -> None:
         """The sign-in service changes its key: from now on every token issued so far is refused."""
