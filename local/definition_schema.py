@@ -1,0 +1,136 @@
+"""The JSON Schema of the YAML form of a definition, for editors: completion, explanations, mistakes shown while typing.
+
+The schema says what may be written where; what belongs together (one master per column, no way back in a table of
+values) is checked when the definitions are compiled. `python -m local.definition_schema` writes
+transfers/definition.schema.json anew; a test holds the file to this module, and the module to the models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
+from shared.sync.definition import Brakes, IfUnlinked, OnCreate, OnDelete, TooLong
+
+SYSTEMS = ("business_central", "dataverse", "field_service", "postoffice", "sales_cockpit")
+"""Names of systems in definitions."""
+
+FILE = Path(__file__).parents[1] / "transfers" / "definition.schema.json"
+
+Schema = dict[str, Any]
+
+_SCALAR: Schema = {"type": ["string", "number", "boolean"]}  # YAML types it, the compiler reads it as text
+_COLUMN: Schema = {"type": "string", "minLength": 1}
+_COLUMNS: Schema = {"type": "array", "items": _COLUMN, "minItems": 1}
+
+
+def _object(told: str, properties: Schema, required: Iterable[str] = (), by_system: Schema | None = None) -> Schema:
+    """An object that knows its keys; by_system: what stands under each system's name."""
+    schema: Schema = {"type": "object", "description": told, "additionalProperties": False, "properties": properties}
+    if by_system is not None:
+        schema["patternProperties"] = {f"^({'|'.join(SYSTEMS)})$": by_system}
+    if needed := list(required):
+        schema["required"] = needed
+    return schema
+
+
+def _table(told: str, of: Schema) -> Schema:
+    return {"type": "object", "description": told, "additionalProperties": of}
+
+
+def _choice(told: str, names: Iterable[str]) -> Schema:
+    return {"description": told, "enum": list(names)}
+
+
+def _master() -> Schema:
+    one = {"enum": [*SYSTEMS, "both", "nobody"]}
+    by_state = _object("By link state.", {"unlinked": one, "linked": one}, ("unlinked", "linked"))
+    told = "The one system where people may change the field; by link state where it changes hands."
+    return {"description": told, "anyOf": [one, by_state]}
+
+
+def _field() -> Schema:
+    properties: Schema = {
+        "master": _master(),
+        "convert": _choice("How the value goes over.", CONVERTERS),
+        "values": _table("For convert: values. The first system's value, then the second's.", _SCALAR),
+        "check": _choice("What a value must be before it is written.", CHECKS),
+        "too_long": _choice("A text longer than the target's column.", TooLong),
+        "on_create": _choice("Whether a new partner gets the value.", OnCreate),
+    }
+    return _object("A column of each system, and who is its master.", properties, ["master"], _COLUMN)
+
+
+def _match_rule() -> Schema:
+    properties: Schema = {
+        "normalise": _choice("The form in which values are compared.", NORMALISERS),
+        "certainty": _choice("sure: one hit links. possible: a hit is put before a person.", ("sure", "possible")),
+    }
+    column = {"anyOf": [_COLUMN, _COLUMNS]}
+    return _object("Natural keys that say two records are the same thing.", properties, (), column)
+
+
+def _transfer() -> Schema:
+    choose = {
+        "column": _COLUMN,
+        "prefix": {"type": "string", "pattern": "^[A-Z0-9-]{1,8}$"},
+        "digits": {"type": "integer", "minimum": 1, "maximum": 12},
+    }
+    properties: Schema = {
+        "only_if": _table("Conditions on the source: column, then the value it must have.", _SCALAR),
+        "also_on": _table("Related tables: table, then its column that names the source record.", _COLUMN),
+        "if_unlinked": _choice("What may be done for a record without a partner.", IfUnlinked),
+        "choose_key": _object("The number we choose for a new partner.", choose, ("column", "prefix")),
+        "write_back": {**_COLUMNS, "description": "Source columns that get the new partner's values at once."},
+        "walk": {
+            "type": "string",
+            "description": "How often the source's change feed is read.",
+            "pattern": "^every ([0-9]+ )?(second|minute|hour|day)s?$",
+        },
+    }
+    return _object("One direction: one function, one queue.", properties)
+
+
+def _brakes() -> Schema:
+    limit = {"type": "integer", "minimum": 0}
+    return _object("Limits within an hour that stop a transfer and ask.", dict.fromkeys(Brakes.model_fields, limit))
+
+
+def definition_schema() -> Mapping[str, Any]:
+    """The schema (JSON Schema 2020-12)."""
+    transfers = {
+        "type": "object",
+        "description": "One or both directions, each named <what>_to_<system>.",
+        "patternProperties": {f"^[a-z][a-z0-9_]*_to_({'|'.join(SYSTEMS)})$": _transfer()},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    pair = _object("The two systems, each with its table.", {}, (), _COLUMN) | {"minProperties": 2, "maxProperties": 2}
+    properties: Schema = {
+        "pair": pair,
+        "transfers": transfers,
+        "match": {"type": "array", "items": _match_rule()},
+        "fields": {"type": "array", "items": _field(), "minItems": 1},
+        "on_delete": _choice("What becomes of the link when one of its records is deleted.", OnDelete),
+        "brakes": _brakes(),
+    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Crossdock definition"}
+    told = "What corresponds to what and who is master."
+    return head | _object(told, properties, ("pair", "transfers", "fields"))
+
+
+def schema_text() -> str:
+    """The file's content."""
+    return json.dumps(definition_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def write_schema() -> None:
+    """Write transfers/definition.schema.json."""
+    FILE.write_text(schema_text(), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write_schema()

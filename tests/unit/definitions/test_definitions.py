@@ -1,0 +1,215 @@
+"""Definitions as people write them: what is read, and what every kind of mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local.definitions import Faulty, compile_folder, is_current, read_definition, write_index
+from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
+from shared.sync.definition import Index, Master, OnCreate
+from shared.sync.ports import Side
+
+TRANSFERS = Path(__file__).parents[3] / "transfers"
+
+GOOD = """\
+# What people write.
+pair: {dataverse: account, business_central: customers}
+transfers:
+  account_to_business_central:
+    only_if: {country: NO, number: 00123, state: on}
+    also_on: {opportunity: parentaccountid}
+    walk: every 5 minutes
+    choose_key: {column: number, prefix: CD-}
+    write_back: [accountnumber]
+  customer_to_dataverse: {if_unlinked: match}
+match:
+  - {dataverse: accountnumber, business_central: number}
+  - {dataverse: [name, city], business_central: [displayName, city], normalise: company_name, certainty: possible}
+fields:
+  - {dataverse: name, business_central: displayName, master: dataverse}
+  - {dataverse: city, business_central: city, master: {unlinked: dataverse, linked: business_central}}
+  - {dataverse: accountnumber, business_central: number, master: business_central}
+  - {dataverse: blocked, business_central: blocked, master: both, convert: values, values: {0: NO, 1: YES}}
+brakes: {creates_per_hour: 7}
+"""
+
+
+def test_a_definition_is_read_as_it_is_written() -> None:
+    """Systems become left and right, every rule remembers its line."""
+    read = read_definition(GOOD, "transfers/good.yaml")
+    there, back = read.transfers
+    assert (read.left.system, read.right.table) == ("dataverse", "customers")
+    assert (there.source, there.walk_seconds, there.write_back) == (Side.LEFT, 300, ("accountnumber",))
+    assert (back.source, back.if_unlinked.value, back.walk_seconds) == (Side.RIGHT, "match", None)
+    assert [rule.line for rule in read.fields] == [15, 16, 17, 18]
+    assert (read.fields[1].master_unlinked, read.fields[1].master_linked) == (Master.LEFT, Master.RIGHT)
+    assert read.fields[0].on_create is OnCreate.CARRY
+    assert read.match[1].left == ("name", "city")
+    assert read.brakes.creates_per_hour == 7
+
+
+def test_what_yaml_takes_for_numbers_and_truths_stays_text() -> None:
+    """Norway is not "false", a number with leading zeros keeps them, "on" is a word."""
+    read = read_definition(GOOD, "transfers/good.yaml")
+    assert read.transfers[0].only_if == {"country": "NO", "number": "00123", "state": "on"}
+    assert read.fields[3].values == {"0": "NO", "1": "YES"}
+
+
+FIRST = "business_central: displayName, master: dataverse"
+MISTAKES = {
+    "two masters as a list": (FIRST, f"{FIRST[:-9]}[dataverse, business_central]", 15, "two masters; keep"),
+    "a column twice": ("dataverse: city", "dataverse: name", 16, "dataverse.name has two rules and so two masters"),
+    "no master": (", master: dataverse", "", 15, "name has no master; say master: dataverse or business_central"),
+    "nobody for ever": ("master: dataverse}", "master: nobody}", 15, "without a master; say master:"),
+    "an unknown master": ("master: dataverse}", "master: sap}", 15, "there are: dataverse, business_central, both"),
+    "half a master": ("unlinked: dataverse, linked:", "linked:", 16, "names both: {unlinked"),
+    "a wrong link state": ("unlinked: dataverse", "unlnked: dataverse", 16, "there are: linked, unlinked"),
+    "an unknown converter": (FIRST, f"{FIRST}, convert: shout", 15, f"there are: {', '.join(sorted(CONVERTERS))}"),
+    "an unknown check": (FIRST, f"{FIRST}, check: shout", 15, f"there are: {', '.join(sorted(CHECKS))}"),
+    "an unknown normaliser": ("company_name", "shout", 13, f"there are: {', '.join(sorted(NORMALISERS))}"),
+    "an unknown certainty": ("possible", "perhaps", 13, "'sure' or 'possible'"),
+    "an unknown key in a field": (FIRST, f"{FIRST}, convrt: trim", 15, "'convrt' is not known here; there are:"),
+    "an unknown key in a match": ("normalise", "normalize", 13, "'normalize' is not known here; there are:"),
+    "an unknown key in a transfer": ("if_unlinked", "if_unlnked", 10, "'if_unlnked' is not known here; there are:"),
+    "an unknown key of the file": ("brakes:", "breaks:", 19, "'breaks' is not known here; there are: brakes"),
+    "an unknown brake": ("creates_per_hour", "creates", 19, "creates:"),
+    "a brake in words": ("_hour: 7", "_hour: seven", 19, "should be a valid integer"),
+    "an unknown way with the unlinked": ("if_unlinked: match", "if_unlinked: guess", 10, "'match_or_create', 'match'"),
+    "a walk in other words": ("every 5 minutes", "5 min", 7, "is written as 'every 5 minutes'"),
+    "a walk that never walks": ("every 5 minutes", "every 0 minutes", 7, "name a time"),
+    "a name without direction": ("customer_to_dataverse", "customers", 10, "rename it"),
+    "a name to elsewhere": ("customer_to_dataverse", "customer_to_ifs", 10, "_to_dataverse or _to_business_central"),
+    "a name in capitals": ("customer_to_dataverse", "Customer_to_dataverse", 10, "lower-case letters"),
+    "a key named twice": ("brakes:", "pair: {}\nbrakes:", 19, "'pair' is named twice; keep one"),
+    "a transfer named twice": ("customer_to_dataverse:", "account_to_business_central:", 10, "named twice"),
+    "no YAML": ("brakes: {", "brakes: [", 19, "this is not YAML"),
+    "a control character": ("# What", "# \x01 What", 1, "save it as plain text"),
+    "an alias of itself": ("brakes: {creates_per_hour: 7}", "brakes: &b [*b]", 19, "write it out"),
+    "three systems": ("customers}", "customers, ifs: work}", 2, "exactly two systems"),
+    "one system": ("dataverse: account, ", "", 2, "exactly two systems"),
+    "a rule for one side": ("dataverse: name, ", "", 15, "names no column of dataverse; add dataverse"),
+    "a rule with an empty column": ("dataverse: name,", "dataverse: ,", 15, "add dataverse"),
+    "a field of two columns": ("dataverse: name,", "dataverse: [name, x],", 15, "write one rule each"),
+    "a match with unequal counts": ("[displayName, city]", "[displayName]", 13, "as many columns"),
+    "values leading back to two": ("1: YES", "1: NO", 18, "no way back; make them differ"),
+    "values without the converter": ("convert: values, ", "", 18, "belong together"),
+    "the converter without values": (FIRST, f"{FIRST}, convert: values", 15, "belong together"),
+    "a prefix the ERP would change": ("prefix: CD-", "prefix: cd_", 8, "capital letters, digits or -; choose"),
+    "too many digits": ("prefix: CD-", "prefix: CD-, digits: 40", 8, "less than or equal to 12"),
+    "written back from nowhere": ("[accountnumber]", "[accountno]", 9, "accountno has no field rule; add one"),
+    "a delete that cascades": ("brakes:", "on_delete: cascade\nbrakes:", 19, "'unlink'"),
+    "fields that are no list": (
+        "fields:\n  - {dataverse: name, ",
+        "fields:\n  x: {dataverse: name, ",
+        15,
+        "list; begin",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_every_mistake_is_told_with_its_line_and_what_to_do(name: str) -> None:
+    """One mistake at a time in a file that is good otherwise."""
+    right, wrong, line, told = MISTAKES[name]
+    text = GOOD.replace(right, wrong, 1)
+    if name == "fields that are no list":
+        text = text.split("\n  - {dataverse: city, business")[0] + "\n"
+        line = 14
+    with pytest.raises(Faulty) as raised:
+        read_definition(text, "transfers/bad.yaml")
+    assert told in raised.value.text
+    assert raised.value.line == line
+
+
+@pytest.mark.parametrize("part", ["transfers", "fields"])
+def test_a_file_in_which_nothing_could_move_is_refused(part: str) -> None:
+    """Better than a definition that silently does nothing."""
+    text = (
+        "pair: {dataverse: a, business_central: b}\n"
+        + {
+            "fields": "transfers: {a_to_dataverse: {}}\n",
+            "transfers": "fields:\n  - {dataverse: x, business_central: y, master: dataverse}\n",
+        }[part]
+    )
+    with pytest.raises(Faulty, match="nothing could move"):
+        read_definition(text, "transfers/bad.yaml")
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+BEYOND_TEXT = {
+    "empty.yaml": (b"", "the file is empty; it must name a pair"),
+    "remarks.yaml": (b"# only remarks\n", "the file is empty"),
+    "latin.yaml": (b"# K\xf6ln\n" + GOOD.encode(), "not UTF-8; save it as UTF-8"),
+    "word.yaml": (b"account\n", "must hold names with values"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder transfers/ with one good file."""
+    made = tmp_path / "transfers"
+    (made / "good").mkdir(parents=True)
+    (made / "good" / "account.yaml").write_text(GOOD, encoding="utf-8")
+    return made
+
+
+@pytest.mark.parametrize("name", BEYOND_TEXT)
+def test_a_file_that_cannot_be_read_disables_only_itself(folder: Path, name: str) -> None:
+    """It is named in the index with its problem; the others are compiled all the same."""
+    content, told = BEYOND_TEXT[name]
+    (folder / name).write_bytes(content)
+    index = compile_folder(folder)
+    assert [definition.file for definition in index.definitions] == ["transfers/good/account.yaml"]
+    (problem,) = index.problems
+    assert problem.file == f"transfers/{name}"
+    assert told in problem.text
+    assert str(problem).startswith(f"transfers/{name}:1: ")
+
+
+def test_a_refused_file_says_which_transfers_are_missing(folder: Path) -> None:
+    """So the health page can name them."""
+    bad = GOOD.replace("_to_", "_x_to_").replace(", master: dataverse", "")
+    (folder / "bad.yaml").write_text(bad, encoding="utf-8")
+    (problem,) = compile_folder(folder).problems
+    assert problem.transfers == ("account_x_to_business_central", "customer_x_to_dataverse")
+
+
+def test_a_transfer_of_one_name_in_two_files_is_refused_in_the_second(folder: Path) -> None:
+    """A name is a function and a queue; the first file, by path, keeps it."""
+    (folder / "later.yaml").write_text(GOOD, encoding="utf-8")
+    index = compile_folder(folder)
+    assert [definition.file for definition in index.definitions] == ["transfers/good/account.yaml"]
+    (problem,) = index.problems
+    assert (problem.file, problem.line) == ("transfers/later.yaml", 4)
+    assert "stands in transfers/good/account.yaml already; rename" in problem.text
+
+
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing(folder: Path) -> None:
+    """The same definition and the same digest on every machine."""
+    path = folder / "good" / "account.yaml"
+    before = compile_folder(folder)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert compile_folder(folder) == before
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert compile_folder(folder).definitions == before.definitions
+
+
+def test_an_index_is_current_until_a_file_changes(folder: Path) -> None:
+    """Also a remark counts; the same files give the same bytes."""
+    assert not is_current(folder)
+    assert write_index(folder) == Index.model_validate_json((folder / "index.json").read_bytes())
+    before = (folder / "index.json").read_bytes()
+    assert is_current(folder)
+    write_index(folder)
+    assert (folder / "index.json").read_bytes() == before
+    (folder / "good" / "account.yaml").write_text(GOOD + "# a remark\n", encoding="utf-8")
+    assert not is_current(folder)
+
+
+def test_the_shipped_index_is_current_and_without_problems() -> None:
+    """Compile again after editing a definition: `manage.py check`."""
+    assert is_current(TRANSFERS)
+    assert compile_folder(TRANSFERS).problems == ()
