@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.faults import FaultKind, FaultRule
-from tests.scenarios.account_customer.world import RealWorld, Setup, differing, vat_number, virtually
+from tests.scenarios.account_customer.world import TO_CRM, RealWorld, Setup, differing, vat_number, virtually
 
 ACCOUNTS = 1000
 
@@ -69,3 +69,4 @@ async def test_a_thousand_accounts_become_a_thousand_customers(own_numbers: bool
         )
         assert wrong == {}
         assert world.erp_writes() == ACCOUNTS
+        assert await world.parked(TO_CRM) == []

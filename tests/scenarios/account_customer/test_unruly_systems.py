@@ -10,7 +10,15 @@ import pytest
 from sandbox.faults import FaultKind, FaultRule
 from sandbox.request_log import LoggedRequest
 from tests.scenarios.account_customer.test_a_thousand_accounts import company
-from tests.scenarios.account_customer.world import COMPANY_VALUES, RealWorld, Setup, differing, virtually
+from tests.scenarios.account_customer.world import (
+    COMPANY_VALUES,
+    TO_CRM,
+    TO_ERP,
+    RealWorld,
+    Setup,
+    differing,
+    virtually,
+)
 
 KINDS = {
     "429 with Retry-After": FaultRule(FaultKind.THROTTLED, retry_after_seconds=20, probability=0.3),
@@ -39,7 +47,7 @@ async def all_is_well(world: RealWorld, count: int) -> None:
     links, accounts, customers = await world.links(), world.accounts, world.customers
     assert len(links) == len(accounts) == len(customers) == count
     assert [name for a, c in links.items() for name in differing(accounts[a], customers[c])] == []
-    assert await world.parked() == []
+    assert [*await world.parked(TO_ERP), *await world.parked(TO_CRM)] == []
 
 
 @pytest.mark.parametrize("system", ["dataverse", "business_central"])
