@@ -1,0 +1,113 @@
+"""The documents for users say what the code does: its tables are compared, and what they point to exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from local.definitions import read_definition
+from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
+from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, MatchRule, OnCreate, Transfer
+from shared.sync.problems import PROBLEMS
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+DEFINITIONS = (DOCS / "definitions.md").read_text(encoding="utf-8")
+MINE = [
+    *(DOCS / name for name in ("definitions.md", "how-it-works.md", "glossary.md", "errors.md")),
+    *sorted((DOCS / "decisions").glob("00*.md")),
+]
+
+
+def table(heading: str) -> Mapping[str, list[str]]:
+    """The table of definitions.md whose first column is called so: first cells without ticks, then the others."""
+    found = re.search(rf"^\| {re.escape(heading)} \|.*\n\|[ |-]+\n((?:\|.*\n)+)", DEFINITIONS, re.MULTILINE)
+    assert found, f"there is no table of {heading}"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found.group(1).splitlines()]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+def section(title: str) -> str:
+    """The text below a heading of definitions.md, up to the next one of its level or above."""
+    level = title.split()[0]
+    rest = DEFINITIONS.split(f"{title}\n", 1)[1]
+    return re.split(rf"^#{{2,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_every_converter_is_explained_in_its_own_words() -> None:
+    """The sentence of the page is the one in the code."""
+    assert {name: cells[0] for name, cells in table("converter").items()} == {
+        name: converter.meaning for name, converter in CONVERTERS.items()
+    }
+
+
+def test_every_normaliser_and_check_is_explained() -> None:
+    """With the code under which a value is parked."""
+    assert set(table("normaliser")) == set(NORMALISERS)
+    checks = table("check")
+    assert set(checks) == set(CHECKS)
+    assert {cells[1] for cells in checks.values()} <= set(PROBLEMS)
+
+
+@pytest.mark.parametrize(
+    ("title", "model", "compiled"),
+    [
+        ("## The file", Definition, {"file", "left", "right"}),
+        ("## A transfer", Transfer, {"name", "source", "line", "walk_seconds"}),
+        ("## Matching", MatchRule, {"left", "right", "line"}),
+        ("## A field", FieldRule, {"left", "right", "line", "master_linked", "master_unlinked"}),
+        ("## A transfer", ChooseKey, set()),
+    ],
+)
+def test_every_key_is_explained(title: str, model: type[Definition], compiled: set[str]) -> None:
+    """A key that the compiler learns needs its sentence."""
+    told = section(title)
+    assert [key for key in model.model_fields if key not in compiled and not re.search(rf"\b{key}\b", told)] == []
+
+
+def test_brakes_are_told_with_their_defaults() -> None:
+    """The figures of the page are those of the code."""
+    rows = re.findall(r"^\| `(\w+_per_hour)` \| (\d+) \|", DEFINITIONS, re.MULTILINE)
+    assert {name: int(limit) for name, limit in rows} == Brakes().model_dump()
+
+
+def test_every_word_of_on_create_is_explained() -> None:
+    """carry, fill, leave."""
+    assert set(table("word")) == set(OnCreate)
+
+
+def test_the_example_is_a_good_definition() -> None:
+    """People copy it."""
+    example = re.search(r"```yaml\n(.*?)```", DEFINITIONS, re.DOTALL)
+    assert example
+    assert len(read_definition(example.group(1), "transfers/example.yaml").transfers) == 2
+
+
+@pytest.mark.parametrize("page", MINE, ids=lambda page: page.name)
+def test_what_a_page_points_to_exists(page: Path) -> None:
+    """Links between pages, and files and folders of the project that are named."""
+    text = page.read_text(encoding="utf-8")
+    targets = [page.parent / target for target in re.findall(r"\]\(([^)#:]+)\)", text)]
+    targets += [ROOT / named for named in re.findall(r"`((?:tests|shared|transfers|docs|local)/[\w/.-]+)`", text)]
+    assert [str(target) for target in targets if not target.exists()] == []
+
+
+def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
+    """One meaning for each."""
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    words = [line.split("**")[1] for line in text.splitlines() if line.startswith("| **")]
+    assert words == sorted(set(words), key=str.casefold)
+
+
+def test_decisions_are_numbered_without_gaps_and_say_why() -> None:
+    """Each page has a question, a decision and reasons or a measurement."""
+    pages = sorted((DOCS / "decisions").glob("00*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {int(page.name[:4])}. ")
+        assert "## Question" in text
+        assert "## Decision" in text
