@@ -74,12 +74,7 @@ async def serve(app: ASGIApp, port: int = 0) -> Served:
 
     Installs no signal handler and writes no access log. Raises OSError when the port is taken.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError:
-        listener.close()
-        raise
+    listener = socket.create_server(("127.0.0.1", port))  # at once, even where a server has just been killed
     breaking = _BreakingApp(app)
     config = uvicorn.Config(
         breaking, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, log_level="critical"
