@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
-from shared.sync.definition import Brakes, IfUnlinked, OnCreate, OnDelete, TooLong
+from shared.sync.definition import Brakes, ForeignEdit, IfMissing, IfUnlinked, OnCreate, OnDelete, TooLong
 
 SYSTEMS = ("business_central", "dataverse", "field_service", "postoffice", "sales_cockpit")
 """Names of systems in definitions."""
@@ -52,6 +52,30 @@ def _master() -> Schema:
     return {"description": told, "anyOf": [one, by_state]}
 
 
+def _if_missing() -> Schema:
+    return _choice("When a system has no such column: refuse the transfer, or leave the line out.", IfMissing)
+
+
+def _reference() -> Schema:
+    needed = {"type": "boolean", "description": "Create nothing before the record it refers to has a partner."}
+    told = "The pair whose links translate the key: its table on each side."
+    return _object(told, {"needed": needed}, (), _COLUMN)
+
+
+def _only_if() -> Schema:
+    wanted = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]}
+    related = {"type": "object", "additionalProperties": wanted, "required": ["by"], "properties": {"by": _COLUMN}}
+    condition = _table("Columns, each with the value or values it may hold.", {"anyOf": [wanted, related]})
+    alternatives = {"type": "array", "items": condition, "minItems": 1}
+    told = "What an unlinked record must meet: columns, or alternatives below any:."
+    either = {
+        "type": "object",
+        "properties": {"any": alternatives},
+        "additionalProperties": {"anyOf": [wanted, related]},
+    }
+    return {"description": told} | either
+
+
 def _field() -> Schema:
     properties: Schema = {
         "master": _master(),
@@ -60,6 +84,9 @@ def _field() -> Schema:
         "check": _choice("What a value must be before it is written.", CHECKS),
         "too_long": _choice("A text longer than the target's column.", TooLong),
         "on_create": _choice("Whether a new partner gets the value.", OnCreate),
+        "conflict": _choice("master: both, changed on both sides: who wins.", ["park", *SYSTEMS]),
+        "reference": _reference(),
+        "if_missing": _if_missing(),
     }
     return _object("A column of each system, and who is its master.", properties, ["master"], _COLUMN)
 
@@ -68,6 +95,7 @@ def _match_rule() -> Schema:
     properties: Schema = {
         "normalise": _choice("The form in which values are compared.", NORMALISERS),
         "certainty": _choice("sure: one hit links. possible: a hit is put before a person.", ("sure", "possible")),
+        "if_missing": _if_missing(),
     }
     column = {"anyOf": [_COLUMN, _COLUMNS]}
     return _object("Natural keys that say two records are the same thing.", properties, (), column)
@@ -80,7 +108,8 @@ def _transfer() -> Schema:
         "digits": {"type": "integer", "minimum": 1, "maximum": 12},
     }
     properties: Schema = {
-        "only_if": _table("Conditions on the source: column, then the value it must have.", _SCALAR),
+        "only_if": _only_if(),
+        "require": {**_COLUMNS, "description": "Source columns without which nothing is created."},
         "also_on": _table("Related tables: table, then its column that names the source record.", _COLUMN),
         "if_unlinked": _choice("What may be done for a record without a partner.", IfUnlinked),
         "choose_key": _object("The number we choose for a new partner.", choose, ("column", "prefix")),
@@ -115,6 +144,7 @@ def definition_schema() -> Mapping[str, Any]:
         "match": {"type": "array", "items": _match_rule()},
         "fields": {"type": "array", "items": _field(), "minItems": 1},
         "on_delete": _choice("What becomes of the link when one of its records is deleted.", OnDelete),
+        "foreign_edit": _choice("What happens to an edit where the field is not mastered.", ForeignEdit),
         "brakes": _brakes(),
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Crossdock definition"}

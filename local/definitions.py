@@ -27,9 +27,10 @@ Location = tuple[str | int, ...]
 
 
 _DEEPEST = 12
-_TRANSFER_KEYS = {"only_if", "also_on", "if_unlinked", "choose_key", "write_back", "walk"}
-_FIELD_KEYS = {"master", "convert", "values", "check", "too_long", "on_create"}
-_MATCH_KEYS = {"normalise", "certainty"}
+_TRANSFER_KEYS = {"only_if", "require", "also_on", "if_unlinked", "choose_key", "write_back", "walk"}
+_FIELD_KEYS = {"master", "convert", "values", "check", "too_long", "on_create", "conflict", "reference", "if_missing"}
+_MATCH_KEYS = {"normalise", "certainty", "if_missing"}
+_FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes"}
 
 
 class Faulty(Exception):
@@ -102,7 +103,7 @@ class _Reader:
     places: dict[Location, Location] = field(default_factory=dict)
 
     def definition(self) -> Definition:
-        tree = self._map((), self.document.tree, {"pair", "transfers", "match", "fields", "on_delete", "brakes"})
+        tree = self._map((), self.document.tree, _FILE_KEYS)
         pair = self._map(("pair",), tree.get("pair", ""), None)
         if len(pair) != 2:
             raise Faulty(self.document.line(("pair",)), "pair: must name exactly two systems, each with its table")
@@ -116,7 +117,7 @@ class _Reader:
             "match": [self._sides(("match", n), rule) for n, rule in enumerate(self._list("match", tree))],
             "fields": [self._field(("fields", n), rule) for n, rule in enumerate(self._list("fields", tree))],
         }
-        raw |= {name: tree[name] for name in ("on_delete", "brakes") if name in tree}
+        raw |= {name: tree[name] for name in ("on_delete", "foreign_edit", "brakes") if name in tree}
         self._complete(raw)
         try:
             return Definition.model_validate(raw)
@@ -165,9 +166,48 @@ class _Reader:
             source = Side.RIGHT if target == self.systems[0] else Side.LEFT
             if "walk" in facts:
                 facts["walk_seconds"] = self._seconds((*where, "walk"), facts.pop("walk"))
-            if "write_back" in facts and isinstance(facts["write_back"], list):
-                facts["write_back"] = tuple(facts["write_back"])
+            for name_of_list in ("write_back", "require"):
+                if isinstance(facts.get(name_of_list), list):
+                    facts[name_of_list] = tuple(facts[name_of_list])
+            if "only_if" in facts:
+                facts["only_if"] = self._only_if((*where, "only_if"), facts["only_if"])
+                facts["also_on"] = self._told_by(facts["only_if"]) | facts.get("also_on", {})
             yield {"name": name, "source": source, "line": self.document.line(where)} | facts
+
+    def _only_if(self, where: Location, tree: Any) -> list[dict[str, Any]]:
+        """One condition, or the alternatives below `any`."""
+        facts = self._map(where, tree, None)
+        if set(facts) != {"any"}:
+            return [self._condition(where, facts)]
+        alternatives = facts["any"]
+        if not isinstance(alternatives, list) or not alternatives:
+            raise Faulty(self.document.line(where), "any: is a list of conditions; begin its lines with -")
+        return [self._condition((*where, "any", n), one) for n, one in enumerate(alternatives)]
+
+    def _condition(self, where: Location, tree: Any) -> dict[str, Any]:
+        """Columns with the values that each may hold; below a table's name with `by`: of its related records."""
+        facts = self._map(where, tree, None)
+        tables = [name for name, value in facts.items() if isinstance(value, dict)]
+        if not tables:
+            return {"columns": {name: self._values(value) for name, value in facts.items()}}
+        if len(facts) != 1:
+            text = f"a condition on {tables[0]} stands alone; write the others as conditions of their own below any:"
+            raise Faulty(self.document.line(where), text)
+        columns = dict(facts[tables[0]])
+        by = columns.pop("by", None)
+        if not isinstance(by, str):
+            text = f"{tables[0]}: needs by: with the column of {tables[0]} that names the record"
+            raise Faulty(self.document.line((*where, tables[0])), text)
+        wanted = {name: self._values(value) for name, value in columns.items()}
+        return {"columns": wanted, "related": {"table": tables[0], "by": by}}
+
+    def _values(self, value: Any) -> tuple[Any, ...]:
+        return tuple(value) if isinstance(value, list) else (value,)
+
+    def _told_by(self, conditions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """A change of a related record that a condition looks at concerns the record."""
+        related = [one["related"] for one in conditions if "related" in one]
+        return {one["table"]: one["by"] for one in related}
 
     def _seconds(self, where: Location, text: Any) -> int:
         units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -202,7 +242,20 @@ class _Reader:
         if master is None:
             raise Faulty(line, f"{facts['left']} has no master; say master: {self.systems[0]} or {self.systems[1]}")
         unlinked, linked = self._masters(where, master)
+        if "conflict" in facts:
+            facts["conflict"] = self._side_or(("park",), (*where, "conflict"), facts["conflict"])
+        if "reference" in facts:
+            facts["reference"] = self._reference((*where, "reference"), facts["reference"])
         return facts | {"master_unlinked": unlinked, "master_linked": linked}
+
+    def _reference(self, where: Location, tree: Any) -> dict[str, Any]:
+        facts = self._map(where, tree, {*self.systems, "needed"})
+        if not set(self.systems) <= set(facts):
+            raise Faulty(
+                self.document.line(where), f"reference: names a table of {self.systems[0]} and {self.systems[1]}"
+            )
+        needed = {"needed": facts["needed"]} if "needed" in facts else {}
+        return {"left": facts[self.systems[0]], "right": facts[self.systems[1]], **needed}
 
     def _masters(self, where: Location, master: Any) -> tuple[str, str]:
         if isinstance(master, list):
@@ -217,10 +270,14 @@ class _Reader:
         return self._master(where, facts["unlinked"]), self._master(where, facts["linked"])
 
     def _master(self, where: Location, name: Any) -> str:
-        known = dict(zip((*self.systems, "both", "nobody"), ("left", "right", "both", "nobody"), strict=True))
+        return self._side_or(("both", "nobody"), (*where, "master"), name)
+
+    def _side_or(self, words: Sequence[str], where: Location, name: Any) -> str:
+        """A system's name as its side, or one of the words as it is."""
+        known = {self.systems[0]: "left", self.systems[1]: "right"} | {word: word for word in words}
         if not isinstance(name, str) or name not in known:
-            text = f"'{name}' is no master of this pair; there are: {', '.join(known)}"
-            raise Faulty(self.document.line((*where, "master")), text)
+            text = f"'{name}' is no {where[-1]} of this pair; there are: {', '.join(known)}"
+            raise Faulty(self.document.line(where), text)
         return known[name]
 
     def _faulty(self, error: ValidationError) -> Faulty:
@@ -260,7 +317,8 @@ def compile_folder(folder: Path) -> Index:
         except UnicodeDecodeError:
             problems.append(Problem(file=file, line=1, text="the file is not UTF-8; save it as UTF-8"))
     definitions, doubles = _without_doubles(definitions)
-    return Index(sources=sources, definitions=tuple(definitions), problems=(*problems, *doubles))
+    definitions, unknown = _without_unknown_references(definitions)
+    return Index(sources=sources, definitions=tuple(definitions), problems=(*problems, *doubles, *unknown))
 
 
 def _named(content: bytes) -> tuple[str, ...]:
@@ -282,6 +340,23 @@ def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition
         else:
             text = f"the transfer {clash.name} stands in {seen[clash.name]} already; rename one of them"
             problems.append(Problem(file=definition.file, line=clash.line, text=text))
+    return kept, problems
+
+
+def _without_unknown_references(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:
+    """A reference names the tables of a pair that is defined; a file with another one is refused."""
+    kept: list[Definition] = []
+    problems: list[Problem] = []
+    for definition in definitions:
+        answered = [rule for pair in definitions for rule in definition.refers_to(pair)]
+        lost = next((rule for rule in definition.fields if rule.reference and rule not in answered), None)
+        if lost is None or lost.reference is None:
+            kept.append(definition)
+            continue
+        tables = f"{lost.reference.left} and {lost.reference.right}"
+        text = f"reference: there is no pair of {tables}, with the systems in this order; name the tables of one"
+        names = tuple(transfer.name for transfer in definition.transfers)
+        problems.append(Problem(file=definition.file, line=lost.line, text=text, transfers=names))
     return kept, problems
 
 

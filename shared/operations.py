@@ -206,6 +206,11 @@ class Operations:
         """Transfers whose definition names columns that a system does not have; their changes wait."""
         return [{"transfer": name, "text": text} for name, text in sorted(self._engine.pipeline.refused.items())]
 
+    def left_out(self) -> list[Json]:
+        """Columns that a definition names with if_missing: leave_out and that a system does not have."""
+        found = self._engine.pipeline.left_out()
+        return [{"transfer": name, "columns": list(columns)} for name, columns in sorted(found.items())]
+
     # --- parked records ---
 
     async def parked(self, name: str, after: str | None, limit: int) -> Json:
@@ -268,7 +273,7 @@ class Operations:
             parked, after = parked + len(items), _place_of(items[-1])
         after = None
         while pending < MOST_COUNTED and (rows := await self._stores.pending.page(name, after, _COUNTED_AT_ONCE)):
-            pending, after = pending + len(rows), f"{rows[-1].side.value}/{rows[-1].key}"
+            pending, after = pending + len(rows), f"{rows[-1].side.value}/{rows[-1].name}"
             oldest = min([row.since for row in rows] + ([oldest] if oldest else []))
         more = max(parked, pending) >= MOST_COUNTED
         return {"transfer": name, "parked": parked, "pending": pending, "oldest": _plain(oldest), "more": more}
@@ -290,6 +295,7 @@ async def health(app: App) -> Json:
     try:
         operations = Operations(app, await app.engine())
         details["definitions"] = [*(await operations.transfers())["problems"], *operations.refused()]
+        details["left_out"] = operations.left_out()
         details["systems"] = (await operations.breakers())["items"]
     except CrossdockError as error:
         if str(error) not in {str(one) for one in errors}:

@@ -17,6 +17,7 @@ from shared.stores.table import Table, need_etag, pack, unpack
 from shared.sync.ports import PendingItem, RowTaken, Side
 
 TABLE: Final = "pending"
+_BETWEEN: Final = "\x1f"
 BUCKETS: Final = 16
 """Changing it needs a move of the rows: a row is only found in the bucket that this number gives."""
 
@@ -33,13 +34,14 @@ class PendingStore:
         A conflict with another put needs no second try: that put was stored after this call began, so whoever drains
         it reads the source after our change too. Only a row that a drain removed meanwhile is inserted again.
         """
-        found = await self.get(item.transfer, item.side, item.key)
+        found = await self.get(item.transfer, item.side, item.key, item.table)
         if found is None or not await self._renew(dataclasses.replace(item, since=found.since, etag=found.etag)):
             await self._insert(item)
 
-    async def get(self, transfer: str, side: Side, key: str) -> PendingItem | None:
-        """Read the waiting change of one record; None when it has none."""
-        found = await self._table.get(_partition(transfer, bucket_of(side, key)), place_key(side, key))
+    async def get(self, transfer: str, side: Side, key: str, table: str = "") -> PendingItem | None:
+        """Read the waiting change of one record; None when it has none. table: of a related record."""
+        name = f"{table}{_BETWEEN}{key}" if table else key
+        found = await self._table.get(_partition(transfer, bucket_of(side, name)), place_key(side, name))
         return None if found is None else _item(transfer, found)
 
     async def remove(self, item: PendingItem) -> bool:
@@ -47,15 +49,15 @@ class PendingStore:
 
         An item that is gone already (removed by another drain, or by a first try whose answer was lost) gives True.
         """
-        bucket = _partition(item.transfer, bucket_of(item.side, item.key))
+        bucket = _partition(item.transfer, bucket_of(item.side, item.name))
         try:
-            await self._table.delete(bucket, place_key(item.side, item.key), need_etag(item.etag))
+            await self._table.delete(bucket, place_key(item.side, item.name), need_etag(item.etag))
         except RowTaken:
             return False
         return True
 
     async def page(self, transfer: str, after: str | None = None, limit: int = 100) -> Sequence[PendingItem]:
-        """Items in a fixed order over all buckets, from behind the place `after` ("left/<key>" or "right/<key>").
+        """Items in a fixed order over all buckets, from behind the place `after` ("left/<name>" or "right/<name>").
 
         Fewer items than `limit` (1 to 1000) mean that the end is reached.
         """
@@ -77,7 +79,7 @@ class PendingStore:
         try:
             await self._write(item)
         except RowTaken:
-            return await self.get(item.transfer, item.side, item.key) is not None
+            return await self.get(item.transfer, item.side, item.key, item.table) is not None
         return True
 
     async def _insert(self, item: PendingItem) -> None:
@@ -87,9 +89,9 @@ class PendingStore:
             return  # another put was faster: see `put`
 
     async def _write(self, item: PendingItem) -> None:
-        bucket = _partition(item.transfer, bucket_of(item.side, item.key))
-        properties = pack(item, without=("transfer", "side", "key", "etag"))
-        await self._table.write(bucket, place_key(item.side, item.key), properties, item.etag)
+        bucket = _partition(item.transfer, bucket_of(item.side, item.name))
+        properties = pack(item, without=("transfer", "side", "key", "table", "etag"))
+        await self._table.write(bucket, place_key(item.side, item.name), properties, item.etag)
 
 
 def bucket_of(side: Side, key: str) -> int:
@@ -102,5 +104,6 @@ def _partition(transfer: str, bucket: int) -> str:
 
 
 def _item(transfer: str, row: Row) -> PendingItem:
-    side, key = place_of_key(row.key)
-    return unpack(PendingItem, row.properties, transfer=transfer, side=side, key=key, etag=row.etag)
+    side, name = place_of_key(row.key)
+    table, _, key = name.rpartition(_BETWEEN)
+    return unpack(PendingItem, row.properties, transfer=transfer, side=side, key=key, table=table, etag=row.etag)

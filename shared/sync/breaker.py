@@ -164,6 +164,9 @@ class Watched:
     ) -> Record:
         return await self._told(self._inner.update(table, key, values, columns, version=version))
 
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        await self._told(self._inner.note(table, key, seed, subject, text))
+
     async def metadata(self, table: str) -> TableMetadata:
         return await self._told(self._inner.metadata(table))
 

@@ -85,7 +85,10 @@ class Ports:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One transfer, ready to run: its connectors, columns and lengths."""
+    """One transfer, ready to run: its connectors, columns and lengths.
+
+    definition: without the rules that were left out because a system lacks their columns, which `left_out` names.
+    """
 
     definition: Definition
     transfer: Transfer
@@ -96,6 +99,7 @@ class Prepared:
     target_columns: Sequence[str]
     lengths: Mapping[str, int | None]
     capabilities: Capabilities
+    left_out: Sequence[str] = ()
 
     @property
     def side(self) -> Side:

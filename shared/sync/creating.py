@@ -44,14 +44,18 @@ class Linked:
 
 @dataclass(frozen=True)
 class Creating:
-    """Creates or links the partner of one source record. announce: tells the other direction's transfers of a new
-    link."""
+    """Creates or links the partner of one source record.
+
+    announce: tells the other direction's transfers of a new link. tell_dependents: tells the transfers of records that
+    refer to this one.
+    """
 
     ports: Ports
     prepared: Prepared
     run: str
     brake: Brake
     announce: Callable[[str], Awaitable[None]]
+    tell_dependents: Callable[[Mapping[Side, str]], Awaitable[None]]
 
     @property
     def claims(self) -> Claims:
@@ -61,11 +65,23 @@ class Creating:
         """Give the record a partner; answers the outcome and, once linked, the link."""
         plan = plan_create(self.prepared.side, self.prepared.rules, source.values, self.prepared.lengths)
         unsent = row is None or row.claim is None or not row.claim.sent
-        if plan.problems and unsent:
-            return problem_outcome(plan, None, None), None
+        if unsent and (held_up := self._held_up(plan, source)):
+            return held_up, None
         chosen = row.claim.chosen if row and row.claim else ""
         held, repeated = await self.claims.claim(source.key, row, chosen or await self.choose())
         return await _Claimed(self, source, held, plan, repeated, repeated).finish()
+
+    def _held_up(self, plan: Plan, source: Record) -> Outcome | None:
+        """What keeps the record from being created: a value, a missing one, or one it refers to that has no partner."""
+        if plan.problems:
+            return problem_outcome(plan, None, None)
+        missing = [name for name in self.prepared.transfer.require if is_blank(source.values.get(name))]
+        if missing:
+            outcome = parked("CD-4020", field=missing[0])
+            return replace(outcome, remedy=f"{outcome.remedy} (missing: {', '.join(missing)})")
+        if any(one.rule.reference and one.rule.reference.needed for one in plan.waits):
+            return Outcome(Kind.SKIPPED, Why.NO_PARTNER, fields=plan.told(None, None))
+        return None
 
     async def choose(self) -> str:
         """A number of our own series for the target's enforced column; empty where the target gives its own."""
@@ -353,6 +369,7 @@ class _Claimed:
         base = self._base(source, target, [] if why is Why.LINKED else self._written(source, target, caught_up))
         if why is Why.LINKED:
             await self.way.announce(target.key)
+        await self.way.tell_dependents({self.row.side: self.row.key, self.row.side.other: target.key})
         home = await self._claims.confirm(self.row, target.key, base, self._versions(source, target))
         await self._claims.release_keys(self.row, self._keys)
         if now is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
@@ -57,9 +58,45 @@ class TooLong(StrEnum):
     CUT = "cut"
 
 
+class Conflict(StrEnum):
+    """Who wins when a field of `master: both` was changed on both sides: one side, or a person decides (park)."""
+
+    PARK = "park"
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class ForeignEdit(StrEnum):
+    """What happens to an edit where the field is not mastered: put the master's value back, or only report it."""
+
+    RESTORE = "restore"
+    REPORT = "report"
+
+
+class IfMissing(StrEnum):
+    """What happens when a system has no such column: the transfer is refused, or the rule is left out and named."""
+
+    REFUSE = "refuse"
+    LEAVE_OUT = "leave_out"
+
+
 class TableName(Part):
     system: str
     table: str
+
+
+class Reference(Part):
+    """The pair whose links translate the field's key, by its tables on both sides.
+
+    needed: a record is not created before the record it refers to has a partner.
+    """
+
+    left: str
+    right: str
+    needed: bool = False
+
+    def table(self, side: Side) -> str:
+        return self.left if side is Side.LEFT else self.right
 
 
 class FieldRule(Part):
@@ -74,6 +111,9 @@ class FieldRule(Part):
     check: str | None = None
     too_long: TooLong = TooLong.PARK
     on_create: OnCreate = OnCreate.CARRY
+    conflict: Conflict = Conflict.PARK
+    reference: Reference | None = None
+    if_missing: IfMissing = IfMissing.REFUSE
     line: int = 0
 
     @field_validator("convert")
@@ -98,6 +138,10 @@ class FieldRule(Part):
             raise ValueError("convert: values and a table values: belong together; give both or neither")
         if len(set(self.values.values())) != len(self.values):
             raise ValueError("values: two entries lead to the same value, so there is no way back; make them differ")
+        if self.conflict is not Conflict.PARK and self.master_linked is not Master.BOTH:
+            raise ValueError("conflict: is for master: both only; a field with one master has its rule already")
+        if self.reference and self.convert != "same":
+            raise ValueError("reference: translates the key by its links; leave convert: out")
         return self
 
     def column(self, side: Side) -> str:
@@ -129,6 +173,7 @@ class MatchRule(Part):
     right: Annotated[tuple[str, ...], Field(min_length=1)]
     normalise: str = "text"
     certainty: Literal["sure", "possible"] = "sure"
+    if_missing: IfMissing = IfMissing.REFUSE
     line: int = 0
 
     @field_validator("normalise")
@@ -167,6 +212,20 @@ class ChooseKey(Part):
         return prefix
 
 
+class Related(Part):
+    """Records of another table of the source's system that name the record in their column `by`."""
+
+    table: str
+    by: str
+
+
+class Condition(Part):
+    """Columns that must hold one of the named values; of the record itself, or of any one related record."""
+
+    columns: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+    related: Related | None = None
+
+
 class IfUnlinked(StrEnum):
     """What a transfer may do with a record that has no partner."""
 
@@ -182,11 +241,16 @@ class OnDelete(StrEnum):
 
 
 class Transfer(Part):
-    """One direction of a pair: one function, one queue."""
+    """One direction of a pair: one function, one queue.
+
+    only_if: alternatives, one of which an unlinked record must meet; empty: all records. require: columns of the
+    source without which nothing is created.
+    """
 
     name: str
     source: Side
-    only_if: dict[str, str] = Field(default_factory=dict)
+    only_if: tuple[Condition, ...] = ()
+    require: tuple[str, ...] = ()
     also_on: dict[str, str] = Field(default_factory=dict)
     if_unlinked: IfUnlinked = IfUnlinked.MATCH_OR_CREATE
     choose_key: ChooseKey | None = None
@@ -205,13 +269,30 @@ class Transfer(Part):
     def target(self) -> Side:
         return self.source.other
 
+    def without(self, side: Side, missing: AbstractSet[str]) -> Transfer:
+        """The transfer without write-backs into columns that the source does not have."""
+        if self.source is not side:
+            return self
+        kept = tuple(column for column in self.write_back if column not in missing)
+        return self.model_copy(update={"write_back": kept})
+
+    @property
+    def own_columns(self) -> Sequence[str]:
+        """Columns of the source's own table that decide whether a record may be created."""
+        conditions = [name for one in self.only_if if one.related is None for name in one.columns]
+        return [*conditions, *self.require]
+
 
 class Brakes(Part):
-    """Limits within an hour that stop a transfer and ask a person. Counts of records, shares of the pair's links."""
+    """Limits that stop a transfer and ask a person: counts of records within an hour.
+
+    put_backs_per_day: how often one field of one record is put back within a day before it is left to a person.
+    """
 
     creates_per_hour: Annotated[int, Field(ge=0)] = 200
     changes_per_hour: Annotated[int, Field(ge=0)] = 2000
     blanks_per_hour: Annotated[int, Field(ge=0)] = 100
+    put_backs_per_day: Annotated[int, Field(ge=0)] = 3
 
 
 class Definition(Part):
@@ -224,6 +305,7 @@ class Definition(Part):
     match: tuple[MatchRule, ...] = ()
     fields: tuple[FieldRule, ...]
     on_delete: OnDelete = OnDelete.UNLINK
+    foreign_edit: ForeignEdit = ForeignEdit.RESTORE
     brakes: Brakes = Brakes()
 
     @model_validator(mode="after")
@@ -249,12 +331,28 @@ class Definition(Part):
                 return side
         return None
 
+    def without(self, side: Side, missing: AbstractSet[str]) -> Definition:
+        """The definition without the rules that name columns which one side does not have."""
+        fields = tuple(rule for rule in self.fields if rule.column(side) not in missing)
+        match = tuple(rule for rule in self.match if not missing & set(rule.columns(side)))
+        transfers = tuple(one.without(side, missing) for one in self.transfers)
+        return self.model_copy(update={"fields": fields, "match": match, "transfers": transfers})
+
+    def refers_to(self, pair: Definition) -> Sequence[FieldRule]:
+        """The rules whose keys the links of another pair translate."""
+        if (self.left.system, self.right.system) != (pair.left.system, pair.right.system):
+            return []
+        tables = (pair.left.table, pair.right.table)
+        return [
+            rule for rule in self.fields if rule.reference and (rule.reference.left, rule.reference.right) == tables
+        ]
+
     def columns(self, side: Side) -> tuple[str, ...]:
         """Every column of one side that a transfer reads: fields, match columns and conditions."""
         wanted = [rule.column(side) for rule in self.fields]
         wanted += [column for rule in self.match for column in rule.columns(side)]
         for transfer in self.transfers:
-            wanted += list(transfer.only_if) if transfer.source is side else []
+            wanted += list(transfer.own_columns) if transfer.source is side else []
             wanted += [transfer.choose_key.column] if transfer.choose_key and transfer.target is side else []
         return tuple(dict.fromkeys(wanted))
 

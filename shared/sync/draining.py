@@ -79,22 +79,20 @@ class Draining:
     async def _send_all(self, transfer: Transfer, page: Sequence[PendingItem]) -> int:
         sent = 0
         while page:
-            for side in Side:
-                items = [item for item in page if item.side is side]
-                if items:
-                    await self._send(transfer, side, items)
+            for side, table in dict.fromkeys((item.side, item.table) for item in page):
+                await self._send(transfer, side, table, [i for i in page if (i.side, i.table) == (side, table)])
             sent += len(page)
             last = page[-1]
             page = await self.pipeline.ports.stores.pending.page(transfer.name, _after(last), MAX_KEYS)
         return sent
 
-    async def _send(self, transfer: Transfer, side: Side, items: Sequence[PendingItem]) -> None:
+    async def _send(self, transfer: Transfer, side: Side, table: str, items: Sequence[PendingItem]) -> None:
         definition = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name)
         ids = self.pipeline.ports.ids
         message = Message(
             transfer=transfer.name,
             side=side,
-            table=definition.table(side).table,
+            table=table or definition.table(side).table,
             keys=tuple(item.key for item in items),
             cause="drain",
             occurred_at=self.pipeline.ports.clock.now(),
@@ -125,10 +123,14 @@ class Draining:
             log.error("unreadable dead letter", extra={"transfer": transfer.name, "reason": letter.reason})
             await self._park(transfer, transfer.source, f"message {letter.message_id}", "", now)
             return
+        own = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name).table(message.side).table
+        table = "" if message.table == own else message.table
         for key in message.keys:
-            await self._park(transfer, message.side, key, message.correlation_id, now)
+            await self._park(transfer, message.side, key, message.correlation_id, now, table)
 
-    async def _park(self, transfer: Transfer, side: Side, key: str, correlation_id: str, now: datetime) -> None:
+    async def _park(
+        self, transfer: Transfer, side: Side, key: str, correlation_id: str, now: datetime, table: str = ""
+    ) -> None:
         known = PROBLEMS["CD-4403"]
         item = ParkedItem(
             transfer=transfer.name,
@@ -144,6 +146,7 @@ class Draining:
             times=1,
             correlation_id=correlation_id,
             run="",
+            table=table,
         )
         await self.pipeline.ports.stores.parked.put(item)
 
@@ -155,7 +158,7 @@ class Draining:
         message = Message(
             transfer=item.transfer,
             side=item.side,
-            table=definition.table(item.side).table,
+            table=item.table or definition.table(item.side).table,
             keys=(item.key,),
             cause=f"retry by {by}",
             occurred_at=self.pipeline.ports.clock.now(),
@@ -169,4 +172,4 @@ class Draining:
 
 def _after(item: PendingItem) -> str:
     """Where the next page of pending rows begins."""
-    return f"{item.side.value}/{item.key}"
+    return f"{item.side.value}/{item.name}"

@@ -36,6 +36,8 @@ class Why(StrEnum):
     SOURCE_GONE = "the source record was deleted"
     TARGET_GONE = "the target record was deleted"
     NO_SUBJECT = "the related record names no record of this pair"
+    NO_PARTNER = "a record that it refers to has no partner yet"
+    HANDED_ON = "the records that refer to it were queued"
     CLAIMED = "somebody else is creating the partner"
     SYSTEM_DOWN = "a system does not answer"
     STOPPED = "the transfer is stopped"

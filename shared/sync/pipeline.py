@@ -9,7 +9,6 @@ is parked. Nothing is dropped.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
@@ -35,7 +34,8 @@ from shared.sync.claims import Doubled, Taken, Undone
 from shared.sync.context import Ports, Prepared, pair_name
 from shared.sync.converters import canonical
 from shared.sync.creating import Creating, Linked, parked
-from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
+from shared.sync.definition import Condition, Definition, IfUnlinked, Index, Transfer
+from shared.sync.dependents import Dependents
 from shared.sync.message import Message
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.ports import (
@@ -51,19 +51,28 @@ from shared.sync.ports import (
     Side,
     Switch,
 )
+from shared.sync.preparing import prepared_for
 from shared.sync.retrying import PATIENCE, Park, decide
 from shared.sync.updating import Updating, with_parked
 
 log = logging.getLogger(__name__)
 
+_RELATED_LOOKED_AT = 100
+"""How many related records a condition looks at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One record's outcome in a run."""
+    """One record's outcome in a run. key: as the message names it.
+
+    about: the record that it concerns, where that is another one: the account of an opportunity, the source's record
+    for a message about the target's. It is what is parked; the journal tells of the record on the message's side.
+    """
 
     key: str
     outcome: Outcome
     failed: bool = False
+    about: tuple[Side, str] | None = None
 
 
 @dataclass
@@ -113,11 +122,24 @@ class Pipeline:
         return await self._run_prepared(message, prepared, run)
 
     async def _run_prepared(self, message: Message, prepared: Prepared, run: str) -> Sequence[Done]:
+        dependents = Dependents(self.ports, self.index)
+        if dependents.is_about_a_parent(message, prepared):
+            told = [Done(key, outcome) for key, outcome in await self._handed_on(dependents, message, prepared)]
+            return await self._settle(message, prepared.transfer, run, told, {})
         started = self.ports.clock.monotonic()
         pending = await self._pending_rows(message)
         work = _Work(self, message, prepared, run, started)
         done = await work.all()
         return await self._settle(message, prepared.transfer, run, done, pending)
+
+    async def _handed_on(
+        self, dependents: Dependents, message: Message, prepared: Prepared
+    ) -> Sequence[tuple[str, Outcome]]:
+        try:
+            return [(key, await dependents.queue_those_of(key, message, prepared)) for key in message.keys]
+        except (ConnectorError, SettingsError) as error:
+            outcome, _ = await self._after(error, message, [prepared.source, prepared.target])
+            return [(key, outcome) for key in message.keys]
 
     def _find(self, name: str) -> tuple[Definition, Transfer]:
         for definition, transfer in self.index.transfers():
@@ -159,7 +181,7 @@ class Pipeline:
             if name not in self._prepared:
                 definition, transfer = self._find(name)
                 try:
-                    self._prepared[name] = await prepared_for(self.ports, definition, transfer)
+                    self._prepared[name] = await prepared_for(self.ports, self.index, definition, transfer)
                 except UnknownColumn as error:
                     if name not in self.refused:
                         log.error(
@@ -174,6 +196,10 @@ class Pipeline:
     async def any_down(self, prepared: Prepared) -> bool:
         """Whether the breaker of either system has opened."""
         return await self.panel.is_open(prepared.source) or await self.panel.is_open(prepared.target)
+
+    def left_out(self) -> Mapping[str, Sequence[str]]:
+        """For each transfer that has run: the columns of its definition that a system lacks, and that it may lack."""
+        return {name: prepared.left_out for name, prepared in self._prepared.items() if prepared.left_out}
 
     def brake(self, transfer: str) -> Brake:
         return self._brakes[transfer]
@@ -236,7 +262,8 @@ class Pipeline:
 
     async def _keep_pending(self, message: Message, one: Done) -> None:
         now, why = self.ports.clock.now(), one.outcome.why.value
-        item = PendingItem(message.transfer, message.side, one.key, now, why, message.correlation_id)
+        table = self._related_table(message)
+        item = PendingItem(message.transfer, message.side, one.key, now, why, message.correlation_id, table=table)
         await self.ports.stores.pending.put(item)
 
     async def _pending_rows(self, message: Message) -> Mapping[str, PendingItem]:
@@ -244,17 +271,24 @@ class Pipeline:
         their row."""
         if message.cause != "drain":
             return {}
-        get = self.ports.stores.pending.get
-        found = [(key, await get(message.transfer, message.side, key)) for key in message.keys]
+        get, table = self.ports.stores.pending.get, self._related_table(message)
+        found = [(key, await get(message.transfer, message.side, key, table)) for key in message.keys]
         return {key: item for key, item in found if item}
+
+    def _related_table(self, message: Message) -> str:
+        """The message's table if its keys are none of the pair's own records."""
+        own = self._find(message.transfer)[0].table(message.side).table
+        return "" if message.table == own else message.table
 
     async def _park(self, message: Message, run: str, one: Done) -> None:
         now, outcome = self.ports.clock.now(), one.outcome
-        known = await self.ports.stores.parked.get(message.transfer, message.side, one.key)
+        side, key = one.about or (message.side, one.key)
+        known = await self.ports.stores.parked.get(message.transfer, side, key)
         item = ParkedItem(
             transfer=message.transfer,
-            side=message.side,
-            key=one.key,
+            side=side,
+            key=key,
+            table="" if one.about else self._related_table(message),
             code=outcome.code,
             sentence=outcome.sentence,
             who=outcome.who,
@@ -268,21 +302,24 @@ class Pipeline:
             others=outcome.others,
         )
         await self.ports.stores.parked.put(item)
-        await self._flag(message, one.key)
+        await self._flag(message.transfer, side, key)
 
-    async def _flag(self, message: Message, key: str) -> None:
+    async def _flag(self, transfer: str, side: Side, key: str) -> None:
         """Note on the link that an item waits, so that the next success closes it as superseded."""
         links = self.ports.stores.links
-        pair = pair_name(self._find(message.transfer)[0], self.ports.connectors)
-        row = await links.get(pair, message.side, key)
+        pair = pair_name(self._find(transfer)[0], self.ports.connectors)
+        row = await links.get(pair, side, key)
         if row and row.side is Side.RIGHT and row.state is LinkState.LINKED:
             row = await links.get(pair, Side.LEFT, row.other)
         if row and row.state is LinkState.LINKED:
             with suppress(RowTaken):
-                await links.replace(with_parked(row, message.transfer, waits=True))
+                await links.replace(with_parked(row, transfer, waits=True))
 
     def _entry(self, message: Message, transfer: Transfer, run: str, one: Done) -> JournalEntry:
-        side, key, other = message.side, one.key, one.outcome.other
+        side, key = message.side, one.key
+        if one.about and one.about[0] is side:
+            key = one.about[1]
+        other = one.outcome.other
         if side is not transfer.source and other == key:
             other = ""
         return JournalEntry(
@@ -374,9 +411,17 @@ class _Work:
             if len(self.message.keys) > 1 and await self.pipeline.any_down(self.prepared):
                 return Done(key, Outcome(Kind.DEFERRED, Why.SYSTEM_DOWN, pending=True))
             try:
-                return Done(key, await self._record(subject, loaded))
+                done = Done(key, await self._record(subject, loaded))
             except Exception as error:
-                return await self._failed(key, error)
+                done = await self._failed(key, error)
+            return replace(done, about=self._about(key, subject, loaded))
+
+    def _about(self, key: str, subject: str, loaded: _Loaded) -> tuple[Side, str] | None:
+        """The source's record, if the message names another one."""
+        row = loaded.rows.get(subject)
+        if self._side is not self.prepared.side and row is not None and row.state is LinkState.LINKED:
+            return self.prepared.side, row.other
+        return (self._side, subject) if subject != key else None
 
     async def _failed(self, key: str, error: Exception) -> Done:
         """Signals and errors of one record; its neighbours go on."""
@@ -446,20 +491,39 @@ class _Work:
             return Outcome(Kind.SKIPPED, Why.SOURCE_GONE)
         if source is None:
             source = Record(key, None, {})
-        if not unresolved and not self._in_scope(source):
+        if not unresolved and not await self._in_scope(source):
             return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
         if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         brake = self.pipeline.brake(self.prepared.transfer.name)
-        outcome, link = await Creating(self._ports, self.prepared, self.run, brake, self._announce).partner(source, row)
+        creating = Creating(self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents)
+        outcome, link = await creating.partner(source, row)
         if link is None:
             return outcome
         await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
         return await self._after_linking(link, outcome)
 
-    def _in_scope(self, source: Record) -> bool:
-        wanted = self.prepared.transfer.only_if.items()
-        return all(canonical(source.values.get(column)) == canonical(value) for column, value in wanted)
+    async def _in_scope(self, source: Record) -> bool:
+        """Whether one of the transfer's conditions holds; those on the record itself are looked at first."""
+        conditions = self.prepared.transfer.only_if
+        if not conditions or any(one.related is None and _holds(one, source) for one in conditions):
+            return True
+        for condition in conditions:
+            if condition.related and await self._has_related(condition, source.key):
+                return True
+        return False
+
+    async def _has_related(self, condition: Condition, key: str) -> bool:
+        assert condition.related is not None
+        found = await self.prepared.source.find(
+            condition.related.table, condition.related.by, [key], list(condition.columns), limit=_RELATED_LOOKED_AT
+        )
+        return any(_holds(condition, one) for one in found)
+
+    async def _tell_dependents(self, keys: Mapping[Side, str]) -> None:
+        """Tell the transfers of records that refer to this one that a link is being made; before it is confirmed."""
+        dependents = Dependents(self._ports, self.pipeline.index)
+        await dependents.tell_of_link(self.prepared.definition, keys, self.message, self.run)
 
     async def _after_linking(self, link: Linked, outcome: Outcome) -> Outcome:
         """Write back at once; a link with a record that existed already also brings both records together."""
@@ -495,6 +559,12 @@ class _Work:
                 await self._ports.queue.send(transfer.name, [out])
 
 
+def _holds(condition: Condition, record: Record) -> bool:
+    """Whether every column of the condition holds one of its values."""
+    wanted = ((canonical(record.values.get(column)), values) for column, values in condition.columns.items())
+    return all(found in {canonical(value) for value in values} for found, values in wanted)
+
+
 @dataclass(frozen=True)
 class _Loaded:
     """What was read for a message: subjects by the message's keys, link rows and records by subject."""
@@ -509,39 +579,6 @@ def _canonical_or_none(connector: Connector, table: str, key: str) -> str | None
         return connector.canonical_key(table, key)
     except ValueError:
         return None
-
-
-async def prepared_for(ports: Ports, definition: Definition, transfer: Transfer) -> Prepared:
-    """Read both tables' metadata and prepare a transfer. Raises UnknownColumn naming file and line."""
-    lengths: dict[Side, dict[str, int | None]] = {}
-    for side in Side:
-        table = definition.table(side)
-        metadata = await ports.connectors[table.system].metadata(table.table)
-        for column in definition.columns(side):
-            if column.partition(".")[0] not in metadata.columns:
-                raise UnknownColumn(table.system, detail=_where(definition, side, column, metadata.columns))
-        lengths[side] = {name: column.max_length for name, column in metadata.columns.items()}
-    source, target = (definition.table(side) for side in (transfer.source, transfer.target))
-    return Prepared(
-        definition=definition,
-        transfer=transfer,
-        pair=pair_name(definition, ports.connectors),
-        source=ports.connectors[source.system],
-        target=ports.connectors[target.system],
-        source_columns=definition.columns(transfer.source),
-        target_columns=definition.columns(transfer.target),
-        lengths=lengths[transfer.target],
-        capabilities=ports.connectors[target.system].capabilities(target.table),
-    )
-
-
-def _where(definition: Definition, side: Side, column: str, known: Mapping[str, object]) -> str:
-    """File, line and remedy for a column that the system does not have."""
-    line = next((rule.line for rule in definition.fields if rule.column(side) == column), 0)
-    close = difflib.get_close_matches(column, known, n=3)
-    meant = f"; did you mean {' or '.join(close)}?" if close else ""
-    table = definition.table(side)
-    return f"{definition.file}:{line}: {table.system} {table.table} has no column '{column}'{meant}"
 
 
 def deferred_copy(message: Message, keys: Sequence[str], *, failed: bool) -> Message:

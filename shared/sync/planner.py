@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.sync.converters import CHECKS, CONVERTERS, Unfit, canonical, is_blank, same_value
-from shared.sync.definition import FieldRule, Master, OnCreate, TooLong
+from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base
-from shared.sync.ports import FieldDecision, Side, Value
+from shared.sync.ports import FieldDecision, Side, Unlinked, Value
 
 Values = Mapping[str, Value]
 Lengths = Mapping[str, int | None]
@@ -24,6 +24,7 @@ class Action(StrEnum):
 
     WRITE = "write"
     KEEP = "keep"
+    WAIT = "wait"
     PARK = "park"
 
 
@@ -34,6 +35,10 @@ class Reason(StrEnum):
     CHANGED = "changed in its master"
     CHANGED_BOTH = "changed on both sides, the master wins"
     PUT_BACK = "edited where it is not mastered, put back"
+    REPORTED = "edited where it is not mastered, only reported"
+    WON = "changed on both sides, the field's rule lets this side win"
+    LOST = "changed on both sides, the field's rule lets the other side win"
+    NO_PARTNER = "the record it refers to has no partner yet"
     FIRST = "first agreement, the master's value goes over"
     FILLED = "first agreement, the blank was filled"
     UNCHANGED = "unchanged"
@@ -80,6 +85,16 @@ class Plan:
         return [d for d in self.decisions if d.action is Action.PARK]
 
     @property
+    def waits(self) -> Sequence[Decision]:
+        """Decisions on references to records that have no partner yet."""
+        return [d for d in self.decisions if d.action is Action.WAIT]
+
+    @property
+    def overruled(self) -> Sequence[Decision]:
+        """Writes over a value that somebody has entered on the target: it would be lost without a note."""
+        return [d for d in self.decisions if d.action is Action.WRITE and d.reason in _OVERRULING]
+
+    @property
     def agreed(self) -> Sequence[Decision]:
         """Decisions whose fields agree once the writes are done, and so belong into the base."""
         return [d for d in self.decisions if d.agrees or d.action is Action.WRITE]
@@ -100,6 +115,7 @@ class Plan:
 
 
 _PLAIN = {Reason.UNCHANGED, Reason.AGREES}
+_OVERRULING = {Reason.PUT_BACK, Reason.CHANGED_BOTH, Reason.WON}
 
 
 def _told(decision: Decision, target_side: Side, base: Base | None, target: Values | None) -> FieldDecision:
@@ -128,10 +144,11 @@ def plan_update(
     source: Values,
     target: Values | None,
     lengths: Lengths,
+    foreign_edit: ForeignEdit = ForeignEdit.RESTORE,
 ) -> Plan:
     """Decide about a linked record. target None: assumed as at the last agreement. Raises NeedsTarget where that
     is not enough."""
-    decide = _Update(source_side, base, source, target, lengths)
+    decide = _Update(source_side, base, source, target, lengths, foreign_edit)
     return Plan(source_side, [decide.about(rule) for rule in rules])
 
 
@@ -142,6 +159,7 @@ class _Update:
     source: Values
     target: Values | None
     lengths: Lengths
+    foreign_edit: ForeignEdit
 
     def about(self, rule: FieldRule) -> Decision:
         if rule.master_linked is Master.BOTH:
@@ -171,8 +189,16 @@ class _Update:
             return self._first(rule)
         if source_same and self._was_kept(rule):
             return Decision(rule, Action.KEEP, Reason.BLANK_KEPT, agrees=True)
-        reason = Reason.PUT_BACK if source_same else Reason.CHANGED if target_same else Reason.CHANGED_BOTH
-        return self._write(rule, reason)
+        if source_same:
+            return self._foreign_edit(rule)
+        return self._write(rule, Reason.CHANGED if target_same else Reason.CHANGED_BOTH)
+
+    def _foreign_edit(self, rule: FieldRule) -> Decision:
+        """Only the target has changed, where it is not master."""
+        put_back = self._write(rule, Reason.PUT_BACK)
+        if put_back.action is Action.WRITE and self.foreign_edit is ForeignEdit.REPORT:
+            return Decision(rule, Action.KEEP, Reason.REPORTED)
+        return put_back
 
     def _was_kept(self, rule: FieldRule) -> bool:
         """A blank of the master that has spared a value before goes on sparing it, until the master is filled in."""
@@ -210,9 +236,11 @@ class _Update:
             return self._write(rule, Reason.CHANGED if target_same else Reason.FIRST)
         if source_same is None and self._source_is_blank(rule):
             return Decision(rule, Action.KEEP, Reason.BLANK_KEPT)
-        written = self._write(rule, Reason.CHANGED_BOTH)
-        if written.action is not Action.WRITE:
+        written = self._write(rule, Reason.WON)
+        if written.action is not Action.WRITE or rule.conflict.value == self.side.value:
             return written
+        if rule.conflict is not Conflict.PARK:
+            return Decision(rule, Action.KEEP, Reason.LOST)
         hint = "make both sides hold the same value, or name one system as master"
         return Decision(rule, Action.PARK, Reason.CONFLICT, code="CD-4010", hint=hint)
 
@@ -331,6 +359,8 @@ def _agrees(rule: FieldRule, left: Value, right: Value) -> bool:
 
 def _sent(rule: FieldRule, side: Side, value: Value, reason: Reason, lengths: Lengths) -> Decision:
     """A write of the converted value, or a parked field if it does not fit."""
+    if isinstance(value, Unlinked):
+        return Decision(rule, Action.WAIT, Reason.NO_PARTNER)
     try:
         target = converted(rule, side, value)
         text = canonical(target)

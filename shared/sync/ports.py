@@ -18,6 +18,12 @@ Value = str | bool | int | Decimal | datetime | date | None
 GUID, 0001-01-01) into None and back. Whole numbers and choices are int, money is Decimal, times are aware and UTC."""
 
 
+class Unlinked(str):
+    """The key of a record that has no partner: nothing on the other side can refer to it yet."""
+
+    __slots__ = ()
+
+
 # --- time and chance ------------------------------------------------------------------------------
 
 
@@ -70,7 +76,8 @@ class Capabilities:
     chooses_key: we may choose the record's key itself at create (a Dataverse GUID). enforced_column: a column that
     the system keeps unique and that we may fill at create (the number of a Business Central customer); None if there
     is none. read_after_write: a read or search right after a write sees it. longest_run: how long a request may go on
-    being executed after we stopped waiting for it. keys_per_read: how many keys one call of `read` fetches.
+    being executed after we stopped waiting for it. keys_per_read: how many keys one call of `read` fetches. notes: a
+    record of the table can be given a note that people see.
     """
 
     chooses_key: bool
@@ -80,6 +87,7 @@ class Capabilities:
     read_after_write: bool
     longest_run: timedelta
     keys_per_read: int
+    notes: bool = False
 
 
 class ColumnType(StrEnum):
@@ -198,6 +206,10 @@ class Connector(Protocol):
     ) -> Record:
         """Change only the given columns if the record still has `version` (None: whatever it has, but it must
         exist)."""
+        ...
+
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        """Put a note on a record, for people to read; only where `notes`. The same seed again changes nothing."""
         ...
 
     async def metadata(self, table: str) -> TableMetadata: ...
@@ -378,7 +390,10 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ParkedItem:
-    """A record that waits for a person, with the reason. One item per transfer and key; parking again updates it."""
+    """A record that waits for a person, with the reason. One item per transfer and key; parking again updates it.
+
+    table: of the key where it is a related record's, because the record it concerns is not known; else empty.
+    """
 
     transfer: str
     side: Side
@@ -394,6 +409,7 @@ class ParkedItem:
     correlation_id: str
     run: str
     others: Sequence[str] = ()
+    table: str = ""
 
 
 class ParkedItems(Protocol):
@@ -410,7 +426,10 @@ class ParkedItems(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PendingItem:
-    """A change that waits for a system to come back, or for a stopped transfer: one per transfer and key."""
+    """A change that waits for a system to come back, or for a stopped transfer: one per transfer, table and key.
+
+    table: of the key where it is a related record's; empty for a record of the pair itself.
+    """
 
     transfer: str
     side: Side
@@ -419,6 +438,12 @@ class PendingItem:
     reason: str
     correlation_id: str
     etag: str = ""
+    table: str = ""
+
+    @property
+    def name(self) -> str:
+        """The key, with the table of a related record before it."""
+        return f"{self.table}\x1f{self.key}" if self.table else self.key
 
 
 class PendingItems(Protocol):
@@ -427,7 +452,7 @@ class PendingItems(Protocol):
 
     async def put(self, item: PendingItem) -> None: ...
 
-    async def get(self, transfer: str, side: Side, key: str) -> PendingItem | None: ...
+    async def get(self, transfer: str, side: Side, key: str, table: str = "") -> PendingItem | None: ...
 
     async def remove(self, item: PendingItem) -> bool: ...
 

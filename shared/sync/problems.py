@@ -57,6 +57,16 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.RECORD_OWNER,
         "Make both sides hold the same value.",
     ),
+    "CD-4011": Catalogued(
+        "A field is changed again and again where it is not mastered; it was put back several times today.",
+        Who.ADMINISTRATOR,
+        "Find who changes it there (a person, a flow, another integration), or change the field's master.",
+    ),
+    "CD-4020": Catalogued(
+        "The record lacks values without which it is not passed on.",
+        Who.RECORD_OWNER,
+        "Fill in the named fields; the record then goes over by itself.",
+    ),
     "CD-4201": Catalogued(
         "It is not certain whether the partner was created: a similar record exists.",
         Who.RECORD_OWNER,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.errors import NotAllowed, RecordMissing, Refused, UnknownResult, VersionConflict
 from shared.sync.brakes import Brake
 from shared.sync.claims import Taken, undo_link
 from shared.sync.context import Ports, Prepared
-from shared.sync.converters import Unfit, same_value
+from shared.sync.converters import Unfit, canonical, is_blank, same_value
 from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.fingerprint import Base
@@ -41,6 +41,7 @@ class Updating:
     run: str
     brake: Brake
     home: LinkRow
+    _put_back: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def _owes_write_back(self) -> bool:
@@ -109,7 +110,8 @@ class Updating:
             leased = await self._lease()
             for _ in range(_ROUNDS):
                 try:
-                    if target is None and (both or leased or self._owes_write_back):
+                    unsure = self._version_of(self.prepared.side.other) is None
+                    if target is None and (both or leased or unsure or self._owes_write_back):
                         target = await self._read(self.prepared.side.other)
                     if source is None:
                         source = await self._read(self.prepared.side)
@@ -130,6 +132,8 @@ class Updating:
         plan, base = self._plan(source, target), self._base
         values = target.values if target else None
         outcome = Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key())
+        if plan.overruled and target is not None:
+            plan = await self._overruling(plan, target)
         if plan.writes:
             await self.brake.one_change(plan.blanks)
             plan, target = await self._written(plan, target)
@@ -142,6 +146,42 @@ class Updating:
             await self._write_back(source, target or await self._read(self.prepared.side.other))
         told = plan.told(base, values)
         return replace(problem_outcome(plan, base, None) if plan.problems else outcome, fields=told)
+
+    async def _overruling(self, plan: Plan, target: Record) -> Plan:
+        """Before somebody's edit is overwritten: stop where it never ends, and leave a note of what is replaced."""
+        decisions = [await self._patient(one) if one in plan.overruled else one for one in plan.decisions]
+        plan = Plan(plan.source, decisions)
+        if self.prepared.capabilities.notes:
+            await self._note(plan.overruled, target)
+            return plan
+        return Plan(plan.source, [_parked_if_won(one) for one in plan.decisions])
+
+    async def _patient(self, decision: Decision) -> Decision:
+        """Count a put-back, once per run; one too many a day parks the field."""
+        if decision.reason is not Reason.PUT_BACK:
+            return decision
+        rule, limit = decision.rule, self.prepared.definition.brakes.put_backs_per_day
+        name = f"put back|{self.home.pair}|{self.home.key}|{rule.id.hex()}"
+        if rule.id not in self._put_back:
+            day = f"{self.ports.clock.now():%Y%m%d}"
+            self._put_back[rule.id] = await self.ports.stores.counters.add(name, day, 1)
+        if self._put_back[rule.id] <= limit:
+            return decision
+        return replace(decision, action=Action.PARK, code="CD-4011", value=None)
+
+    async def _note(self, overruled: Sequence[Decision], target: Record) -> None:
+        """The replaced values stay readable on their own record; the same replacement is noted once."""
+        side, base = self.prepared.side.other, self._base
+        for decision in overruled:
+            column = decision.rule.column(side)
+            value = target.values.get(column)
+            if is_blank(value):
+                continue
+            told = base.prints.of(base.salt, decision.rule, side, value).hex()
+            subject = f"Crossdock replaced the value of {column}"
+            text = f"{column} held: {canonical(value)}\n{decision.reason.value}: {self.prepared.source.system}"
+            seed = f"{self.home.pair}|{self.home.key}|{column}|{told}"
+            await self.prepared.target.note(self.prepared.target_table, self._target_key, seed, subject, text)
 
     async def _written(self, plan: Plan, target: Record | None) -> tuple[Plan, Record | None]:
         """Write the plan; if the system refuses it, write field by field, so that one bad value holds up no other."""
@@ -167,7 +207,13 @@ class Updating:
     def _plan(self, source: Record, target: Record | None) -> Plan:
         values = target.values if target else None
         return plan_update(
-            self.prepared.side, self.prepared.rules, self._base, source.values, values, self.prepared.lengths
+            self.prepared.side,
+            self.prepared.rules,
+            self._base,
+            source.values,
+            values,
+            self.prepared.lengths,
+            self.prepared.definition.foreign_edit,
         )
 
     def _refuse_stale(self, source: Record) -> None:
@@ -200,7 +246,7 @@ class Updating:
     async def _remember_news(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Keep what was found to agree; nothing is stored for a plain echo."""
         flag = bool(plan.problems) != self._is_parked
-        moved = target is not None and target.version != self._version_of(plan.source.other)
+        moved = target is not None and self._vouched(self._base, target) != self._version_of(plan.source.other)
         if plan.news or self._is_leased or flag or moved:
             await self._remember(plan, source, target)
 
@@ -213,7 +259,7 @@ class Updating:
         home = replace(self.home, base=base.pack(), claim=None)
         home = with_parked(home, self.prepared.transfer.name, waits=bool(plan.problems))
         if target is not None:
-            home = self._with_versions(home, source, target)
+            home = self._with_versions(home, base, source, target)
         self.home = await self.ports.stores.links.replace(home)
 
     @property
@@ -226,9 +272,22 @@ class Updating:
         await parked.remove(name, side, self._source_key)
         await parked.remove(name, side.other, self._target_key)
 
-    def _with_versions(self, home: LinkRow, source: Record, target: Record) -> LinkRow:
-        left, right = (source, target) if self.prepared.side is Side.LEFT else (target, source)
-        return replace(home, left_version=left.version, right_version=right.version)
+    def _with_versions(self, home: LinkRow, base: Base, source: Record, target: Record) -> LinkRow:
+        here, there = self._vouched(base, source, self.prepared.side), self._vouched(base, target)
+        left, right = (here, there) if self.prepared.side is Side.LEFT else (there, here)
+        return replace(home, left_version=left, right_version=right)
+
+    def _vouched(self, base: Base, record: Record, side: Side | None = None) -> str | None:
+        """The record's version, if all that the other side may write is as the base says.
+
+        A stored version stands for "still as at the last agreement". Of a record that differs from the base (a
+        conflict, an edit that was only reported) none is stored: it is read before it is written the next time.
+        """
+        side = side or self.prepared.side.other
+        writer = Master(side.other.value)
+        watched = [rule for rule in self.prepared.rules if rule.master_linked in {writer, Master.BOTH}]
+        differs = any(base.is_same(rule, side, record.values.get(rule.column(side))) is False for rule in watched)
+        return None if differs else record.version
 
     async def _reload(self) -> None:
         fresh = await self.ports.stores.links.get(self.home.pair, Side.LEFT, self.home.key)
@@ -264,7 +323,7 @@ class Updating:
         agreed = {rule.id for rule in agree(rules, left.values, right.values)}
         values = ((r, left.values.get(r.left), right.values.get(r.right)) for r in rules if r.id in agreed)
         base = self._base.with_values(values)
-        home = self._with_versions(replace(self.home, base=base.pack(), write_back=False), source, target)
+        home = self._with_versions(replace(self.home, base=base.pack(), write_back=False), base, source, target)
         self.home = await self.ports.stores.links.replace(home)
 
     # --- leases, for targets without versions ---
@@ -294,6 +353,14 @@ class Updating:
         """One record is gone: the definition's on_delete, which undoes the link and leaves the other record alone."""
         await undo_link(self.ports, self.home, why.value)
         return Outcome(Kind.SKIPPED, why, other=self._other_key())
+
+
+def _parked_if_won(decision: Decision) -> Decision:
+    """A shared field's losing value is not overwritten where no note can keep it."""
+    if decision.action is not Action.WRITE or decision.reason is not Reason.WON:
+        return decision
+    hint = "the losing system takes no notes that could keep the value; make both sides hold the same"
+    return replace(decision, action=Action.PARK, reason=Reason.CONFLICT, code="CD-4010", hint=hint)
 
 
 def with_parked(home: LinkRow, transfer: str, *, waits: bool) -> LinkRow:

@@ -54,6 +54,8 @@ class MemorySystem:
     uppercase: frozenset[str] = frozenset()
     template: Mapping[str, Value] = field(default_factory=dict)
     version_kind: VersionKind = VersionKind.OPAQUE
+    takes_notes: bool = False
+    notes: dict[str, tuple[str, str]] = field(default_factory=dict)
     records: dict[str, Stored] = field(default_factory=dict)
     listener: Listener | None = None
     gate: Gate | None = None
@@ -125,6 +127,7 @@ class MemorySystem:
             read_after_write=True,
             longest_run=timedelta(minutes=20),
             keys_per_read=50,
+            notes=self.takes_notes,
         )
 
     def canonical_key(self, table: str, key: str) -> str:
@@ -222,6 +225,12 @@ class MemorySystem:
         updated = await self._pass("update", do)
         assert isinstance(updated, Record)
         return updated
+
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        async def do() -> None:
+            self.notes.setdefault(seed, (key, text))
+
+        await self._pass("note", do)
 
     async def metadata(self, table: str) -> TableMetadata:
         own = {name.partition(".")[0]: length for name, length in self.columns.items()}

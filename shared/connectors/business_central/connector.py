@@ -213,6 +213,10 @@ class BusinessCentralConnector:
             records = [await self._records.record(fields, row) for row in rows]
             yield ChangePage(records, [], None if latest is None else moment_text(latest))
 
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        """API v2.0 has no notes; `capabilities` says so."""
+        raise ValueError(f"{SYSTEM} takes no notes")
+
     async def metadata(self, table: str) -> TableMetadata:
         return TableMetadata(table, await self._schema.columns(table))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,7 +16,7 @@ from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, rows_of, selected
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.keys import canonical_guid
-from shared.errors import BadAnswer, FeedExpired, RecordMissing, Refused, SettingsError
+from shared.errors import AlreadyExists, BadAnswer, FeedExpired, RecordMissing, Refused, SettingsError
 from shared.http_client import HttpClient
 from shared.strict_json import JsonObject, as_text
 from shared.sync.ports import Capabilities, ChangePage, Clock, Record, TableMetadata, Value, VersionKind
@@ -34,6 +35,11 @@ CAPABILITIES = Capabilities(
 )
 """longest_run: a Web API call ends after two minutes at most (Microsoft Learn, 'Execution timeout'), with margin."""
 
+WITH_NOTES = frozenset({"account", "contact", "opportunity", "lead", "incident"})
+"""Standard tables whose records have notes (`HasNotes` of their metadata)."""
+LONGEST_SUBJECT = 500
+LONGEST_NOTE = 100_000
+"""Of the columns subject and notetext of the table annotation."""
 VALUES_PER_SEARCH = 20
 """Even long values in any alphabet then stay under the limit of 32,768 characters of an address."""
 _TOKEN = re.compile(r"[^\x00-\x20\x7f-\uffff]{1,2000}(?: [^\x00-\x20\x7f-\uffff]{1,200})*")
@@ -85,7 +91,7 @@ class DataverseConnector:
         await self._client.aclose()
 
     def capabilities(self, table: str) -> Capabilities:
-        return CAPABILITIES
+        return replace(CAPABILITIES, notes=table in WITH_NOTES)
 
     def canonical_key(self, table: str, key: str) -> str:
         return canonical_guid(key)
@@ -176,6 +182,27 @@ class DataverseConnector:
         prefer = f"odata.track-changes,odata.maxpagesize={self._page_size}"
         async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
             yield await self._change_page(shape, fields, page)
+
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        """A row of the table annotation, under a key that the seed gives; one that exists already is left as it is."""
+        note_key, shape = self.derived_key("annotation", seed), await self._schema.table(table)
+        body: JsonObject = {
+            "subject": subject[:LONGEST_SUBJECT],
+            "notetext": text[:LONGEST_NOTE],
+            f"objectid_{table}@odata.bind": f"/{shape.set_name}({canonical_guid(key)})",
+        }
+        with suppress(AlreadyExists):
+            await self._client.write(
+                "PATCH",
+                f"annotations({note_key})",
+                [("$select", "annotationid"), ("tag", self._tag)],
+                "annotations(..)",
+                body,
+                doing=Doing.CREATE_WITH_KEY,
+                headers={"Prefer": "return=representation", "If-None-Match": "*"},
+                columns=["subject", "notetext"],
+                within_seconds=self._client.timeout_seconds,
+            )
 
     async def metadata(self, table: str) -> TableMetadata:
         return TableMetadata(table, await self._schema.detailed_columns(table))

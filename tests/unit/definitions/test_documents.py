@@ -70,7 +70,7 @@ def test_every_key_is_explained(title: str, model: type[Definition], compiled: s
 
 def test_brakes_are_told_with_their_defaults() -> None:
     """The figures of the page are those of the code."""
-    rows = re.findall(r"^\| `(\w+_per_hour)` \| (\d+) \|", DEFINITIONS, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+_per_(?:hour|day))` \| (\d+) \|", DEFINITIONS, re.MULTILINE)
     assert {name: int(limit) for name, limit in rows} == Brakes().model_dump()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from shared.sync.definition import FieldRule, Master, OnCreate, TooLong
+from shared.sync.definition import Conflict, FieldRule, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base, Fingerprints
 from shared.sync.planner import Plan
 from shared.sync.ports import Side, Value
@@ -27,6 +27,7 @@ def rule(
     check: str | None = None,
     too_long: TooLong = TooLong.PARK,
     on_create: OnCreate = OnCreate.CARRY,
+    conflict: Conflict = Conflict.PARK,
 ) -> FieldRule:
     """A field rule; its master is the same before and after linking unless `unlinked` says otherwise."""
     return FieldRule(
@@ -39,6 +40,7 @@ def rule(
         check=check,
         too_long=too_long,
         on_create=on_create,
+        conflict=conflict,
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.sync.converters import canonical, is_blank, same_value
-from shared.sync.definition import FieldRule, Master, OnCreate, TooLong
+from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base
 from shared.sync.planner import (
     Action,
@@ -23,7 +23,7 @@ from shared.sync.planner import (
     plan_create,
     plan_update,
 )
-from shared.sync.ports import Side, Value
+from shared.sync.ports import Side, Unlinked, Value
 from tests.unit.sync.making import NO_BASE, TEXTS, base_of, record, remembered, rule, rules
 
 TABLE = {"1": "Ship", "2": "All"}
@@ -44,6 +44,7 @@ class Case:
     code: str = ""
     agrees: bool = False
     lengths: dict[str, int | None] = field(default_factory=dict)
+    foreign_edit: ForeignEdit = ForeignEdit.RESTORE
 
 
 OURS, THEIRS, SHARED = rule(), rule(master=Master.RIGHT), rule(master=Master.BOTH)
@@ -83,6 +84,22 @@ CASES = [
     Case("shared, edited there", SHARED, "x", "y", Action.KEEP, Reason.OTHER_WAY, ("x", "x")),
     Case("shared, edited alike", SHARED, "y", "y", Action.KEEP, Reason.AGREES, ("x", "x"), "y", agrees=True),
     Case("shared, a conflict", SHARED, "y", "z", Action.PARK, Reason.CONFLICT, ("x", "x"), code="CD-4010"),
+    Case(
+        "shared, a conflict that this side wins", rule(master=Master.BOTH, conflict=Conflict.LEFT), "y", "z",
+        Action.WRITE, Reason.WON, ("x", "x"), "y",
+    ),
+    Case(
+        "shared, a conflict that the other side wins", rule(master=Master.BOTH, conflict=Conflict.RIGHT), "y", "z",
+        Action.KEEP, Reason.LOST, ("x", "x"),
+    ),
+    Case(
+        "an edit where it is not mastered, of a definition that only reports", OURS, "x", "z",
+        Action.KEEP, Reason.REPORTED, ("x", "x"), foreign_edit=ForeignEdit.REPORT,
+    ),
+    Case(
+        "a reference to a record without a partner", OURS, Unlinked("k"), "z",
+        Action.WAIT, Reason.NO_PARTNER, ("x", "x"),
+    ),
     Case("shared, differing from the start", SHARED, "y", "z", Action.PARK, Reason.CONFLICT, code="CD-4010"),
     Case("shared, blank there from the start", SHARED, "y", None, Action.WRITE, Reason.FIRST, value="y"),
     Case("shared, blank here from the start", SHARED, None, "z", Action.KEEP, Reason.BLANK_KEPT),
@@ -122,7 +139,9 @@ CASES = [
 def test_each_situation_has_its_decision(case: Case) -> None:
     """Action, reason, value, code and whether it belongs into the base."""
     base = base_of([case.rule], {"a": case.agreed[0]}, {"b": case.agreed[1]}) if case.agreed else NO_BASE
-    plan = plan_update(Side.LEFT, [case.rule], base, {"a": case.source}, {"b": case.target}, case.lengths)
+    plan = plan_update(
+        Side.LEFT, [case.rule], base, {"a": case.source}, {"b": case.target}, case.lengths, case.foreign_edit
+    )
     (decision,) = plan.decisions
     assert (decision.action, decision.reason, decision.code) == (case.action, case.reason, case.code)
     assert same_value(decision.value, case.value)

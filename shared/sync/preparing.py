@@ -1,0 +1,77 @@
+"""Prepares a transfer once per process: its columns held against both systems' metadata, its references resolved."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+
+from shared.errors import UnknownColumn
+from shared.sync.context import Ports, Prepared, pair_name
+from shared.sync.definition import Definition, IfMissing, Index, Transfer
+from shared.sync.ports import Connector, Side
+from shared.sync.references import Referring
+
+
+async def prepared_for(ports: Ports, index: Index, definition: Definition, transfer: Transfer) -> Prepared:
+    """Read both tables' metadata and prepare a transfer. Raises UnknownColumn naming file and line.
+
+    Rules with `if_missing: leave_out` whose column a system does not have are left out and named in `left_out`.
+    """
+    lengths: dict[Side, dict[str, int | None]] = {}
+    left_out: list[str] = []
+    for side in Side:
+        table = definition.table(side)
+        known = (await ports.connectors[table.system].metadata(table.table)).columns
+        missing = {column for column in definition.columns(side) if column.partition(".")[0] not in known}
+        for column in sorted(missing & _needed(definition, side)):
+            raise UnknownColumn(table.system, detail=where(definition, side, column, known))
+        left_out += [f"{table.system} {table.table}.{column}" for column in sorted(missing)]
+        definition = definition.without(side, missing)
+        lengths[side] = {name: column.max_length for name, column in known.items()}
+    transfer = next(one for one in definition.transfers if one.name == transfer.name)
+    target = definition.table(transfer.target)
+    connectors = {side: _referring(ports, index, definition, side) for side in Side}
+    return Prepared(
+        definition=definition,
+        transfer=transfer,
+        pair=pair_name(definition, ports.connectors),
+        source=connectors[transfer.source],
+        target=connectors[transfer.target],
+        source_columns=definition.columns(transfer.source),
+        target_columns=definition.columns(transfer.target),
+        lengths=lengths[transfer.target],
+        capabilities=ports.connectors[target.system].capabilities(target.table),
+        left_out=tuple(left_out),
+    )
+
+
+def _needed(definition: Definition, side: Side) -> AbstractSet[str]:
+    """Columns of one side without which the transfer is refused."""
+    optional = {rule.column(side) for rule in definition.fields if rule.if_missing is IfMissing.LEAVE_OUT}
+    for rule in definition.match:
+        optional |= set(rule.columns(side)) if rule.if_missing is IfMissing.LEAVE_OUT else set()
+    plain = {rule.column(side) for rule in definition.fields if rule.if_missing is IfMissing.REFUSE}
+    for match in definition.match:
+        plain |= set(match.columns(side)) if match.if_missing is IfMissing.REFUSE else set()
+    return set(definition.columns(side)) - (optional - plain)
+
+
+def _referring(ports: Ports, index: Index, definition: Definition, side: Side) -> Connector:
+    """The connector of one side; before it a translator where the definition has references."""
+    connector = ports.connectors[definition.table(side).system]
+    columns = {
+        rule.column(side): pair_name(pair, ports.connectors)
+        for pair in index.definitions
+        for rule in definition.refers_to(pair)
+    }
+    return Referring(connector, side, ports.stores.links, columns) if columns else connector
+
+
+def where(definition: Definition, side: Side, column: str, known: Mapping[str, object]) -> str:
+    """File, line and remedy for a column that the system does not have."""
+    line = next((rule.line for rule in definition.fields if rule.column(side) == column), 0)
+    close = difflib.get_close_matches(column, known, n=3)
+    meant = f"; did you mean {' or '.join(close)}?" if close else ""
+    table = definition.table(side)
+    return f"{definition.file}:{line}: {table.system} {table.table} has no column '{column}'{meant}"

@@ -1,0 +1,130 @@
+"""Fields that hold another record's key: it crosses only through the link of the record that it names.
+
+Within the engine such a field holds, on both sides, the key of the pair's right side. `Referring` stands before a
+connector and translates; a key whose record has no partner yet is `Unlinked`, and the planner lets the field wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.sync.claims import Taken
+from shared.sync.ports import (
+    Capabilities,
+    ChangePage,
+    Connector,
+    Links,
+    LinkState,
+    Record,
+    Side,
+    TableMetadata,
+    Unlinked,
+    Value,
+)
+
+
+@dataclass(frozen=True)
+class Referring:
+    """A connector whose reference columns speak in keys of the right side. columns: each with its pair's name."""
+
+    inner: Connector
+    side: Side
+    links: Links
+    columns: Mapping[str, str]
+
+    @property
+    def system(self) -> str:
+        return self.inner.system
+
+    @property
+    def instance(self) -> str:
+        return self.inner.instance
+
+    def capabilities(self, table: str) -> Capabilities:
+        return self.inner.capabilities(table)
+
+    def canonical_key(self, table: str, key: str) -> str:
+        return self.inner.canonical_key(table, key)
+
+    def derived_key(self, table: str, seed: str) -> str:
+        return self.inner.derived_key(table, seed)
+
+    def watermark_at(self, table: str, at: datetime) -> str | None:
+        return self.inner.watermark_at(table, at)
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        found = await self.inner.read(table, keys, columns)
+        return dict(zip(found, await self._translated(list(found.values())), strict=True))
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        return await self._translated(await self.inner.find(table, column, values, columns, limit))
+
+    async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        async for page in self.inner.changes(table, since, columns):
+            yield replace(page, records=await self._translated(page.records))
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        body = await self._own(values)
+        created = await self.inner.create(table, body, columns, key=key, within_seconds=within_seconds)
+        return (await self._translated([created]))[0]
+
+    async def update(
+        self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
+    ) -> Record:
+        updated = await self.inner.update(table, key, await self._own(values), columns, version=version)
+        return (await self._translated([updated]))[0]
+
+    async def metadata(self, table: str) -> TableMetadata:
+        return await self.inner.metadata(table)
+
+    async def ping(self) -> None:
+        await self.inner.ping()
+
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        await self.inner.note(table, key, seed, subject, text)
+
+    # --- translating ---
+
+    async def _translated(self, records: Sequence[Record]) -> list[Record]:
+        known: dict[tuple[str, str], Value] = {}
+        return [await self._one(record, known) for record in records]
+
+    async def _one(self, record: Record, known: dict[tuple[str, str], Value]) -> Record:
+        values = dict(record.values)
+        for column, pair in self.columns.items():
+            key = values.get(column)
+            if isinstance(key, str) and key:
+                if (pair, key) not in known:
+                    known[pair, key] = await self._partner(pair, key)
+                values[column] = known[pair, key]
+        return replace(record, values=values)
+
+    async def _partner(self, pair: str, key: str) -> Value:
+        row = await self.links.get(pair, self.side, key)
+        if row is None or row.state is not LinkState.LINKED:
+            return Unlinked(key)
+        return row.other if self.side is Side.LEFT else key
+
+    async def _own(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Values with this side's keys; raises Taken for a link that has gone since it was read."""
+        own = dict(values)
+        for column, pair in self.columns.items():
+            key = own.get(column)
+            if self.side is Side.LEFT and isinstance(key, str) and key:
+                row = await self.links.get(pair, Side.RIGHT, key)
+                if row is None or row.state is not LinkState.LINKED:
+                    raise Taken
+                own[column] = row.other
+        return own
