@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The one command of Crossdock: `python3 manage.py demo`, `run`, `test`, `check`, `compile`, `bench`.
+"""The one command of Crossdock: `python3 manage.py demo`, `run`, `test`, and those that work on an installation.
 
 It needs Python 3.11 or newer and nothing else: it makes a virtual environment beside itself (another place by the
 environment variable CROSSDOCK_VENV), installs the pinned packages that the command needs, checked by their hashes,

@@ -6,6 +6,7 @@ The packages of each command stand in a lock file with hashes. What is installed
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import json
@@ -39,14 +40,14 @@ class Command:
     line: str
 
 
-COMMANDS: Final[Mapping[str, Command]] = {
+PROGRAMS: Final[Mapping[str, Command]] = {
     "demo": Command((LOCAL,), "local.demo", "start everything in a fresh folder, move records, say what moved and why"),
     "run": Command((LOCAL,), "local.run", "start everything and stay up until Ctrl-C; state is kept in .crossdock"),
-    "check": Command((LOCAL,), "local.cli", "read the definitions in transfers/ and name every problem"),
-    "compile": Command((LOCAL,), "local.cli", "write transfers/index.json from the definitions"),
     "test": Command((TEST, RUNTIME_CHECK), "local.cli_suite", "all checks and tests; with arguments pytest alone"),
     "bench": Command((TEST,), "tests.bench", "the benchmarks"),
 }
+COMMAND_LINE: Final = "local.command_line"
+"""The commands that work on an installation: one file each, found by its name."""
 OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {RUNTIME_CHECK: ("--ignore-requires-python", "--no-deps")}
 INCLUDES: Final[Mapping[str, tuple[str, ...]]] = {TEST: (LOCAL,)}
 """A lock file that holds every pin of another one."""
@@ -57,12 +58,12 @@ class SetUpFailed(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command of `manage.py`; 0 done, 1 the command found something wrong, 2 wrong usage, 3 no set-up."""
+    """Run a command of `manage.py`; 2 wrong usage, 3 no set-up, else as docs/reference/command-line.md says."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         _say(_usage())
         return 0 if arguments else 2
     name, *rest = arguments
-    command = COMMANDS.get(name)
+    command = commands().get(name)
     if command is None:
         _say(f"There is no command {name!r}.\n\n{_usage()}")
         return 2
@@ -71,13 +72,40 @@ def main(arguments: Sequence[str]) -> int:
     except SetUpFailed as failed:
         _say(f"\nThe set-up failed: {failed}")
         return INSTALLING_FAILED
-    named = [name] if command.module == "local.cli" else []
+    named = [name] if command.module == COMMAND_LINE else []
     return _become(python, ["-m", command.module, *named, *rest])
 
 
 def _usage() -> str:
-    lines = [f"  {name:<9}{command.line}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<9}{command.line}" for name, command in commands().items()]
     return "\n".join(["Usage: python3 manage.py <command> [options]", "", *lines, "", "Each takes --help."])
+
+
+def commands() -> Mapping[str, Command]:
+    """Every command by name: the programs first, then those of the command line."""
+    return {**PROGRAMS, **{name: Command((LOCAL,), COMMAND_LINE, _line(name)) for name in names_of_commands()}}
+
+
+def names_of_commands() -> Sequence[str]:
+    """The commands of the command line: the names of their files."""
+    files = sorted(path.stem for path in _folder().glob("*.py") if not path.stem.startswith("_"))
+    return [name.replace("_", "-") for name in files]
+
+
+def _folder() -> Path:
+    return ROOT.joinpath(*COMMAND_LINE.split("."), "commands")
+
+
+def _line(name: str) -> str:
+    """Without importing the command, whose packages may not be there yet."""
+    source = (_folder() / f"{name.replace('-', '_')}.py").read_text("utf-8")
+    return line_of(ast.get_docstring(ast.parse(source)) or "")
+
+
+def line_of(told: str) -> str:
+    """What a command does, in a line: the first of its description, without its full stop."""
+    line = told.strip().split("\n", 1)[0].rstrip(".")
+    return line[:1].lower() + line[1:]
 
 
 def prepare(packages: Sequence[str]) -> Path:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from local.demo_people import NotAsTold, People, hold, until
 from local.host import HostRefused
-from local.run import quiet_logs, switch_all_on
+from local.quiet_logs import quiet_logs
+from local.run import switch_all_on
 from local.run_world import CannotRun, LocalRun, Wish
 from local.servicebus import StoreError
 from sandbox.business_central import BusinessCentralSandbox

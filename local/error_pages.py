@@ -20,6 +20,7 @@ MODULES = (
     "shared.routes",
     "functions.door",
     "local.host.errors",
+    "local.command_line.errors",
 )
 """Where error classes with a code of their own are defined."""
 
@@ -35,6 +36,7 @@ _FAMILIES = {
     "CD-43": "Finding a partner",
     "CD-44": "The run",
     "CD-5": "Requests to the operations API",
+    "CD-6": "The command line",
     "CD-9": "The local run",
 }
 

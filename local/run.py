@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -24,9 +23,13 @@ from typing import Final
 import httpx
 
 from local.bootstrap import ROOT
+from local.given_settings import given_settings
 from local.host import HostRefused
-from local.run_world import OURS, RUN_FILE, CannotRun, LocalRun, Ports, Wish
+from local.quiet_logs import quiet_logs
+from local.run_installation import RUN_FILE
+from local.run_world import CannotRun, LocalRun, Ports, Wish
 from local.servicebus import StoreError
+from shared.errors import SettingsError
 from shared.routes import OPERATOR_KEY_HEADER
 from shared.sync.context import Timing
 
@@ -35,13 +38,13 @@ FIRST_PORT: Final = 7071
 
 def main(arguments: Sequence[str]) -> int:
     """Run until told to end."""
-    wanted = _parser().parse_args(arguments)
+    wanted = parser().parse_args(arguments)
     quiet_logs(logging.DEBUG if wanted.verbose else logging.WARNING)
     os.umask(0o077)  # keys and records are for whoever started the run
     try:
         wanted.state.mkdir(parents=True, exist_ok=True)
         asyncio.run(_run(wanted))
-    except (CannotRun, HostRefused, StoreError) as error:
+    except (CannotRun, HostRefused, SettingsError, StoreError) as error:
         sys.stderr.write(f"It cannot run: {error}\n")
         return 2
     except KeyboardInterrupt:
@@ -49,42 +52,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    made = argparse.ArgumentParser(
         prog="manage.py run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
+    made.add_argument(
         "--port", type=int, default=FIRST_PORT, help=f"first of five ports in a row, {FIRST_PORT} if not said; 0: any"
     )
-    parser.add_argument("--state", type=Path, default=ROOT / ".crossdock", help="folder of the state")
-    parser.add_argument("--transfers", type=Path, default=ROOT / "transfers", help="folder of the definitions")
-    parser.add_argument("--fresh", action="store_true", help="begin with empty sandboxes, queues and links")
-    parser.add_argument("--switch-on", action="store_true", help="switch every transfer on")
-    parser.add_argument("--verbose", action="store_true", help="write every log line")
-    parser.add_argument("--notice-seconds", type=float, default=30.0, help=argparse.SUPPRESS)
-    parser.add_argument("--lease-seconds", type=float, default=0.0, help=argparse.SUPPRESS)
-    return parser
-
-
-def quiet_logs(level: int) -> None:
-    """Log lines of our own from the level on; of packages only warnings."""
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("httpx", "httpcore", "azure", "asyncio", "aiohttp"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("azure.servicebus").setLevel(logging.ERROR)  # says every reconnection as a warning
-
-
-def settings(environment: dict[str, str] | None = None) -> dict[str, str]:
-    """The app settings that people gave: local.settings.json, and above it the environment."""
-    given: dict[str, str] = {}
-    path = ROOT / "local.settings.json"
-    if path.exists():
-        try:
-            given = {str(name): str(value) for name, value in json.loads(path.read_bytes())["Values"].items()}
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise CannotRun(f'{path} cannot be read; it needs an object "Values" with names and texts') from None
-    source = os.environ if environment is None else environment
-    return given | {name: value for name, value in source.items() if name.startswith(OURS)}
+    made.add_argument("--state", type=Path, default=ROOT / ".crossdock", help="folder of the state")
+    made.add_argument("--transfers", type=Path, default=ROOT / "transfers", help="folder of the definitions")
+    made.add_argument("--fresh", action="store_true", help="begin with empty sandboxes, queues and links")
+    made.add_argument("--switch-on", action="store_true", help="switch every transfer on")
+    made.add_argument("--verbose", action="store_true", help="write every log line")
+    made.add_argument("--notice-seconds", type=float, default=30.0, help=argparse.SUPPRESS)
+    made.add_argument("--lease-seconds", type=float, default=0.0, help=argparse.SUPPRESS)
+    return made
 
 
 def _timing(lease_seconds: float) -> Timing:
@@ -101,7 +84,7 @@ async def _run(wanted: argparse.Namespace) -> None:
             state=wanted.state.absolute(),
             ports=Ports.from_first(wanted.port),
             transfers=wanted.transfers,
-            settings=settings(),
+            settings=given_settings(os.environ, ROOT),
             timing=_timing(wanted.lease_seconds),
             notice_seconds=wanted.notice_seconds,
             fresh=wanted.fresh,

@@ -7,13 +7,17 @@ import base64
 import json
 import os
 import secrets
+import sqlite3
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 FILE: Final = "installation.json"
+RUN_FILE: Final = "run.json"
+LOCK_FILE: Final = "run.lock"
 STATE: Final = ("servicebus.sqlite", "dataverse.sqlite", "business_central.sqlite", "store.sqlite", "timers.json")
 """The files that hold what moved; `--fresh` removes them."""
 
@@ -73,6 +77,20 @@ def write_private(path: Path, content: Mapping[str, object]) -> None:
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(json.dumps(content, indent=1) + "\n")
     unfinished.replace(path)
+
+
+def what_runs(state: Path) -> dict[str, Any] | None:
+    """What `run.json` of a folder says while its run is up; None when nothing runs there, also after a kill."""
+    try:
+        told: dict[str, Any] = json.loads((state / RUN_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    with closing(sqlite3.connect(state / LOCK_FILE, timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return told
+    return None
 
 
 def forget(folder: Path) -> None:

@@ -22,8 +22,9 @@ import httpx
 
 from local.bootstrap import ROOT
 from local.definitions import compile_folder
+from local.given_settings import OURS
 from local.host import FunctionsHost, HostKeys
-from local.run_installation import Installation, forget, open_installation, write_private
+from local.run_installation import LOCK_FILE, RUN_FILE, Installation, forget, open_installation, write_private
 from local.servicebus import QueueSettings, ServiceBusEndpoint
 from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.clock import SystemClock
@@ -37,11 +38,8 @@ from shared.sync.definition import Index
 
 ENVIRONMENT_NAME: Final = "Production"
 COMPANY_NAME: Final = "CROSSDOCK"
-RUN_FILE: Final = "run.json"
 RENEW_SECONDS: Final = 12 * 3600.0
 """Subscriptions of Business Central live three days."""
-OURS: Final = ("CROSSDOCK_", "ServiceBus", "AzureWebJobs")
-"""How the names of the settings begin that the functions and their triggers read."""
 LOCK_DURATION: Final = timedelta(minutes=5)
 
 _StartedT = TypeVar("_StartedT")
@@ -129,8 +127,11 @@ class LocalRun:
         await self._parts.aclose()
 
     def _lock_state(self) -> None:
-        """One run per folder. The lock is SQLite's: it works everywhere, and goes with the process that holds it."""
-        lock = sqlite3.connect(self.wish.state / "run.lock", timeout=0.2, isolation_level=None)
+        """One run per folder. The lock is SQLite's: it works everywhere, and goes with the process that holds it.
+
+        Who only looks whether somebody runs holds it for a moment.
+        """
+        lock = sqlite3.connect(self.wish.state / LOCK_FILE, timeout=0.2, isolation_level=None)
         self._parts.callback(lock.close)
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -359,6 +360,8 @@ class LocalRun:
             "sign_in": self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"],
             "business_central_api": self._erp_api(),
             "process": os.getpid(),
+            "transfers": str(self.wish.transfers.absolute()),
+            "settings": self.environment,
         }
 
     def _erp_api(self) -> str | None:

@@ -97,3 +97,25 @@ def test_a_clean_end_removes_the_addresses_and_keeps_the_state(tmp_path: Path) -
     (tmp_path / "run.json").unlink(missing_ok=True)
     with running(tmp_path) as (_, second):
         assert second["keys"] == first["keys"]
+
+
+def _typed(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the command line in a process of its own, with no settings but those of the run."""
+    command = [sys.executable, "-m", "local.command_line", *words, "--state", str(state)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CROSSDOCK_")}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env=environment)  # noqa: S603 - our own program
+
+
+@pytest.mark.xdist_group("local_run")
+def test_the_command_line_works_on_a_running_local_run(tmp_path: Path) -> None:
+    """It opens the store beside the running process, whose answers then show what it did; afterwards it finds none."""
+    with running(tmp_path) as (_, run):
+        moved = _typed(tmp_path, "mode", "on", TO_ERP, "--reason", "trying it", "--by", "me", "--apply")
+        assert moved.returncode == 0, moved.stderr
+        assert "the local run in" in moved.stderr
+        assert asyncio.run(_switches(run)) == {TO_ERP: "on", "customer_to_dataverse": "off"}
+        shown = json.loads(_typed(tmp_path, "mode", "--json").stdout)
+        assert [(item["switch"], item["by"]) for item in shown["items"]] == [("on", "me"), ("off", "")]
+        assert _typed(tmp_path, "parked").returncode == 0
+    ended = _typed(tmp_path, "mode", "--local")
+    assert (ended.returncode, "CD-6003" in ended.stderr) == (3, True)

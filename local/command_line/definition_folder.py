@@ -1,0 +1,35 @@
+"""The folder of definitions that a command reads, and how it tells what is wrong with them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from local.bootstrap import ROOT
+from local.command_line.errors import WrongUsage
+from local.command_line.output import Output
+from shared.sync.definition import Index
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """The option --transfers."""
+    parser.add_argument(
+        "--transfers", type=Path, default=ROOT / "transfers", metavar="FOLDER", help="folder of the definitions"
+    )
+
+
+def folder_of(arguments: argparse.Namespace) -> Path:
+    """The folder; raises WrongUsage."""
+    folder: Path = arguments.transfers
+    if not folder.is_dir():
+        raise WrongUsage(f"--transfers: there is no folder {folder}.")
+    return folder
+
+
+def tell_problems(out: Output, index: Index) -> None:
+    """The problems of the files, then the transfers that can run."""
+    names = [transfer.name for _, transfer in index.transfers()]
+    out.answer({"problems": [one.model_dump(mode="json") for one in index.problems], "transfers": names})
+    for problem in index.problems:
+        out.line(str(problem))
+    out.line(f"{len(names)} transfers can run: {', '.join(names) or 'none'}")

@@ -1,0 +1,48 @@
+"""Somebody who types commands of `manage.py` at an installation, in the same process and on the same clock."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from local.command_line.context import Surroundings
+from local.command_line.installations import Installation
+from local.command_line.running import run_command
+from tests.scenarios.account_customer.world import ENVIRONMENT, RealWorld
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its answer to --json."""
+        return json.loads(self.out)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The lines of its tables, cell by cell."""
+        return [line.split("\t") for line in self.out.splitlines() if "\t" in line]
+
+
+async def typed(world: RealWorld, *words: str, answer: str | None = None, **settings: str) -> Said:
+    """Type a command at a world. answer: to a question; None: nobody sits there. settings: other ones than the world's;
+    an empty one is missing."""
+    environment = {"ServiceBus": "unused", **ENVIRONMENT, **settings}
+    out, err = io.StringIO(), io.StringIO()
+    surroundings = Surroundings(
+        environment=environment,
+        out=out,
+        err=err,
+        ask=None if answer is None else lambda _: answer,
+        outside=world.apps[0].outside,
+        installation=Installation("the world", environment, index_json=world.index.model_dump_json().encode()),
+    )
+    return Said(await run_command(words, surroundings), out.getvalue(), err.getvalue())
