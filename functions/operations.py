@@ -19,6 +19,7 @@ MAX_PAGE: Final = 1000
 blueprint = new_blueprint()
 
 By = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64, pattern=r"^[A-Za-z0-9._-]*$")]
+Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200)]
 
 
@@ -43,6 +44,23 @@ class UnlinkWish(Wish):
 
     reason: Reason
     transfer: str = ""
+
+
+class PairWish(BaseModel):
+    """Two records of a transfer's pair."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    left: Key
+    right: Key
+
+
+class LinkWish(Wish):
+    """Link two records, or keep them apart."""
+
+    left: Key
+    right: Key
+    reason: Reason
 
 
 class RetryAllWish(Wish):
@@ -143,6 +161,37 @@ async def ops_unlink(call: Call) -> func.HttpResponse:
     wish = call.wish(UnlinkWish)
     by = _by(call, wish)
     return answered(await (await _operations(call)).unlink(_record(call), wish.transfer, by, wish.reason))
+
+
+@door(blueprint, "ops_preview_link")
+async def ops_preview_link(call: Call) -> func.HttpResponse:
+    """What a link by hand would change."""
+    wish = call.wish(PairWish)
+    return answered(await (await _operations(call)).preview_link(call.path("transfer"), wish.left, wish.right))
+
+
+@door(blueprint, "ops_link_records")
+async def ops_link_records(call: Call) -> func.HttpResponse:
+    """Link two records by hand."""
+    wish = call.wish(LinkWish)
+    name, by = call.path("transfer"), _by(call, wish)
+    return answered(await (await _operations(call)).link_records(name, wish.left, wish.right, by, wish.reason))
+
+
+@door(blueprint, "ops_keep_apart")
+async def ops_keep_apart(call: Call) -> func.HttpResponse:
+    """Remember that two records are never the same."""
+    wish = call.wish(LinkWish)
+    name, by = call.path("transfer"), _by(call, wish)
+    return answered(await (await _operations(call)).keep_apart(name, wish.left, wish.right, by, wish.reason))
+
+
+@door(blueprint, "ops_allow_again")
+async def ops_allow_again(call: Call) -> func.HttpResponse:
+    """Forget that two records are never the same."""
+    wish = call.wish(LinkWish)
+    _by(call, wish)
+    return answered(await (await _operations(call)).allow_again(call.path("transfer"), wish.left, wish.right))
 
 
 @door(blueprint, "ops_journal")

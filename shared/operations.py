@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import CrossdockError, SettingsError
-from shared.routes import Overtaken, RequestError, SwitchedOff, Unknown, error_body
+from shared.routes import NotLinkable, Overtaken, RequestError, SwitchedOff, Unknown, error_body
 from shared.settings import (
     Address,
     BusinessCentralDoor,
@@ -24,8 +24,11 @@ from shared.settings import (
     Section,
 )
 from shared.sync.claims import Taken, undo_link
+from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
+from shared.sync.converters import canonical
 from shared.sync.definition import Definition, Transfer
+from shared.sync.linking import CannotLink, Linking
 from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
 
 if TYPE_CHECKING:
@@ -137,6 +140,60 @@ class Operations:
                 raise Overtaken("The link is being used in this moment.") from None
             await self._note_unlink(found, home, by)
         return _link(await self._home(found))
+
+    async def preview_link(self, name: str, left: str, right: str) -> Json:
+        """Every field of two records with both values, its master after linking, and what would be written.
+
+        The one answer with values of records: a person has to see what is about to be overwritten.
+        """
+        linking, keys = self._linking(name, left, right)
+        try:
+            preview = await linking.preview(*keys)
+        except CannotLink as why:
+            raise NotLinkable(str(why)) from None
+        return {
+            "left": keys[0],
+            "right": keys[1],
+            "stands_in_the_way": preview.stands_in_the_way,
+            "fields": [_field_view(view) for view in preview.fields],
+        }
+
+    async def link_records(self, name: str, left: str, right: str, by: str, reason: str) -> Json:
+        """Link two records by hand; the pair's transfers then bring them together. Harmless to repeat.
+
+        Raises CannotLink, and Overtaken while somebody else is at one of the two.
+        """
+        linking, keys = self._linking(name, left, right)
+        try:
+            return _link(await linking.link(*keys, by, reason))
+        except CannotLink as why:
+            raise NotLinkable(str(why)) from None
+        except Taken:
+            raise Overtaken("One of the two records is being used in this moment.") from None
+
+    async def keep_apart(self, name: str, left: str, right: str, by: str, reason: str) -> Json:
+        """Remember that two records are different things, so that matching never proposes them again."""
+        linking, keys = self._linking(name, left, right)
+        return _object(asdict(await linking.keep_apart(*keys, by, reason)))
+
+    async def allow_again(self, name: str, left: str, right: str) -> Json:
+        """Forget that two records are different things; raises Unknown if that was not remembered."""
+        linking, keys = self._linking(name, left, right)
+        if not await linking.allow_again(*keys):
+            raise Unknown("These two records are not kept apart.", "right")
+        return {"left": keys[0], "right": keys[1]}
+
+    def _linking(self, name: str, left: str, right: str) -> tuple[Linking, tuple[str, str]]:
+        definition, _ = self._find(name)
+        connectors = self._engine.pipeline.ports.connectors
+        keys: list[str] = []
+        for side, key in ((Side.LEFT, left), (Side.RIGHT, right)):
+            table = definition.table(side)
+            try:
+                keys.append(connectors[table.system].canonical_key(table.table, key))
+            except ValueError:
+                raise RequestError("The key is none of this table.", side.value) from None
+        return Linking(self._engine.pipeline, definition), (keys[0], keys[1])
 
     async def journal(self, system: str, table: str, key: str, limit: int) -> Json:
         """The newest journal entries of one record, over all pairs that have its table."""
@@ -324,6 +381,22 @@ def _is_sandbox(app: App, system: str) -> bool:
 
 def _mode(mode: Mode) -> Json:
     facts = {"switch": mode.switch, "since": mode.since, "by": mode.by, "reason": mode.reason, "etag": mode.etag}
+    return _object(facts)
+
+
+def _field_view(view: FieldView) -> Json:
+    facts = {
+        "left_column": view.rule.left,
+        "right_column": view.rule.right,
+        "left": canonical(view.left),
+        "right": canonical(view.right),
+        "master": view.master,
+        "state": view.state,
+        "writes": view.writes,
+        "becomes": canonical(view.value) if view.writes else None,
+        "code": view.code,
+        "hint": view.hint,
+    }
     return _object(facts)
 
 

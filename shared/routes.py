@@ -86,6 +86,10 @@ ROUTES: Final[Mapping[str, Route]] = {
     "ops_transfer": _get("ops/transfers/{transfer}", Guard.VIEWER),
     "ops_switch": Route("ops/transfers/{transfer}/switch", ("PUT",), Guard.OPERATOR),
     "ops_links": _get("ops/transfers/{transfer}/links", Guard.VIEWER),
+    "ops_preview_link": _post("ops/transfers/{transfer}/links/preview", Guard.OPERATOR),
+    "ops_link_records": _post("ops/transfers/{transfer}/links", Guard.ADMIN),
+    "ops_keep_apart": _post("ops/transfers/{transfer}/apart", Guard.ADMIN),
+    "ops_allow_again": _post("ops/transfers/{transfer}/apart/undo", Guard.ADMIN),
     "ops_link": _get("ops/links/{system}/{table}/{key}", Guard.VIEWER),
     "ops_unlink": _post("ops/links/{system}/{table}/{key}/unlink", Guard.ADMIN),
     "ops_journal": _get("ops/journal/{system}/{table}/{key}", Guard.VIEWER),
@@ -147,6 +151,16 @@ class Overtaken(RequestError):
     code = "CD-5005"
     sentence = "Somebody else changed this in the meantime."
     remedy = "Read it again and decide anew."
+    status = 409
+
+
+class NotLinkable(RequestError):
+    """Two records cannot be linked as things stand; the detail says why."""
+
+    code = "CD-5009"
+    sentence = "The two records cannot be linked."
+    who = Who.RECORD_OWNER
+    remedy = "Undo the link that stands in the way, or choose another record."
     status = 409
 
 

@@ -12,6 +12,7 @@ from shared.stores import (
     links,
     match_claims,
     modes,
+    never_match,
     numbers,
     parked,
     pending,
@@ -26,6 +27,7 @@ from shared.sync.ports import (
     Links,
     MatchClaims,
     Modes,
+    NeverMatches,
     Numbers,
     ParkedItems,
     PendingItems,
@@ -34,7 +36,19 @@ from shared.sync.ports import (
 
 TABLES: Final = tuple(
     store.TABLE
-    for store in (links, match_claims, numbers, journal, parked, pending, watermarks, modes, breakers, counters)
+    for store in (
+        links,
+        match_claims,
+        never_match,
+        numbers,
+        journal,
+        parked,
+        pending,
+        watermarks,
+        modes,
+        breakers,
+        counters,
+    )
 )
 """The tables that the row store must be made with."""
 
@@ -45,6 +59,7 @@ class Stores:
 
     links: Links
     match_claims: MatchClaims
+    never_match: NeverMatches
     numbers: Numbers
     journal: Journal
     parked: ParkedItems
@@ -60,6 +75,7 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
     return Stores(
         links=links.LinksStore(rows),
         match_claims=match_claims.MatchClaimsStore(rows),
+        never_match=never_match.NeverMatchStore(rows),
         numbers=numbers.NumbersStore(rows, clock),
         journal=journal.JournalStore(rows),
         parked=parked.ParkedStore(rows),

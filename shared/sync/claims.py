@@ -20,6 +20,10 @@ RESERVED = "reserved for the record that creates it"
 """The reason of a reverse row: the claim on it belongs to the other side's record."""
 
 
+BY_HAND = "linked by hand"
+"""The reason of a claim whose partner a person has chosen."""
+
+
 class Taken(Exception):
     """Somebody else is at it; come again after `delay`."""
 
@@ -229,6 +233,11 @@ class Claims:
         return replace(
             row, base=base.pack(), left_version=versions[0], right_version=versions[1], write_back=write_back
         )
+
+    async def are_kept_apart(self, target_key: str, row: LinkRow) -> bool:
+        """Whether a person has found the two to be different things."""
+        left, right = (row.key, target_key) if row.side is Side.LEFT else (target_key, row.key)
+        return await self.ports.stores.never_match.has(row.pair, left, right)
 
     async def free_target(self, target_key: str, row: LinkRow) -> bool:
         """Whether a record of the target may become this record's partner (it has no row, or one of this claim)."""

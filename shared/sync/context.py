@@ -20,6 +20,7 @@ from shared.sync.ports import (
     Links,
     MatchClaims,
     Modes,
+    NeverMatches,
     Numbers,
     ParkedItems,
     PendingItems,
@@ -36,6 +37,8 @@ class StoreSet(Protocol):
     def links(self) -> Links: ...
     @property
     def match_claims(self) -> MatchClaims: ...
+    @property
+    def never_match(self) -> NeverMatches: ...
     @property
     def numbers(self) -> Numbers: ...
     @property
@@ -66,6 +69,7 @@ class Timing:
     breaker_age: timedelta = timedelta(seconds=2)
     probe_every: timedelta = timedelta(seconds=30)
     drain_again: timedelta = timedelta(minutes=5)
+    link_settles: timedelta = timedelta(seconds=3)
     failures_to_open: int = 5
     at_once: int = 4
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from shared.errors import AlreadyExists, ConnectorError, UnknownResult
 from shared.sync.brakes import Brake
-from shared.sync.claims import Claims, Doubled, MatchKey, Taken, Undone, undo_link
+from shared.sync.claims import BY_HAND, Claims, Doubled, MatchKey, Taken, Undone, undo_link
 from shared.sync.context import Ports, Prepared
 from shared.sync.converters import is_blank
 from shared.sync.definition import FieldRule, IfUnlinked
@@ -164,7 +164,10 @@ class _Claimed:
         ours = await self._ours() if self.repeated else None
         if ours:
             self.found = True
-            return await self._confirmed(ours, Why.FOUND_OURS)
+            return await self._confirmed(ours, Why.LINKED if self._is_by_hand else Why.FOUND_OURS)
+        if self._is_by_hand:
+            await self._claims.give_back(self.row, self._keys)
+            return parked("CD-4305"), None
         if self.repeated and not await self._surely_not_created():
             await self._claims.let_go(self.row, sent=True)
             return self._unsure(), None
@@ -183,7 +186,8 @@ class _Claimed:
 
     async def _ours(self) -> Record | None:
         """The record that an earlier try of ours has created, if it can be found."""
-        known = self._chosen_key() if self._prepared.capabilities.chooses_key else self.row.other
+        chooses = self._prepared.capabilities.chooses_key and not self._is_by_hand
+        known = self._chosen_key() if chooses else self.row.other
         if known:
             return (await self._read_target([known])).get(known)
         if self._chosen:
@@ -192,6 +196,11 @@ class _Claimed:
             if self._is_ours(candidate) and await self._claims.free_target(candidate.key, self.row):
                 return candidate
         return None
+
+    @property
+    def _is_by_hand(self) -> bool:
+        """Whether a person has chosen the partner."""
+        return self.row.reason == BY_HAND
 
     @property
     def _chosen(self) -> str:

@@ -19,7 +19,6 @@ from shared.sync.ports import LinkState, Outgoing, Side
 
 MOST_DEPENDENTS = 20_000
 """Of one record; what is beyond waits for the next walk."""
-_SOON = timedelta(seconds=3)
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Dependents:
                 for transfer in definition.transfers:
                     side = transfer.source
                     about = self._about(message, transfer, pair.table(side).table, keys[side], run)
-                    await self._send(about, _SOON)
+                    await self._send(about, self.ports.timing.link_settles)
 
     def _about(self, message: Message, transfer: Transfer, table: str, key: str, run: str) -> Message:
         return replace(

@@ -60,7 +60,8 @@ async def find_partner(prepared: Prepared, claims: Claims, row: LinkRow, source:
     """The one unlinked record of the target that is the same thing, or None. Raises Ambiguous, and Undone for a
     tombstone."""
     for rule in prepared.definition.match:
-        hits = await hits_of(prepared, rule, source.values)
+        found = await hits_of(prepared, rule, source.values)
+        hits = [hit for hit in found if not await claims.are_kept_apart(hit.key, row)]
         if rule.certainty == "sure" and hits:
             return await _sure(claims, row, hits)
         free = [hit for hit in hits if await claims.free_target(hit.key, row)]

@@ -193,6 +193,15 @@ class Pipeline:
                 self._brakes[name] = Brake(self.ports, self._prepared[name])
         return self._prepared[name]
 
+    async def lengths(self, definition: Definition) -> Mapping[Side, Mapping[str, int | None]]:
+        """The longest texts that the columns of both sides take."""
+        found: dict[Side, Mapping[str, int | None]] = {}
+        for side in Side:
+            table = definition.table(side)
+            columns = (await self.ports.connectors[table.system].metadata(table.table)).columns
+            found[side] = {name: column.max_length for name, column in columns.items()}
+        return found
+
     async def any_down(self, prepared: Prepared) -> bool:
         """Whether the breaker of either system has opened."""
         return await self.panel.is_open(prepared.source) or await self.panel.is_open(prepared.target)
@@ -493,7 +502,7 @@ class _Work:
             source = Record(key, None, {})
         if not unresolved and not await self._in_scope(source):
             return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
-        if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP:
+        if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP and not unresolved:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         brake = self.pipeline.brake(self.prepared.transfer.name)
         creating = Creating(self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents)

@@ -336,6 +336,32 @@ class MatchClaims(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class NeverMatch:
+    """Two records of a pair that a person has found to be different things."""
+
+    pair: str
+    left: str
+    right: str
+    at: datetime
+    by: str
+    reason: str
+
+
+class NeverMatches(Protocol):
+    """Pairs that matching passes over."""
+
+    async def has(self, pair: str, left: str, right: str) -> bool: ...
+
+    async def put(self, apart: NeverMatch) -> None: ...
+
+    async def remove(self, pair: str, left: str, right: str) -> bool: ...
+
+    async def of(self, pair: str, left: str) -> Sequence[NeverMatch]:
+        """All records that one left record must not be linked with."""
+        ...
+
+
 class Numbers(Protocol):
     """Numbers of our own series; a number is handed out once, gaps are possible."""
 

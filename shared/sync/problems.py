@@ -95,6 +95,11 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.RECORD_OWNER,
         "Link the two by hand if they belong together.",
     ),
+    "CD-4305": Catalogued(
+        "The record that was chosen by hand does not exist any more.",
+        Who.RECORD_OWNER,
+        "Choose another record, or press retry to let matching look for one.",
+    ),
     "CD-4401": Catalogued(
         "The record could not be transferred for days although every try failed for a passing reason.",
         Who.ADMINISTRATOR,

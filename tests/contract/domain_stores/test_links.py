@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import StoreUnavailable
 from shared.stores.stores import Stores
-from shared.sync.ports import Claim, LinkRow, LinkState, MatchClaim, RowTaken, Side
+from shared.sync.ports import Claim, LinkRow, LinkState, MatchClaim, NeverMatch, PendingItem, RowTaken, Side
 from tests.contract.domain_stores.fakes import START, WatchedRows
 
 PAIR = "dataverse https://nordwind.crm4.dynamics.com account = business_central production/Nordwind & Co. customers"
@@ -194,3 +194,32 @@ async def test_a_store_that_does_not_answer_is_called_so(stores: Stores, rows: W
         await stores.links.get(PAIR, Side.LEFT, KEY)
     with pytest.raises(StoreUnavailable):
         await stores.match_claims.insert(match("attempt-1"))
+
+
+async def test_two_records_are_kept_apart_until_somebody_allows_them_again(stores: Stores) -> None:
+    """Only these two: neither another record of either side nor the same keys in another pair."""
+    apart = NeverMatch(PAIR, KEY, "10000", START, "ticket-7", "another branch of the company")
+    await stores.never_match.put(apart)
+    await stores.never_match.put(replace(apart, reason="said again"))
+    assert await stores.never_match.has(PAIR, KEY, "10000")
+    assert not await stores.never_match.has(PAIR, KEY, "10001")
+    assert not await stores.never_match.has("another pair", KEY, "10000")
+    assert await stores.never_match.of(PAIR, KEY) == [replace(apart, reason="said again")]
+    assert await stores.never_match.remove(PAIR, KEY, "10000")
+    assert not await stores.never_match.remove(PAIR, KEY, "10000")
+    assert await stores.never_match.of(PAIR, KEY) == []
+
+
+async def test_a_related_record_waits_beside_one_of_the_pair_with_the_same_key(stores: Stores) -> None:
+    """The table belongs to the key: an opportunity's and an account's key may be spelled alike."""
+    own = PendingItem("transfer", Side.LEFT, "4711", START, "a system is down", "c")
+    related = replace(own, table="opportunity")
+    for item in (own, related):
+        await stores.pending.put(item)
+    found = await stores.pending.page("transfer")
+    assert sorted((item.table, item.key) for item in found) == [("", "4711"), ("opportunity", "4711")]
+    kept = await stores.pending.get("transfer", Side.LEFT, "4711", "opportunity")
+    assert kept is not None
+    assert await stores.pending.remove(kept)
+    assert await stores.pending.get("transfer", Side.LEFT, "4711", "opportunity") is None
+    assert await stores.pending.get("transfer", Side.LEFT, "4711") is not None
