@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
+from shared.sync.arguments import FROM, Argument
+from shared.sync.checks import CHECKS
+from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Brakes, ForeignEdit, IfMissing, IfUnlinked, OnCreate, OnDelete, TooLong
+from shared.sync.normalisers import NORMALISERS
 
 SYSTEMS = ("business_central", "dataverse", "field_service", "postoffice", "sales_cockpit")
 """Names of systems in definitions."""
@@ -76,12 +79,25 @@ def _only_if() -> Schema:
     return {"description": told} | either
 
 
+def _use(told: str, takes: Mapping[str, Mapping[str, Argument]]) -> Schema:
+    """One by its name, or with its settings and columns below its name."""
+    with_arguments = {name: _arguments(arguments) for name, arguments in takes.items() if arguments}
+    one = _object(told, with_arguments) | {"minProperties": 1, "maxProperties": 1}
+    return {"description": told, "anyOf": [{"enum": list(takes)}, one]}
+
+
+def _arguments(takes: Mapping[str, Argument]) -> Schema:
+    settings = {name: {"type": "string", "pattern": f"^({one.pattern})$"} for name, one in takes.items() if one.pattern}
+    columns = {name + FROM: _COLUMN for name, one in takes.items() if one.column}
+    return {"type": "object", "additionalProperties": False, "properties": settings | columns}
+
+
 def _field() -> Schema:
     properties: Schema = {
         "master": _master(),
-        "convert": _choice("How the value goes over.", CONVERTERS),
+        "convert": _use("How the value goes over.", {name: one.takes for name, one in CONVERTERS.items()}),
         "values": _table("For convert: values. The first system's value, then the second's.", _SCALAR),
-        "check": _choice("What a value must be before it is written.", CHECKS),
+        "check": _use("What a value must be before it is written.", {name: one.takes for name, one in CHECKS.items()}),
         "too_long": _choice("A text longer than the target's column.", TooLong),
         "on_create": _choice("Whether a new partner gets the value.", OnCreate),
         "conflict": _choice("master: both, changed on both sides: who wins.", ["park", *SYSTEMS]),

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from shared.sync.arguments import FROM
 from shared.sync.definition import Definition, Index, Problem
 from shared.sync.ports import Side
 
@@ -109,13 +110,15 @@ class _Reader:
             raise Faulty(self.document.line(("pair",)), "pair: must name exactly two systems, each with its table")
         left, right = pair
         self.systems = (left, right)
+        fields = [self._field(("fields", n), rule) for n, rule in enumerate(self._list("fields", tree))]
+        self._name_both_columns(fields)
         raw = {
             "file": self.file,
             "left": {"system": left, "table": pair[left]},
             "right": {"system": right, "table": pair[right]},
             "transfers": list(self._transfers(tree.get("transfers", {}))),
             "match": [self._sides(("match", n), rule) for n, rule in enumerate(self._list("match", tree))],
-            "fields": [self._field(("fields", n), rule) for n, rule in enumerate(self._list("fields", tree))],
+            "fields": fields,
         }
         raw |= {name: tree[name] for name in ("on_delete", "foreign_edit", "brakes") if name in tree}
         self._complete(raw)
@@ -138,6 +141,18 @@ class _Reader:
                     raise Faulty(
                         self.document.line(where), f"write_back: {column} has no field rule; add one to fields:"
                     )
+
+    def _name_both_columns(self, fields: Sequence[dict[str, Any]]) -> None:
+        """A column that a converter or check looks at has a field rule, which says its name on both sides."""
+        pairs = {rule[side]: (rule["left"], rule["right"]) for side in ("right", "left") for rule in fields}
+        for place, rule in enumerate(fields):
+            for key in ("convert", "check"):
+                columns = rule.get(f"{key}_with", {}).get("columns", {})
+                for name, column in columns.items():
+                    if column not in pairs:
+                        text = f"{key}: {name}{FROM}: {column} has no field rule; add one to fields:"
+                        raise Faulty(self.document.line(("fields", place, key)), text)
+                    columns[name] = pairs[column]
 
     def _map(self, where: Location, tree: Any, known: set[str] | None) -> dict[str, Any]:
         if not isinstance(tree, dict):
@@ -246,6 +261,9 @@ class _Reader:
             facts["conflict"] = self._side_or(("park",), (*where, "conflict"), facts["conflict"])
         if "reference" in facts:
             facts["reference"] = self._reference((*where, "reference"), facts["reference"])
+        for key in ("convert", "check"):
+            if isinstance(facts.get(key), dict):
+                facts |= self._use((*where, key), facts[key])
         return facts | {"master_unlinked": unlinked, "master_linked": linked}
 
     def _reference(self, where: Location, tree: Any) -> dict[str, Any]:
@@ -256,6 +274,20 @@ class _Reader:
             )
         needed = {"needed": facts["needed"]} if "needed" in facts else {}
         return {"left": facts[self.systems[0]], "right": facts[self.systems[1]], **needed}
+
+    def _use(self, where: Location, tree: dict[str, Any]) -> dict[str, Any]:
+        """A converter or check with what it is told: `{phone_e164: {country: IT, country_from: <column>}}`."""
+        if len(tree) != 1:
+            raise Faulty(self.document.line(where), f"{where[-1]}: names one; keep one, with its settings below")
+        ((name, said),) = tree.items()
+        told = self._map((*where, name), said, None)
+        for argument, text in told.items():
+            if not isinstance(text, str):
+                raise Faulty(self.document.line((*where, name, argument)), f"{argument}: is one word; correct it")
+        settings = {argument: text for argument, text in told.items() if not argument.endswith(FROM)}
+        columns = {argument.removesuffix(FROM): text for argument, text in told.items() if argument.endswith(FROM)}
+        key = str(where[-1])
+        return {key: name, f"{key}_with": {"settings": settings, "columns": columns}}
 
     def _masters(self, where: Location, master: Any) -> tuple[str, str]:
         if isinstance(master, list):

@@ -26,10 +26,10 @@ from shared.settings import (
 from shared.sync.claims import Taken, undo_link
 from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
-from shared.sync.converters import canonical
 from shared.sync.definition import Definition, Transfer
 from shared.sync.linking import CannotLink, Linking
 from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
+from shared.sync.values import canonical
 
 if TYPE_CHECKING:
     from shared.app import App

@@ -15,7 +15,6 @@ from shared.errors import AlreadyExists, ConnectorError, UnknownResult
 from shared.sync.brakes import Brake
 from shared.sync.claims import BY_HAND, Claims, Doubled, MatchKey, Taken, Undone, undo_link
 from shared.sync.context import Ports, Prepared
-from shared.sync.converters import is_blank
 from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base
 from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys
@@ -23,6 +22,7 @@ from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
 from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.problems import PROBLEMS
+from shared.sync.values import is_blank
 
 _SIMILAR_LOOKED_AT = 2000
 """How many records of the target's feed are compared with what we sent before a person is asked."""

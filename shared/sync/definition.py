@@ -8,7 +8,7 @@ form: the two systems' names are already resolved into left and right, and every
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import cached_property
@@ -17,8 +17,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
-from shared.sync.ports import Side
+from shared.sync.arguments import Argument, wrong_argument
+from shared.sync.checks import CHECKS
+from shared.sync.converters import CONVERTERS, Given
+from shared.sync.normalisers import NORMALISERS
+from shared.sync.ports import Side, Value
+from shared.sync.values import canonical
 
 
 class Part(BaseModel):
@@ -99,6 +103,29 @@ class Reference(Part):
         return self.left if side is Side.LEFT else self.right
 
 
+class Arguments(Part):
+    """What a converter or check of a rule is told: settings, and columns of the same record (left and right)."""
+
+    settings: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, tuple[str, str]] = Field(default_factory=dict)
+
+    def told(self, side: Side, record: Mapping[str, Value]) -> dict[str, str]:
+        """The arguments for a record of one side; a blank column leaves its setting, or nothing."""
+        found = {name: canonical(record.get(self.column(name, side))) for name in self.columns}
+        return {name: text or self.settings.get(name, "") for name, text in found.items()} | {
+            name: text for name, text in self.settings.items() if name not in self.columns
+        }
+
+    def column(self, name: str, side: Side) -> str:
+        left, right = self.columns[name]
+        return left if side is Side.LEFT else right
+
+    def refuse_strangers(self, what: str, takes: Mapping[str, Argument]) -> None:
+        """Raise ValueError for what it does not take, or needs and is not told."""
+        if wrong := wrong_argument(what, takes, self.settings, self.columns):
+            raise ValueError(wrong)
+
+
 class FieldRule(Part):
     """One line of a pair: a column on each side, who is master, and how the value is converted."""
 
@@ -107,8 +134,10 @@ class FieldRule(Part):
     master_unlinked: Master
     master_linked: Master
     convert: str = "same"
+    convert_with: Arguments = Arguments()
     values: dict[str, str] = Field(default_factory=dict)
     check: str | None = None
+    check_with: Arguments = Arguments()
     too_long: TooLong = TooLong.PARK
     on_create: OnCreate = OnCreate.CARRY
     conflict: Conflict = Conflict.PARK
@@ -144,8 +173,18 @@ class FieldRule(Part):
             raise ValueError("reference: translates the key by its links; leave convert: out")
         return self
 
+    @model_validator(mode="after")
+    def _arguments_are_known(self) -> FieldRule:
+        self.convert_with.refuse_strangers(f"convert: {self.convert}", CONVERTERS[self.convert].takes)
+        self.check_with.refuse_strangers(f"check: {self.check}", CHECKS[self.check].takes if self.check else {})
+        return self
+
     def column(self, side: Side) -> str:
         return self.left if side is Side.LEFT else self.right
+
+    def given(self, side: Side, record: Mapping[str, Value]) -> Given:
+        """What the converter is given for a record of one side."""
+        return Given(self.values, self.convert_with.told(side, record))
 
     def master(self, *, linked: bool) -> Master:
         return self.master_linked if linked else self.master_unlinked
@@ -159,6 +198,9 @@ class FieldRule(Part):
     def version(self) -> bytes:
         """Two bytes that change when the rule's way of converting changes: a base of another version is no base."""
         how = f"{self.convert}\0{sorted(self.values.items())}\0{self.check}\0{self.too_long}"
+        for told in (self.convert_with, self.check_with):
+            if told != Arguments():
+                how += f"\0{sorted(told.settings.items())}\0{sorted(told.columns.items())}"
         return blake2b(how.encode(), digest_size=2).digest()
 
 

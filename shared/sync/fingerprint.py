@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from shared.sync.converters import canonical
 from shared.sync.definition import FieldRule
 from shared.sync.ports import Side, Value
+from shared.sync.values import canonical
 
 _ENTRY_BYTES = 22
 

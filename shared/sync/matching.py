@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from shared.sync.claims import Claims, MatchKey
 from shared.sync.context import Prepared
-from shared.sync.converters import NORMALISERS, canonical
 from shared.sync.definition import MatchRule
 from shared.sync.fingerprint import Fingerprints
+from shared.sync.normalisers import NORMALISERS
 from shared.sync.ports import LinkRow, Record, Side, Value
+from shared.sync.values import canonical
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from shared.sync.brakes import Brake, BrakePulled
 from shared.sync.breaker import BreakerPanel, Watched
 from shared.sync.claims import Doubled, Taken, Undone
 from shared.sync.context import Ports, Prepared, pair_name
-from shared.sync.converters import canonical
 from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Condition, Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
@@ -54,6 +53,7 @@ from shared.sync.ports import (
 from shared.sync.preparing import prepared_for
 from shared.sync.retrying import PATIENCE, Park, decide
 from shared.sync.updating import Updating, with_parked
+from shared.sync.values import canonical
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.sync.converters import CHECKS, CONVERTERS, Unfit, canonical, is_blank, same_value
+from shared.sync.checks import CHECKS
+from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base
 from shared.sync.ports import FieldDecision, Side, Unlinked, Value
+from shared.sync.values import Unfit, canonical, is_blank, same_value
 
 Values = Mapping[str, Value]
 Lengths = Mapping[str, int | None]
@@ -148,13 +150,14 @@ def plan_update(
 ) -> Plan:
     """Decide about a linked record. target None: assumed as at the last agreement. Raises NeedsTarget where that
     is not enough."""
-    decide = _Update(source_side, base, source, target, lengths, foreign_edit)
+    decide = _Update(source_side, rules, base, source, target, lengths, foreign_edit)
     return Plan(source_side, [decide.about(rule) for rule in rules])
 
 
 @dataclass(frozen=True)
 class _Update:
     side: Side
+    rules: Sequence[FieldRule]
     base: Base
     source: Values
     target: Values | None
@@ -177,9 +180,19 @@ class _Update:
     def _same(self, rule: FieldRule) -> tuple[bool | None, bool | None]:
         """Whether source and target are as at the last agreement; (None, None) without a base."""
         source = self.base.is_same(rule, self.side, self._source(rule))
+        if source and rule.convert_with.columns and self._is_told_anew(rule):
+            source = False
         if source is None or self.target is None:
             return source, None if source is None else True
         return source, self.base.is_same(rule, self.side.other, self._target(rule))
+
+    def _is_told_anew(self, rule: FieldRule) -> bool:
+        """Whether a column that the rule's converter looks at, beside its own, has changed since the last agreement."""
+        if is_blank(self._source(rule)):
+            return False
+        beside = {rule.convert_with.column(name, self.side) for name in rule.convert_with.columns}
+        watched = [one for one in self.rules if one.column(self.side) in beside]
+        return any(self.base.is_same(one, self.side, self._source(one)) is False for one in watched)
 
     def _mastered(self, rule: FieldRule) -> Decision:
         source_same, target_same = self._same(rule)
@@ -206,7 +219,7 @@ class _Update:
         return self._source_is_blank(rule) and not target_was_blank and not is_blank(self._target(rule))
 
     def _source_is_blank(self, rule: FieldRule) -> bool:
-        return _converts_to_blank(rule, self.side, self._source(rule))
+        return _converts_to_blank(rule, self.side, self.source)
 
     def _first(self, rule: FieldRule) -> Decision:
         if self.target is None:
@@ -246,7 +259,7 @@ class _Update:
 
     def _write(self, rule: FieldRule, reason: Reason) -> Decision:
         """Write the converted value, unless the target is known to hold it already."""
-        decision = _sent(rule, self.side, self._source(rule), reason, self.lengths)
+        decision = _sent(rule, self.side, self.source, reason, self.lengths)
         if decision.action is Action.WRITE and self._holds(rule, decision.value):
             return Decision(rule, Action.KEEP, Reason.AGREES, decision.value, agrees=True)
         return decision
@@ -266,13 +279,13 @@ def plan_create(source_side: Side, rules: Sequence[FieldRule], source: Values, l
 
 def _created(side: Side, rules: Sequence[FieldRule], source: Values, lengths: Lengths) -> Iterator[Decision]:
     for rule in rules:
-        value = source.get(rule.column(side))
         if not carries_on_create(rule, side):
-            yield Decision(rule, Action.KEEP, Reason.UNCHANGED if is_blank(value) else Reason.NOT_MASTER)
-        elif _converts_to_blank(rule, side, value):
+            blank = is_blank(source.get(rule.column(side)))
+            yield Decision(rule, Action.KEEP, Reason.UNCHANGED if blank else Reason.NOT_MASTER)
+        elif _converts_to_blank(rule, side, source):
             yield Decision(rule, Action.KEEP, Reason.UNCHANGED)
         else:
-            yield _sent(rule, side, value, Reason.CREATED, lengths)
+            yield _sent(rule, side, source, Reason.CREATED, lengths)
 
 
 def carries_on_create(rule: FieldRule, side: Side) -> bool:
@@ -293,10 +306,7 @@ def plan_caught_up(
         for rule in carried
         if not same_value(before.get(rule.column(source_side)), now.get(rule.column(source_side)))
     ]
-    return Plan(
-        source_side,
-        [_sent(rule, source_side, now.get(rule.column(source_side)), Reason.CHANGED, lengths) for rule in changed],
-    )
+    return Plan(source_side, [_sent(rule, source_side, now, Reason.CHANGED, lengths) for rule in changed])
 
 
 def plan_behind(
@@ -313,7 +323,7 @@ def plan_behind(
     for rule in rules:
         value, column = now.get(rule.column(source_side)), rule.column(source_side.other)
         if _mastered_on_create(rule, source_side) and (not is_blank(value) or column in sent):
-            decision = _sent(rule, source_side, value, Reason.CHANGED, lengths)
+            decision = _sent(rule, source_side, now, Reason.CHANGED, lengths)
             if not alike(decision.value, target.get(column)):
                 decisions.append(decision)
     return Plan(source_side, decisions)
@@ -331,41 +341,42 @@ def alike(one: Value, other: Value) -> bool:
     return first == second
 
 
-def _converts_to_blank(rule: FieldRule, source_side: Side, value: Value) -> bool:
+def _converts_to_blank(rule: FieldRule, source_side: Side, source: Values) -> bool:
     """Whether nothing would be left of a value; one that does not fit is not nothing."""
     try:
-        return is_blank(converted(rule, source_side, value))
+        return is_blank(converted(rule, source_side, source))
     except Unfit:
         return False
 
 
-def converted(rule: FieldRule, source_side: Side, value: Value) -> Value:
-    """A source value in the target's terms; raises Unfit."""
+def converted(rule: FieldRule, source_side: Side, source: Values) -> Value:
+    """The rule's value of a source record in the target's terms; raises Unfit."""
     converter = CONVERTERS[rule.convert]
-    return (converter.forth if source_side is Side.LEFT else converter.back)(value, rule.values)
+    convert = converter.forth if source_side is Side.LEFT else converter.back
+    return convert(source.get(rule.column(source_side)), rule.given(source_side, source))
 
 
 def agree(rules: Sequence[FieldRule], left: Values, right: Values) -> list[FieldRule]:
     """The rules on which two records agree, seen from the left."""
-    return [rule for rule in rules if _agrees(rule, left.get(rule.left), right.get(rule.right))]
+    return [rule for rule in rules if _agrees(rule, left, right)]
 
 
-def _agrees(rule: FieldRule, left: Value, right: Value) -> bool:
+def _agrees(rule: FieldRule, left: Values, right: Values) -> bool:
     try:
-        return same_value(converted(rule, Side.LEFT, left), right)
+        return same_value(converted(rule, Side.LEFT, left), right.get(rule.right))
     except Unfit:
         return False
 
 
-def _sent(rule: FieldRule, side: Side, value: Value, reason: Reason, lengths: Lengths) -> Decision:
+def _sent(rule: FieldRule, side: Side, source: Values, reason: Reason, lengths: Lengths) -> Decision:
     """A write of the converted value, or a parked field if it does not fit."""
-    if isinstance(value, Unlinked):
+    if isinstance(source.get(rule.column(side)), Unlinked):
         return Decision(rule, Action.WAIT, Reason.NO_PARTNER)
     try:
-        target = converted(rule, side, value)
+        target = converted(rule, side, source)
         text = canonical(target)
         if text is not None and rule.check:
-            CHECKS[rule.check](text)
+            CHECKS[rule.check].complain(text, rule.check_with.told(side, source))
     except Unfit as unfit:
         return Decision(rule, Action.PARK, Reason.UNFIT, code=unfit.code, hint=unfit.hint)
     limit = lengths.get(rule.column(side.other))

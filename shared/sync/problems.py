@@ -52,6 +52,11 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.RECORD_OWNER,
         "Correct the value in its master; the other fields have been transferred.",
     ),
+    "CD-4009": Catalogued(
+        "A converter met a value that it cannot turn over and back.",
+        Who.RECORD_OWNER,
+        "Correct the value in its master; if it is right, the definition needs another converter.",
+    ),
     "CD-4010": Catalogued(
         "A field without a single master was changed on both sides.",
         Who.RECORD_OWNER,
@@ -66,6 +71,34 @@ PROBLEMS: Mapping[str, Catalogued] = {
         "The record lacks values without which it is not passed on.",
         Who.RECORD_OWNER,
         "Fill in the named fields; the record then goes over by itself.",
+    ),
+    "CD-4031": Catalogued(
+        "A fiscal code (codice fiscale) is not valid.", Who.RECORD_OWNER, "Correct the code in its master."
+    ),
+    "CD-4032": Catalogued(
+        "The recipient code for electronic invoices has the wrong form.",
+        Who.RECORD_OWNER,
+        "Ask the recipient for the code: six characters for a public office, else seven.",
+    ),
+    "CD-4033": Catalogued(
+        "A recipient without a code (0000000) has no certified mail address (PEC).",
+        Who.RECORD_OWNER,
+        "Enter the certified mail address, or the recipient's own code.",
+    ),
+    "CD-4034": Catalogued(
+        "A post code does not fit the record's country.", Who.RECORD_OWNER, "Correct the post code or the country."
+    ),
+    "CD-4035": Catalogued(
+        "An Italian province does not exist.", Who.RECORD_OWNER, "Write the two letters of the province."
+    ),
+    "CD-4036": Catalogued(
+        "A country is not known.", Who.RECORD_OWNER, "Write its ISO code of two letters, or its usual name."
+    ),
+    "CD-4037": Catalogued("A text is not a web address.", Who.RECORD_OWNER, "Correct the address, or leave it empty."),
+    "CD-4038": Catalogued(
+        "A telephone number cannot be dialled.",
+        Who.RECORD_OWNER,
+        "Write one number with its area code, from abroad with + and the country's code.",
     ),
     "CD-4201": Catalogued(
         "It is not certain whether the partner was created: a similar record exists.",

@@ -14,13 +14,13 @@ from shared.errors import NotAllowed, RecordMissing, Refused, UnknownResult, Ver
 from shared.sync.brakes import Brake
 from shared.sync.claims import Taken, undo_link
 from shared.sync.context import Ports, Prepared
-from shared.sync.converters import Unfit, canonical, is_blank, same_value
 from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.fingerprint import Base
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
 from shared.sync.ports import Claim, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
+from shared.sync.values import Unfit, canonical, is_blank, same_value
 
 _ROUNDS = 4
 
@@ -375,7 +375,7 @@ def _differing(rules: Sequence[FieldRule], side: Side, source: Record, target: R
     values: dict[str, Value] = {}
     for rule in rules:
         with suppress(Unfit):
-            value = converted(rule, side.other, target.values.get(rule.column(side.other)))
+            value = converted(rule, side.other, target.values)
             if not same_value(source.values.get(rule.column(side)), value):
                 values[rule.column(side)] = value
     return values

@@ -24,6 +24,10 @@ HEAVY = (
     "yaml",
     "msal",
     "sqlite3",
+    "stdnum",
+    "phonenumbers",
+    "email_validator",
+    "rapidfuzz",
 )
 
 

@@ -120,7 +120,7 @@ def test_a_sandbox_imports_nothing_of_the_product() -> None:
 
 def test_heavy_packages_are_imported_when_they_are_needed() -> None:
     """Each import at the top of a module is paid by every cold start that loads it."""
-    late = r"azure\.servicebus|azure\.identity"
+    late = r"azure\.servicebus|azure\.identity|stdnum|phonenumbers|email_validator|rapidfuzz"
     found = [
         f"{name_of(path)}:{node.lineno}"
         for path in modules("shared", "functions", "function_app")

@@ -482,7 +482,7 @@ class World:
         kept = await self._kept_blanks(left, right)
         wrong = []
         for rule in self.definition.fields:
-            sent = converted(rule, Side.LEFT, crm.get(rule.left))
+            sent = converted(rule, Side.LEFT, crm)
             if _plain(sent) != _plain(erp.get(rule.right)) and rule.left not in kept:
                 wrong.append(
                     f"stale: {rule.left}={crm.get(rule.left)!r} {rule.right}={erp.get(rule.right)!r} of {left}"

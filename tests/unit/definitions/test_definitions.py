@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from local.definitions import Faulty, compile_folder, is_current, read_definition, write_index
-from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
+from shared.sync.checks import CHECKS
+from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Index, Master, OnCreate
+from shared.sync.normalisers import NORMALISERS
 from shared.sync.ports import Side
 
 TRANSFERS = Path(__file__).parents[3] / "transfers"
@@ -57,6 +59,16 @@ def test_what_yaml_takes_for_numbers_and_truths_stays_text() -> None:
     assert read.fields[3].values == {"0": "NO", "1": "YES"}
 
 
+def test_a_check_with_settings_and_a_column_knows_the_column_on_both_sides() -> None:
+    """The column may be named as either system calls it."""
+    for named in ("city", "town"):
+        text = GOOD.replace(FIRST, f"{FIRST}, check: {{vat_number: {{country: IT, country_from: {named}}}}}", 1)
+        (rule, *_) = read_definition(text.replace("business_central: city", "business_central: town"), "g.yaml").fields
+        assert rule.check == "vat_number"
+        assert rule.check_with.settings == {"country": "IT"}
+        assert rule.check_with.columns == {"country": ("city", "town")}
+
+
 FIRST = "business_central: displayName, master: dataverse"
 MISTAKES = {
     "two masters as a list": (FIRST, f"{FIRST[:-9]}[dataverse, business_central]", 15, "two masters; keep"),
@@ -68,6 +80,55 @@ MISTAKES = {
     "a wrong link state": ("unlinked: dataverse", "unlnked: dataverse", 16, "there are: linked, unlinked"),
     "an unknown converter": (FIRST, f"{FIRST}, convert: shout", 15, f"there are: {', '.join(sorted(CONVERTERS))}"),
     "an unknown check": (FIRST, f"{FIRST}, check: shout", 15, f"there are: {', '.join(sorted(CHECKS))}"),
+    "a setting that a check does not take": (
+        FIRST,
+        f"{FIRST}, check: {{vat_number: {{contry: IT}}}}",
+        15,
+        "check: vat_number does not take 'contry'; it takes: country, country_from",
+    ),
+    "a setting for a check that takes none": (
+        FIRST,
+        f"{FIRST}, check: {{phone: {{country: IT}}}}",
+        15,
+        "check: phone does not take 'country'; it takes nothing; leave it out",
+    ),
+    "a setting in another form": (
+        FIRST,
+        f"{FIRST}, check: {{vat_number: {{country: Italy}}}}",
+        15,
+        "check: vat_number: country is written as [A-Z]{2}; correct it",
+    ),
+    "a setting that is a list": (
+        FIRST,
+        f"{FIRST}, check: {{vat_number: {{country: [IT]}}}}",
+        15,
+        "country: is one word",
+    ),
+    "a setting for a converter that takes none": (
+        FIRST,
+        f"{FIRST}, convert: {{trim: {{country: IT}}}}",
+        15,
+        "convert: trim does not take 'country'",
+    ),
+    "a column beside without a rule": (
+        FIRST,
+        f"{FIRST}, check: {{vat_number: {{country_from: land}}}}",
+        15,
+        "check: country_from: land has no field rule; add one to fields:",
+    ),
+    "a column where only a setting can be": (
+        FIRST,
+        f"{FIRST}, check: {{recipient_code: {{pec: info@example.com}}}}",
+        15,
+        "does not take 'pec'; it takes: pec_from",
+    ),
+    "two checks at once": (FIRST, f"{FIRST}, check: {{phone: {{}}, email: {{}}}}", 15, "check: names one; keep one"),
+    "an unknown check with settings": (
+        FIRST,
+        f"{FIRST}, check: {{shout: {{country: IT}}}}",
+        15,
+        "there is no check 'shout'",
+    ),
     "an unknown normaliser": ("company_name", "shout", 13, f"there are: {', '.join(sorted(NORMALISERS))}"),
     "an unknown certainty": ("possible", "perhaps", 13, "'sure' or 'possible'"),
     "an unknown key in a field": (FIRST, f"{FIRST}, convrt: trim", 15, "'convrt' is not known here; there are:"),

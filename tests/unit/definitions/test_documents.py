@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from local.definitions import read_definition
-from shared.sync.converters import CHECKS, CONVERTERS, NORMALISERS
+from shared.sync.checks import CHECKS
+from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, MatchRule, OnCreate, Transfer
+from shared.sync.normalisers import NORMALISERS
 from shared.sync.problems import PROBLEMS
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +22,9 @@ MINE = [
     *(DOCS / name for name in ("definitions.md", "how-it-works.md", "glossary.md", "errors.md")),
     *sorted((DOCS / "decisions").glob("00*.md")),
 ]
+
+
+COMPILED = {"left", "right", "line", "master_linked", "master_unlinked", "convert_with", "check_with"}
 
 
 def table(heading: str) -> Mapping[str, list[str]]:
@@ -44,12 +49,24 @@ def test_every_converter_is_explained_in_its_own_words() -> None:
     }
 
 
-def test_every_normaliser_and_check_is_explained() -> None:
-    """With the code under which a value is parked."""
+def test_every_check_is_explained_in_its_own_words() -> None:
+    """With what it may be told, and the codes under which a value is parked."""
+    assert table("check") == {
+        name: [check.meaning, ", ".join(f"`{one}`" for one in check.takes), ", ".join(check.codes)]
+        for name, check in CHECKS.items()
+    }
+    assert {code for check in CHECKS.values() for code in check.codes} <= set(PROBLEMS)
+
+
+def test_every_argument_is_explained() -> None:
+    """Those of checks and of converters."""
+    takes = [*(one.takes for one in CHECKS.values()), *(one.takes for one in CONVERTERS.values())]
+    assert set(table("argument")) == {argument for one in takes for argument in one}
+
+
+def test_every_normaliser_is_explained() -> None:
+    """By its name."""
     assert set(table("normaliser")) == set(NORMALISERS)
-    checks = table("check")
-    assert set(checks) == set(CHECKS)
-    assert {cells[1] for cells in checks.values()} <= set(PROBLEMS)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +75,7 @@ def test_every_normaliser_and_check_is_explained() -> None:
         ("## The file", Definition, {"file", "left", "right"}),
         ("## A transfer", Transfer, {"name", "source", "line", "walk_seconds"}),
         ("## Matching", MatchRule, {"left", "right", "line"}),
-        ("## A field", FieldRule, {"left", "right", "line", "master_linked", "master_unlinked"}),
+        ("## A field", FieldRule, COMPILED),
         ("## A transfer", ChooseKey, set()),
     ],
 )

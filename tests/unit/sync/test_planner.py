@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sync.converters import canonical, is_blank, same_value
 from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base
 from shared.sync.planner import (
@@ -24,6 +23,7 @@ from shared.sync.planner import (
     plan_update,
 )
 from shared.sync.ports import Side, Unlinked, Value
+from shared.sync.values import canonical, is_blank, same_value
 from tests.unit.sync.making import NO_BASE, TEXTS, base_of, record, remembered, rule, rules
 
 TABLE = {"1": "Ship", "2": "All"}
@@ -398,9 +398,10 @@ class Pair:
         return [one for one in self.rules if not self._agrees(one)]
 
     def _agrees(self, one: FieldRule) -> bool:
-        values = {side: self.values[side][one.column(side)] for side in Side}
         return any(
-            same_value(converted(one, side, values[side]), values[side.other]) for side in Side if _carries(one, side)
+            same_value(converted(one, side, self.values[side]), self.values[side.other][one.column(side.other)])
+            for side in Side
+            if _carries(one, side)
         )
 
     def excused(self) -> set[tuple[str, str]]:
