@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
-from shared.errors import SystemDown
+from shared.errors import ConnectorError, SystemDown
 from shared.sync.context import Ports
 from shared.sync.ports import (
     BreakerRow,
     Capabilities,
     ChangePage,
     Connector,
+    NewRecord,
     Record,
     RowTaken,
     TableMetadata,
@@ -112,6 +113,11 @@ class Watched:
         self._panel = panel
 
     @property
+    def plain(self) -> Connector:
+        """The connector behind the breaker."""
+        return self._inner
+
+    @property
     def system(self) -> str:
         return self._inner.system
 
@@ -158,6 +164,11 @@ class Watched:
         within_seconds: float,
     ) -> Record:
         return await self._told(self._inner.create(table, values, columns, key=key, within_seconds=within_seconds))
+
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        return await self._told(self._inner.create_many(table, wanted, columns, within_seconds=within_seconds))
 
     async def update(
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None

@@ -57,6 +57,16 @@ class StoreSet(Protocol):
     def counters(self) -> Counters: ...
 
 
+class MatchIndex(Protocol):
+    """Which records of a table hold which match keys; made for one pass over a table, kept outside of memory."""
+
+    def add(self, rule: str, value: str, key: str) -> None: ...
+
+    def find(self, rule: str, value: str) -> Sequence[str]: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The engine's times. The lease outlasts a run's budget and a create's deadline; a create is sent only within
@@ -92,6 +102,8 @@ class Prepared:
     """One transfer, ready to run: its connectors, columns and lengths.
 
     definition: without the rules that were left out because a system lacks their columns, which `left_out` names.
+    match_index: the target's match keys, where a load has noted them all; searches_too: what is not found there is
+    also searched in the target, because others may create partners at the same time.
     """
 
     definition: Definition
@@ -104,6 +116,8 @@ class Prepared:
     lengths: Mapping[str, int | None]
     capabilities: Capabilities
     left_out: Sequence[str] = ()
+    match_index: MatchIndex | None = None
+    searches_too: bool = True
 
     @property
     def side(self) -> Side:

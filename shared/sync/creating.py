@@ -17,7 +17,7 @@ from shared.sync.claims import BY_HAND, Claims, Doubled, MatchKey, Taken, Undone
 from shared.sync.context import Ports, Prepared
 from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base
-from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys
+from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys, note_match_keys
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
 from shared.sync.ports import LinkRow, Record, Side, Value
@@ -379,6 +379,8 @@ class _Claimed:
         if why is Why.LINKED:
             await self.way.announce(target.key)
         await self.way.tell_dependents({self.row.side: self.row.key, self.row.side.other: target.key})
+        if self._prepared.match_index is not None:
+            note_match_keys(self._prepared, self._prepared.match_index, target)
         home = await self._claims.confirm(self.row, target.key, base, self._versions(source, target))
         await self._claims.release_keys(self.row, self._keys)
         if now is None:

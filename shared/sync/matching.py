@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.sync.claims import Claims, MatchKey
-from shared.sync.context import Prepared
+from shared.sync.context import MatchIndex, Prepared
 from shared.sync.definition import MatchRule
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.normalisers import NORMALISERS
@@ -79,12 +79,31 @@ async def _sure(claims: Claims, row: LinkRow, hits: Sequence[Record]) -> Record:
     return hits[0]
 
 
+def note_match_keys(prepared: Prepared, index: MatchIndex, record: Record) -> None:
+    """Note a record of the target under every match key that it has."""
+    for rule in prepared.definition.match:
+        if parts := normalised(rule, prepared.side.other, record.values):
+            index.add(rule.name, "\0".join(parts), record.key)
+
+
+async def _noted(prepared: Prepared, rule: MatchRule, wanted: Sequence[str]) -> list[Record]:
+    """The records that were noted under a match key and still have it."""
+    assert prepared.match_index is not None
+    keys = prepared.match_index.find(rule.name, "\0".join(wanted))
+    known = await prepared.target.read(prepared.target_table, keys, prepared.target_columns) if keys else {}
+    return [one for one in known.values() if normalised(rule, prepared.side.other, one.values) == wanted]
+
+
 async def hits_of(prepared: Prepared, rule: MatchRule, values: Mapping[str, Value]) -> list[Record]:
     """The target's records with the same normalised match key. Searches by every spelling of the rule's first
     column."""
     wanted = normalised(rule, prepared.side, values)
     if wanted is None:
         return []
+    if prepared.match_index is not None:
+        noted = await _noted(prepared, rule, wanted)
+        if noted or not prepared.searches_too:
+            return noted
     first = canonical(values.get(rule.columns(prepared.side)[0])) or ""
     spellings = NORMALISERS[rule.normalise].spellings(first)
     column = rule.columns(prepared.side.other)[0]

@@ -31,9 +31,9 @@ from shared.errors import (
 from shared.sync.brakes import Brake, BrakePulled
 from shared.sync.breaker import BreakerPanel, Watched
 from shared.sync.claims import Doubled, Taken, Undone
-from shared.sync.context import Ports, Prepared, pair_name
+from shared.sync.context import MatchIndex, Ports, Prepared, pair_name
 from shared.sync.creating import Creating, Linked, parked
-from shared.sync.definition import Condition, Definition, IfUnlinked, Index, Transfer
+from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.message import Message
 from shared.sync.outcome import Kind, Outcome, Why
@@ -51,14 +51,12 @@ from shared.sync.ports import (
     Switch,
 )
 from shared.sync.preparing import prepared_for
+from shared.sync.qualifying import in_scope
 from shared.sync.retrying import PATIENCE, Park, decide
 from shared.sync.updating import Updating, with_parked
 from shared.sync.values import canonical
 
 log = logging.getLogger(__name__)
-
-_RELATED_LOOKED_AT = 100
-"""How many related records a condition looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +77,16 @@ class Done:
 class Pipeline:
     """Runs messages of all transfers; one per process.
 
+    loads: the transfer that this pipeline loads, whatever its switch says; match_index, searches_too: see `Prepared`.
     refused: transfers whose definition names columns that a system does not have, with file, line and remedy; their
     changes wait.
     """
 
     ports: Ports
     index: Index
+    loads: str = ""
+    match_index: MatchIndex | None = None
+    searches_too: bool = True
     panel: BreakerPanel = field(init=False)
     refused: dict[str, str] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
@@ -164,6 +166,8 @@ class Pipeline:
 
     async def switch(self, transfer: str) -> Switch:
         """The transfer's switch, at most `switch_age` old."""
+        if transfer == self.loads:
+            return Switch.ON
         now = self.ports.clock.monotonic()
         seen_at, switch = self._switches.get(transfer, (float("-inf"), Switch.OFF))
         if now - seen_at >= self.ports.timing.switch_age.total_seconds():
@@ -181,7 +185,9 @@ class Pipeline:
             if name not in self._prepared:
                 definition, transfer = self._find(name)
                 try:
-                    self._prepared[name] = await prepared_for(self.ports, self.index, definition, transfer)
+                    prepared = await prepared_for(self.ports, self.index, definition, transfer)
+                    noted = self.match_index if name == self.loads else None
+                    self._prepared[name] = replace(prepared, match_index=noted, searches_too=self.searches_too)
                 except UnknownColumn as error:
                     if name not in self.refused:
                         log.error(
@@ -500,7 +506,7 @@ class _Work:
             return Outcome(Kind.SKIPPED, Why.SOURCE_GONE)
         if source is None:
             source = Record(key, None, {})
-        if not unresolved and not await self._in_scope(source):
+        if not unresolved and not await in_scope(self.prepared, source):
             return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
         if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP and not unresolved:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
@@ -511,23 +517,6 @@ class _Work:
             return outcome
         await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
         return await self._after_linking(link, outcome)
-
-    async def _in_scope(self, source: Record) -> bool:
-        """Whether one of the transfer's conditions holds; those on the record itself are looked at first."""
-        conditions = self.prepared.transfer.only_if
-        if not conditions or any(one.related is None and _holds(one, source) for one in conditions):
-            return True
-        for condition in conditions:
-            if condition.related and await self._has_related(condition, source.key):
-                return True
-        return False
-
-    async def _has_related(self, condition: Condition, key: str) -> bool:
-        assert condition.related is not None
-        found = await self.prepared.source.find(
-            condition.related.table, condition.related.by, [key], list(condition.columns), limit=_RELATED_LOOKED_AT
-        )
-        return any(_holds(condition, one) for one in found)
 
     async def _tell_dependents(self, keys: Mapping[Side, str]) -> None:
         """Tell the transfers of records that refer to this one that a link is being made; before it is confirmed."""
@@ -566,12 +555,6 @@ class _Work:
                 due = self._ports.clock.now() + timedelta(seconds=3)
                 out = Outgoing(told.message_id(), told.to_json(), due, told.correlation_id)
                 await self._ports.queue.send(transfer.name, [out])
-
-
-def _holds(condition: Condition, record: Record) -> bool:
-    """Whether every column of the condition holds one of its values."""
-    wanted = ((canonical(record.values.get(column)), values) for column, values in condition.columns.items())
-    return all(found in {canonical(value) for value in values} for found, values in wanted)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from shared.errors import ConnectorError
 
 Value = str | bool | int | Decimal | datetime | date | None
 """A field's value in our own terms. None is "no value": connectors turn each system's own blanks (empty text, zero
@@ -137,6 +140,14 @@ class ChangePage:
     watermark: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to be created. key: the one we chose, where the system lets us."""
+
+    values: Mapping[str, Value] = field(repr=False)
+    key: str | None = None
+
+
 class Connector(Protocol):
     """Speaks one system's API for one instance of it (an organisation; an environment and company).
 
@@ -192,6 +203,17 @@ class Connector(Protocol):
         """Create a record (with the key we chose, where possible), answer it with `columns` as the system stored it.
 
         `within_seconds` bounds the whole call; after it the result is unknown. Never sends twice by itself.
+        """
+        ...
+
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        """Create several records in as few calls as the system allows; for loads.
+
+        Answers one result per record, in order: the record as stored, or the error that `create` would have raised for
+        it. A lost answer is UnknownResult for every record of that call. Nothing is sent twice unless the system
+        certainly has not executed it. Raises only what concerns none of the records, before anything was sent.
         """
         ...
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from shared.errors import ConnectorError
 from shared.sync.claims import Taken
 from shared.sync.ports import (
     Capabilities,
@@ -17,6 +18,7 @@ from shared.sync.ports import (
     Connector,
     Links,
     LinkState,
+    NewRecord,
     Record,
     Side,
     TableMetadata,
@@ -79,6 +81,14 @@ class Referring:
         body = await self._own(values)
         created = await self.inner.create(table, body, columns, key=key, within_seconds=within_seconds)
         return (await self._translated([created]))[0]
+
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        own = [replace(one, values=await self._own(one.values)) for one in wanted]
+        results = await self.inner.create_many(table, own, columns, within_seconds=within_seconds)
+        known: dict[tuple[str, str], Value] = {}
+        return [await self._one(one, known) if isinstance(one, Record) else one for one in results]
 
     async def update(
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None

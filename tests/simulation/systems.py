@@ -11,13 +11,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.errors import AlreadyExists, ManualNumbersForbidden, RecordMissing, VersionConflict
+from shared.errors import (
+    AlreadyExists,
+    ConnectorError,
+    ManualNumbersForbidden,
+    RecordMissing,
+    UnknownResult,
+    VersionConflict,
+)
 from shared.sync.ports import (
     Capabilities,
     ChangePage,
     Clock,
     ColumnMetadata,
     ColumnType,
+    NewRecord,
     Record,
     TableMetadata,
     Value,
@@ -60,6 +68,7 @@ class MemorySystem:
     listener: Listener | None = None
     gate: Gate | None = None
     creates: int = 0
+    bulk_creates: int = 0
     updates: int = 0
     reads: int = 0
     _version: int = 0
@@ -71,7 +80,7 @@ class MemorySystem:
     def type_in(self, values: Mapping[str, Value], key: str | None = None) -> str:
         """A person creates or edits a record."""
         if key is None:
-            key = str(uuid.uuid5(_NAMES, f"{self.system}{len(self.records)}{self._version}"))
+            key = str(uuid.uuid5(_NAMES, f"{self.system} typed in {self._version}"))
             return self._insert(key, values)
         self._change(key, values)
         return key
@@ -199,6 +208,26 @@ class MemorySystem:
         assert isinstance(created, Record)
         return created
 
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        async def do() -> list[Record | ConnectorError]:
+            self.bulk_creates += 1
+            return [self._created(one) for one in wanted]
+
+        try:
+            made = await self._pass("create", do)
+        except UnknownResult:
+            return [UnknownResult(self.system) for _ in wanted]
+        assert isinstance(made, list)
+        return made
+
+    def _created(self, one: NewRecord) -> Record | ConnectorError:
+        try:
+            return self._create(one.values, one.key)
+        except ConnectorError as error:
+            return error
+
     def _create(self, values: Mapping[str, Value], key: str | None) -> Record:
         number = values.get(self.enforced_column) if self.enforced_column else None
         if number and not self.manual_numbers:
@@ -208,7 +237,9 @@ class MemorySystem:
         if key in self.records or number in taken:
             raise AlreadyExists(self.system)
         self.creates += 1
-        return self._record(self._insert(key or str(uuid.uuid5(_NAMES, f"{self.system}{self._version}")), values))
+        return self._record(
+            self._insert(key or str(uuid.uuid5(_NAMES, f"{self.system} created {self._version}")), values)
+        )
 
     async def update(
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None

@@ -472,6 +472,15 @@ class World:
                 found[row.key] = row.other
         return found
 
+    async def _links_of_thousands(self) -> dict[str, str]:
+        """All links, however many."""
+        found: dict[str, str] = {}
+        after = None
+        while rows := await self.stores.links.page(self.pair, Side.LEFT, after, 1000):
+            found |= {row.key: row.other for row in rows if row.state is LinkState.LINKED}
+            after = rows[-1].key
+        return found
+
     @property
     def pair(self) -> str:
         return "dataverse/org/account~business_central/production/company/customers"

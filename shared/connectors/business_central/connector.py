@@ -25,6 +25,7 @@ from shared.connectors.keys import canonical_guid
 from shared.errors import (
     Answer,
     BadAnswer,
+    ConnectorError,
     CrossdockError,
     FeedExpired,
     Refused,
@@ -33,7 +34,17 @@ from shared.errors import (
 )
 from shared.http_client import HttpClient, Reply
 from shared.strict_json import JsonObject, WrongShape
-from shared.sync.ports import Capabilities, ChangePage, Clock, ColumnType, Record, TableMetadata, Value, VersionKind
+from shared.sync.ports import (
+    Capabilities,
+    ChangePage,
+    Clock,
+    ColumnType,
+    NewRecord,
+    Record,
+    TableMetadata,
+    Value,
+    VersionKind,
+)
 
 OVERLAP = timedelta(minutes=10)
 """A change gets its time before it is committed, and an operation may take 8 minutes (Microsoft Learn, 'Operational
@@ -179,6 +190,20 @@ class BusinessCentralConnector:
             raise ValueError(f"{SYSTEM} does not let us choose a key")
         budget = Budget(SYSTEM, self._clock, within_seconds)
         return await self._write(_Draft(table, Doing.CREATE, "POST", table, table, values, columns), budget, {})
+
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        """One after the other, within the time of one."""
+        budget = Budget(SYSTEM, self._clock, within_seconds)
+        results: list[Record | ConnectorError] = []
+        for one in wanted:
+            try:
+                left = budget.left()
+                results.append(await self.create(table, one.values, columns, key=one.key, within_seconds=left))
+            except ConnectorError as error:
+                results.append(error)
+        return results
 
     async def update(
         self,

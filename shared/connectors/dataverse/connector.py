@@ -16,10 +16,10 @@ from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, rows_of, selected
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.keys import canonical_guid
-from shared.errors import AlreadyExists, BadAnswer, FeedExpired, RecordMissing, Refused, SettingsError
+from shared.errors import AlreadyExists, BadAnswer, ConnectorError, FeedExpired, RecordMissing, Refused, SettingsError
 from shared.http_client import HttpClient
 from shared.strict_json import JsonObject, as_text
-from shared.sync.ports import Capabilities, ChangePage, Clock, Record, TableMetadata, Value, VersionKind
+from shared.sync.ports import Capabilities, ChangePage, Clock, NewRecord, Record, TableMetadata, Value, VersionKind
 
 NAMESPACE = uuid.UUID("6f0d3f4e-5b0a-5c55-9a57-0f6f1d5f3c11")
 """Of the keys we choose ourselves. It must never change: a repeated create finds its record by it."""
@@ -146,6 +146,20 @@ class DataverseConnector:
             return await self._write(draft, budget, "POST", draft.shape.set_name, Doing.CREATE, {})
         target = f"{draft.shape.set_name}({canonical_guid(key)})"
         return await self._write(draft, budget, "PATCH", target, Doing.CREATE_WITH_KEY, {"If-None-Match": "*"})
+
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        """One after the other, within the time of one."""
+        budget = Budget(SYSTEM, self._clock, within_seconds)
+        results: list[Record | ConnectorError] = []
+        for one in wanted:
+            try:
+                left = budget.left()
+                results.append(await self.create(table, one.values, columns, key=one.key, within_seconds=left))
+            except ConnectorError as error:
+                results.append(error)
+        return results
 
     async def update(
         self,

@@ -1,0 +1,178 @@
+"""Gathers single calls that are made at the same time into calls for many: how a load uses the ordinary steps in bulk.
+
+Every record of a load goes through the very steps of a transfer, a hundred at once. Before the connector their reads
+and creates meet here and go out together; each caller gets his own answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from shared.errors import ConnectorError
+from shared.sync.ports import (
+    Capabilities,
+    ChangePage,
+    Clock,
+    Connector,
+    NewRecord,
+    Record,
+    TableMetadata,
+    Value,
+)
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class _Gathering(Generic[Asked, Answer]):
+    """Calls of one kind. send: answers many, in their order; an exception of it is every caller's."""
+
+    clock: Clock
+    most: int
+    seconds: float
+    send: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer]]]
+    waiting: list[tuple[Asked, asyncio.Future[Answer]]] = field(default_factory=list)
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def ask(self, asked: Asked) -> Answer:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.waiting.append((asked, answer))
+        if len(self.waiting) % self.most == 0:
+            self._start(self._flush())
+        elif len(self.waiting) == 1:
+            self._start(self._flush_later())
+        return await answer
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    async def _flush_later(self) -> None:
+        await self.clock.sleep(self.seconds)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        taken, self.waiting = self.waiting[: self.most], self.waiting[self.most :]
+        if not taken:
+            return
+        try:
+            answers = await self.send([asked for asked, _ in taken])
+        except Exception as error:
+            for _, future in taken:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(taken, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+
+@dataclass
+class Coalescing:
+    """A connector whose single reads and creates go out in bulk. most: how many at a time; seconds: the wait for
+    company."""
+
+    inner: Connector
+    clock: Clock
+    most: int = 100
+    seconds: float = 0.25
+    _reads: dict[tuple[str, tuple[str, ...]], _Gathering[str, Record | None]] = field(default_factory=dict)
+    _creates: dict[tuple[str, tuple[str, ...], float], _Gathering[NewRecord, Record | ConnectorError]] = field(
+        default_factory=dict
+    )
+
+    @property
+    def system(self) -> str:
+        return self.inner.system
+
+    @property
+    def instance(self) -> str:
+        return self.inner.instance
+
+    def capabilities(self, table: str) -> Capabilities:
+        return self.inner.capabilities(table)
+
+    def canonical_key(self, table: str, key: str) -> str:
+        return self.inner.canonical_key(table, key)
+
+    def derived_key(self, table: str, seed: str) -> str:
+        return self.inner.derived_key(table, seed)
+
+    def watermark_at(self, table: str, at: datetime) -> str | None:
+        return self.inner.watermark_at(table, at)
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        if len(keys) != 1:
+            return await self.inner.read(table, keys, columns)
+        name = (table, tuple(columns))
+        if name not in self._reads:
+            self._reads[name] = _Gathering(self.clock, self.most, self.seconds, self._reader(*name))
+        found = await self._reads[name].ask(keys[0])
+        return {} if found is None else {keys[0]: found}
+
+    def _reader(
+        self, table: str, columns: Sequence[str]
+    ) -> Callable[[Sequence[str]], Awaitable[Sequence[Record | None]]]:
+        async def read(keys: Sequence[str]) -> Sequence[Record | None]:
+            found = await self.inner.read(table, list(dict.fromkeys(keys)), columns)
+            return [found.get(key) for key in keys]
+
+        return read
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        name = (table, tuple(columns), within_seconds)
+        if name not in self._creates:
+            self._creates[name] = _Gathering(self.clock, self.most, self.seconds, self._creator(*name))
+        made = await self._creates[name].ask(NewRecord(values, key))
+        if isinstance(made, Record):
+            return made
+        raise made
+
+    def _creator(
+        self, table: str, columns: Sequence[str], within_seconds: float
+    ) -> Callable[[Sequence[NewRecord]], Awaitable[Sequence[Record | ConnectorError]]]:
+        async def create(wanted: Sequence[NewRecord]) -> Sequence[Record | ConnectorError]:
+            return await self.inner.create_many(table, wanted, columns, within_seconds=within_seconds)
+
+        return create
+
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        return await self.inner.create_many(table, wanted, columns, within_seconds=within_seconds)
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        return await self.inner.find(table, column, values, columns, limit)
+
+    def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        return self.inner.changes(table, since, columns)
+
+    async def update(
+        self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
+    ) -> Record:
+        return await self.inner.update(table, key, values, columns, version=version)
+
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        await self.inner.note(table, key, seed, subject, text)
+
+    async def metadata(self, table: str) -> TableMetadata:
+        return await self.inner.metadata(table)
+
+    async def ping(self) -> None:
+        await self.inner.ping()
