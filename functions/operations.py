@@ -194,6 +194,12 @@ async def ops_allow_again(call: Call) -> func.HttpResponse:
     return answered(await (await _operations(call)).allow_again(call.path("transfer"), wish.left, wish.right))
 
 
+@door(blueprint, "ops_explain")
+async def ops_explain(call: Call) -> func.HttpResponse:
+    """Why a record's fields have their values."""
+    return answered(await (await _operations(call)).explain(*_record(call), call.query("column")))
+
+
 @door(blueprint, "ops_journal")
 async def ops_journal(call: Call) -> func.HttpResponse:
     """Why a record has the values it has."""

@@ -27,6 +27,7 @@ from shared.sync.claims import Taken, undo_link
 from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
+from shared.sync.explaining import Explaining, Explanation, FieldStory, Told
 from shared.sync.linking import CannotLink, Linking
 from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
 from shared.sync.values import canonical
@@ -194,6 +195,20 @@ class Operations:
             except ValueError:
                 raise RequestError("The key is none of this table.", side.value) from None
         return Linking(self._engine.pipeline, definition), (keys[0], keys[1])
+
+    async def explain(self, system: str, table: str, key: str, column: str = "") -> Json:
+        """Why a record has the values it has, in every pair that has its table; one column of it only, if named.
+
+        Holds values of records, like `preview_link`. Raises Unknown for a column that no rule names.
+        """
+        items = []
+        for place in self._places(system, table, key):
+            explanation = await Explaining(self._engine.pipeline, place.definition).record(place.side, place.key)
+            items.append(_explanation(explanation, column))
+        named = [one for item in items for one in item["fields"]]
+        if column and not named and any(item["state"] == "linked" for item in items):
+            raise Unknown("No rule has this column.", "column")
+        return {"items": items, "next": None}
 
     async def journal(self, system: str, table: str, key: str, limit: int) -> Json:
         """The newest journal entries of one record, over all pairs that have its table."""
@@ -382,6 +397,41 @@ def _is_sandbox(app: App, system: str) -> bool:
 def _mode(mode: Mode) -> Json:
     facts = {"switch": mode.switch, "since": mode.since, "by": mode.by, "reason": mode.reason, "etag": mode.etag}
     return _object(facts)
+
+
+def _explanation(told: Explanation, column: str) -> Json:
+    row = told.row
+    wanted = [one for one in told.fields if column in ("", one.view.rule.left, one.view.rule.right)]
+    return {
+        "pair": told.pair,
+        "state": row.state.value if row else "not linked",
+        "left": {"key": told.left.key, "version": told.left.version} if told.left else None,
+        "right": {"key": told.right.key, "version": told.right.version} if told.right else None,
+        "link": _link(row) if row else None,
+        "fields": [_story(one) for one in wanted],
+        "parked": [_object(asdict(one)) for one in told.parked],
+        "pending": [_object(asdict(one)) for one in told.pending],
+        "history": [_plain(asdict(one)) for one in told.entries],
+    }
+
+
+def _story(story: FieldStory) -> Json:
+    others = [_told(one) for one in story.others]
+    last = _told(story.last_write) if story.last_write else None
+    return {**_field_view(story.view), "last_write": last, "still_as_written": story.intact, "others": others}
+
+
+def _told(told: Told) -> Json:
+    entry = told.entry
+    return {
+        "at": _plain(entry.at),
+        "run": entry.run,
+        "transfer": entry.transfer,
+        "cause": entry.cause,
+        "on": told.on.value,
+        "action": told.decision.action,
+        "reason": told.decision.reason,
+    }
 
 
 def _field_view(view: FieldView) -> Json:

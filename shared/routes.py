@@ -92,6 +92,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "ops_allow_again": _post("ops/transfers/{transfer}/apart/undo", Guard.ADMIN),
     "ops_link": _get("ops/links/{system}/{table}/{key}", Guard.VIEWER),
     "ops_unlink": _post("ops/links/{system}/{table}/{key}/unlink", Guard.ADMIN),
+    "ops_explain": _get("ops/explain/{system}/{table}/{key}", Guard.OPERATOR),
     "ops_journal": _get("ops/journal/{system}/{table}/{key}", Guard.VIEWER),
     "ops_parked": _get(_PARKED, Guard.VIEWER),
     "ops_parked_item": _get(f"{_PARKED}/{{side}}/{{key}}", Guard.VIEWER),
