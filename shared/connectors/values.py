@@ -1,10 +1,12 @@
 """Value forms that both systems write alike in JSON: whole numbers, amounts, yes and no, times, keys.
 
-Readers raise TypeError or ValueError for another form; writers raise UnfitValue.
+Readers raise TypeError or ValueError for another form; writers raise UnfitValue. A definition's values are text:
+writers take the text of a number, of yes or no and of a day for the value itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,6 +14,8 @@ from decimal import Decimal
 from shared.connectors.keys import canonical_guid
 from shared.strict_json import Json, WrongShape
 from shared.sync.ports import ColumnType, Value
+
+_TRUTHS = {"true": True, "false": False}
 
 Reader = Callable[[Json], Value]
 Writer = Callable[[Value], Json]
@@ -89,6 +93,8 @@ def write_text(value: Value) -> Json:
 
 def write_whole(value: Value) -> Json:
     """A whole number."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise UnfitValue("takes a whole number")
     return value
@@ -96,6 +102,8 @@ def write_whole(value: Value) -> Json:
 
 def write_decimal(value: Value) -> Json:
     """A number, digit by digit."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,10})?", value):
+        return Decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
         raise UnfitValue("takes a number")
     return value
@@ -103,6 +111,8 @@ def write_decimal(value: Value) -> Json:
 
 def write_boolean(value: Value) -> Json:
     """Yes or no."""
+    if isinstance(value, str) and value in _TRUTHS:
+        return _TRUTHS[value]
     if not isinstance(value, bool):
         raise UnfitValue("takes yes or no")
     return value
@@ -110,9 +120,18 @@ def write_boolean(value: Value) -> Json:
 
 def write_date(value: Value) -> Json:
     """A day; a moment is none."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return _existing(value)
     if not isinstance(value, date) or isinstance(value, datetime):
         raise UnfitValue("takes a date")
     return value.isoformat()
+
+
+def _existing(text: str) -> Json:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise UnfitValue("takes a day that exists") from None
 
 
 def write_key(value: Value) -> Json:

@@ -23,16 +23,17 @@ FROM = "_from"
 class Argument:
     """One thing that a converter, check or normaliser may be told.
 
-    pattern: what a setting looks like; an argument without a pattern comes from a column only. column: whether it may
-    come from a column. required: whether it must be said one way or the other.
+    pattern: what a setting looks like, words: the same for people; an argument without them comes from a column only.
+    column: whether it may come from a column. required: whether it must be said one way or the other.
     """
 
     pattern: str = ""
+    words: str = ""
     column: bool = False
     required: bool = False
 
 
-COUNTRY: Mapping[str, Argument] = {"country": Argument("[A-Z]{2}", column=True)}
+COUNTRY: Mapping[str, Argument] = {"country": Argument("[A-Z]{2}", "an ISO code of two capital letters", column=True)}
 """The argument of everything that depends on the record's country."""
 
 
@@ -46,6 +47,6 @@ def wrong_argument(what: str, takes: Mapping[str, Argument], settings: Told, col
             return f"{what} does not take '{name}'; {offered}"
     for name, text in settings.items():
         if not re.fullmatch(takes[name].pattern, text):
-            return f"{what}: {name} is written as {takes[name].pattern}; correct it"
+            return f"{what}: {name} is {takes[name].words}; correct it"
     missing = [name for name, one in takes.items() if one.required and name not in {*settings, *columns}]
     return f"{what} has to be told {missing[0]}; add it" if missing else ""

@@ -110,11 +110,14 @@ class Arguments(Part):
     columns: dict[str, tuple[str, str]] = Field(default_factory=dict)
 
     def told(self, side: Side, record: Mapping[str, Value]) -> dict[str, str]:
-        """The arguments for a record of one side; a blank column leaves its setting, or nothing."""
-        found = {name: canonical(record.get(self.column(name, side))) for name in self.columns}
-        return {name: text or self.settings.get(name, "") for name, text in found.items()} | {
-            name: text for name, text in self.settings.items() if name not in self.columns
-        }
+        """The arguments for a record of one side.
+
+        A blank column leaves its setting, or an empty text; a column that was not read, since the system lacks it,
+        says nothing.
+        """
+        read = [name for name in self.columns if self.column(name, side) in record]
+        beside = {name: canonical(record[self.column(name, side)]) or self.settings.get(name, "") for name in read}
+        return {**self.settings, **beside}
 
     def column(self, name: str, side: Side) -> str:
         left, right = self.columns[name]
@@ -163,8 +166,11 @@ class FieldRule(Part):
     def _masters_make_sense(self) -> FieldRule:
         if self.master_linked is Master.NOBODY:
             raise ValueError("a field without a master; say master: and name one of the two systems")
-        if (self.convert == "values") != bool(self.values):
-            raise ValueError("convert: values and a table values: belong together; give both or neither")
+        if CONVERTERS[self.convert].table != bool(self.values):
+            with_table = " or ".join(name for name, one in CONVERTERS.items() if one.table)
+            raise ValueError(f"convert: {with_table} and a table values: belong together; give both or neither")
+        if self.convert == "replace" and "" in {*self.values, *self.values.values()}:
+            raise ValueError("values: an empty text cannot be replaced or put in; leave the entry out")
         if len(set(self.values.values())) != len(self.values):
             raise ValueError("values: two entries lead to the same value, so there is no way back; make them differ")
         if self.conflict is not Conflict.PARK and self.master_linked is not Master.BOTH:

@@ -67,12 +67,22 @@ def parts(number: str) -> tuple[str, str]:
     rest = _rest(number)
     if rest is None or _rest(rest) is not None:
         return "", number
-    return number[:2], rest
+    return _prefix(number), rest
+
+
+def joined(prefix: str, number: str) -> str:
+    """The number with its prefix, if it could be taken apart again; else the number as it is."""
+    return prefix + number if parts(prefix + number) == (prefix, number) else number
+
+
+def _prefix(number: str) -> str:
+    """The first two letters, those of Greece as its numbers have them."""
+    return "EL" if number[:2] == "GR" else number[:2]
 
 
 def _rest(number: str) -> str | None:
     """What follows the prefix: a country's form, or for other countries a digit."""
-    prefix, rest = "EL" if number[:2] == "GR" else number[:2], number[2:]
+    prefix, rest = _prefix(number), number[2:]
     if prefix in FORMS and re.fullmatch(FORMS[prefix], rest, re.ASCII):
         return rest
     return rest if re.match(r"[A-Z]{2}[0-9]", number) else None
@@ -117,5 +127,5 @@ def check_vat_number(text: str, told: Told) -> None:
 def _readings(number: str, home: str) -> list[tuple[str, str]]:
     """The countries whose number it may be, each with the number: the record's own, and that of the prefix."""
     found = [(home, number), (home, number.removeprefix(home))] if home else []
-    prefix = "EL" if number[:2] == "GR" else number[:2]
+    prefix = _prefix(number)
     return [*found, (prefix, number[2:])] if prefix in FORMS else found

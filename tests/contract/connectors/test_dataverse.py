@@ -192,9 +192,9 @@ async def test_days_stay_days(rig: DataverseRig) -> None:
     ("column", "value"),
     [
         ("name", 5),
-        ("customertypecode", "3"),
+        ("customertypecode", "three"),
         ("customertypecode", True),
-        ("creditlimit", "5"),
+        ("creditlimit", "5 EUR"),
         ("creditlimit", Decimal("NaN")),
         ("creditonhold", 1),
         ("parentaccountid", "10000"),

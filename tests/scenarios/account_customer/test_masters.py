@@ -84,6 +84,18 @@ async def test_a_commercial_field_edited_in_the_erp_is_put_back() -> None:
 
 
 @virtually
+async def test_a_customer_blocked_in_the_erp_shows_as_blocked_on_the_account() -> None:
+    """R-052, R-055: choices go over by the rule's table, and so does the way back to none."""
+    async with RealWorld() as world:
+        account, customer = await world.pair_made()
+        for state, choice in (("Invoice", 100000001), ("All", 100000002), ("", None)):
+            await world.edit_customer(customer, blocked=state or "_x0020_")
+            await world.settle()
+            assert world.account(account).get("crossdock_blocked") == choice
+        assert await world.parked(TO_CRM) == []
+
+
+@virtually
 async def test_changes_of_both_masters_at_once_both_arrive() -> None:
     """R-042, R-058, R-059: edits of different fields on both sides do not disturb each other."""
     async with RealWorld() as world:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from shared.connectors.dataverse import errors as dv_errors
 from shared.connectors.dataverse.records import etag_of, quoted, version_of
 from shared.connectors.keys import canonical_guid
 from shared.connectors.related import split_column
+from shared.connectors.values import UnfitValue
 from shared.errors import (
     AlreadyExists,
     BadAnswer,
@@ -100,6 +102,41 @@ def test_values_survive_the_way_to_business_central_and_back(kind: ColumnType, d
 def test_no_value_is_the_blank_of_its_type_in_business_central(kind: ColumnType) -> None:
     """And the blank is read as no value; a number or a yes/no has none."""
     assert bc_values.to_value(kind, bc_values.to_json(kind, None), "x") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (ColumnType.INTEGER, "-12", -12),
+        (ColumnType.DECIMAL, "12.50", Decimal("12.5")),
+        (ColumnType.BOOLEAN, "true", True),
+        (ColumnType.BOOLEAN, "false", False),
+        (ColumnType.DATE, "2026-02-28", date(2026, 2, 28)),
+    ],
+)
+def test_the_text_of_a_definition_is_written_as_the_columns_type(kind: ColumnType, text: str, value: Value) -> None:
+    """Tables of values and defaults are text, whatever column they are for."""
+    assert dv_values.to_json(kind, text) == dv_values.to_json(kind, value)
+    assert bc_values.to_json(kind, text) == bc_values.to_json(kind, value)
+    assert dv_values.to_json(ColumnType.CHOICE, "100000001") == 100000001
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (ColumnType.INTEGER, "1.5"),
+        (ColumnType.DECIMAL, "1,5"),
+        (ColumnType.BOOLEAN, "on"),
+        (ColumnType.DATE, "2026-02-30"),
+        (ColumnType.DATE, "28.02.2026"),
+    ],
+)
+def test_a_text_of_another_type_is_no_value_of_the_column(kind: ColumnType, text: str) -> None:
+    """It is refused before it is sent, and the message does not hold it."""
+    for write in (dv_values.to_json, bc_values.to_json):
+        with pytest.raises(UnfitValue) as raised:
+            write(kind, text)
+        assert text not in str(raised.value)
 
 
 @pytest.mark.parametrize("kind", list(ColumnType))

@@ -96,7 +96,7 @@ MISTAKES = {
         FIRST,
         f"{FIRST}, check: {{vat_number: {{country: Italy}}}}",
         15,
-        "check: vat_number: country is written as [A-Z]{2}; correct it",
+        "check: vat_number: country is an ISO code of two capital letters; correct it",
     ),
     "a setting that is a list": (
         FIRST,
@@ -121,6 +121,19 @@ MISTAKES = {
         f"{FIRST}, check: {{recipient_code: {{pec: info@example.com}}}}",
         15,
         "does not take 'pec'; it takes: pec_from",
+    ),
+    "a converter without what it needs": (FIRST, f"{FIRST}, convert: round", 15, "has to be told decimals; add it"),
+    "a form of days that lacks one part": (
+        FIRST,
+        f"{FIRST}, convert: {{date_text: {{form: dd.MM.MM}}}}",
+        15,
+        "convert: date_text: form is dd, MM and yyyy, each once",
+    ),
+    "an empty text to be replaced": (
+        FIRST,
+        f"{FIRST}, convert: replace, values: {{x: ''}}",
+        15,
+        "values: an empty text cannot be replaced",
     ),
     "two checks at once": (FIRST, f"{FIRST}, check: {{phone: {{}}, email: {{}}}}", 15, "check: names one; keep one"),
     "an unknown check with settings": (

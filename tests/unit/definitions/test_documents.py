@@ -44,8 +44,9 @@ def section(title: str) -> str:
 
 def test_every_converter_is_explained_in_its_own_words() -> None:
     """The sentence of the page is the one in the code."""
-    assert {name: cells[0] for name, cells in table("converter").items()} == {
-        name: converter.meaning for name, converter in CONVERTERS.items()
+    assert table("converter") == {
+        name: [converter.meaning, ", ".join(f"`{one}`" for one in converter.takes)]
+        for name, converter in CONVERTERS.items()
     }
 
 

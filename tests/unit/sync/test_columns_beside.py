@@ -7,8 +7,16 @@ import pytest
 from shared.sync.definition import Arguments, FieldRule, Master
 from shared.sync.planner import Action, plan_create, plan_update
 from shared.sync.ports import Side, Value
-from tests.unit.sync.making import NO_BASE, base_of, rule
+from tests.unit.sync.making import NO_BASE, base_of, remembered, rule
 
+PHONE = FieldRule(
+    left="phone",
+    right="phone_number",
+    master_unlinked=Master.LEFT,
+    master_linked=Master.LEFT,
+    convert="phone_e164",
+    convert_with=Arguments(settings={"country": "IT"}, columns={"country": ("land", "country")}),
+)
 VAT = FieldRule(
     left="vat",
     right="registration",
@@ -69,7 +77,30 @@ def test_a_setting_stands_in_for_a_blank_column() -> None:
     assert told.told(Side.LEFT, {"land": None}) == {"country": "IT"}
     assert told.told(Side.LEFT, {"land": "AT"}) == {"country": "AT"}
     assert told.told(Side.RIGHT, {"land": "AT", "country": "DE"}) == {"country": "DE"}
-    assert Arguments(columns={"pec": ("pec", "pec_email")}).told(Side.LEFT, {}) == {"pec": ""}
+    pec = Arguments(columns={"pec": ("pec", "pec_email")})
+    assert pec.told(Side.LEFT, {"pec": None}) == {"pec": ""}
+    assert pec.told(Side.RIGHT, {"pec": None}) == {}, "a system without the column says nothing"
+
+
+def test_a_value_is_converted_anew_when_the_column_beside_it_changes() -> None:
+    """R-055, R-059: the same digits are another number in another country; and once only."""
+    source: dict[str, Value] = {"phone": "0512 12345", "land": None}
+    base = base_of([PHONE, LAND], source, {"phone_number": "+39051212345", "country": None})
+    moved = source | {"land": "Austria"}
+    plan = plan_update(Side.LEFT, [PHONE, LAND], base, moved, None, {})
+    assert plan.writes == {"phone_number": "+4351212345", "country": "Austria"}
+    target: dict[str, Value] = dict(plan.writes)
+    after = remembered(base, plan, moved, target)
+    assert plan_update(Side.LEFT, [PHONE, LAND], after, moved, None, {}).writes == {}
+    assert plan_update(Side.LEFT, [PHONE, LAND], base, source, None, {}).writes == {}
+
+
+def test_a_blank_beside_a_changed_column_blanks_nothing() -> None:
+    """What a first agreement has spared stays spared."""
+    base = base_of([PHONE, LAND], {"phone": None, "land": None}, {"phone_number": "0471", "country": None})
+    target: dict[str, Value] = {"phone_number": "0471", "country": None}
+    plan = plan_update(Side.LEFT, [PHONE, LAND], base, {"phone": None, "land": "AT"}, target, {})
+    assert plan.writes == {"country": "AT"}
 
 
 def test_a_rule_told_otherwise_is_another_version() -> None:
