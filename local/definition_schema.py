@@ -15,7 +15,7 @@ from typing import Any
 from shared.sync.arguments import FROM, Argument
 from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
-from shared.sync.definition import Brakes, ForeignEdit, IfMissing, IfUnlinked, OnCreate, OnDelete, TooLong
+from shared.sync.definition import Brakes, DefaultWhen, ForeignEdit, IfMissing, IfUnlinked, OnCreate, OnDelete, TooLong
 from shared.sync.normalisers import NORMALISERS
 
 SYSTEMS = ("business_central", "dataverse", "field_service", "postoffice", "sales_cockpit")
@@ -53,6 +53,11 @@ def _master() -> Schema:
     by_state = _object("By link state.", {"unlinked": one, "linked": one}, ("unlinked", "linked"))
     told = "The one system where people may change the field; by link state where it changes hands."
     return {"description": told, "anyOf": [one, by_state]}
+
+
+def _default() -> Schema:
+    when = _choice("With a create only, or whenever the other side has no value.", DefaultWhen)
+    return _object("By system what its column gets where the other has no value.", {"when": when}, (), _SCALAR)
 
 
 def _if_missing() -> Schema:
@@ -99,6 +104,7 @@ def _field() -> Schema:
         "values": _table("For convert: values. The first system's value, then the second's.", _SCALAR),
         "check": _use("What a value must be before it is written.", {name: one.takes for name, one in CHECKS.items()}),
         "too_long": _choice("A text longer than the target's column.", TooLong),
+        "default": _default(),
         "on_create": _choice("Whether a new partner gets the value.", OnCreate),
         "conflict": _choice("master: both, changed on both sides: who wins.", ["park", *SYSTEMS]),
         "reference": _reference(),
@@ -129,6 +135,7 @@ def _transfer() -> Schema:
         "also_on": _table("Related tables: table, then its column that names the source record.", _COLUMN),
         "if_unlinked": _choice("What may be done for a record without a partner.", IfUnlinked),
         "choose_key": _object("The number we choose for a new partner.", choose, ("column", "prefix")),
+        "create_with": _table("Columns of the target and what every new record gets there.", _SCALAR),
         "write_back": {**_COLUMNS, "description": "Source columns that get the new partner's values at once."},
         "walk": {
             "type": "string",

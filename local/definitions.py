@@ -28,8 +28,21 @@ Location = tuple[str | int, ...]
 
 
 _DEEPEST = 12
-_TRANSFER_KEYS = {"only_if", "require", "also_on", "if_unlinked", "choose_key", "write_back", "walk"}
-_FIELD_KEYS = {"master", "convert", "values", "check", "too_long", "on_create", "conflict", "reference", "if_missing"}
+_TRANSFER_KEYS = {"only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "write_back", "walk"}
+_FIELD_KEYS = {
+    *(
+        "master",
+        "convert",
+        "values",
+        "check",
+        "too_long",
+        "default",
+        "on_create",
+        "conflict",
+        "reference",
+        "if_missing",
+    ),
+}
 _MATCH_KEYS = {"normalise", "certainty", "if_missing"}
 _FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes"}
 
@@ -261,10 +274,21 @@ class _Reader:
             facts["conflict"] = self._side_or(("park",), (*where, "conflict"), facts["conflict"])
         if "reference" in facts:
             facts["reference"] = self._reference((*where, "reference"), facts["reference"])
+        if "default" in facts:
+            facts["default"] = self._default((*where, "default"), facts["default"])
         for key in ("convert", "check"):
             if isinstance(facts.get(key), dict):
                 facts |= self._use((*where, key), facts[key])
         return facts | {"master_unlinked": unlinked, "master_linked": linked}
+
+    def _default(self, where: Location, tree: Any) -> dict[str, Any]:
+        """By system what its column gets where the other has no value."""
+        facts = self._map(where, tree, {*self.systems, "when"})
+        if not set(self.systems) & set(facts):
+            text = f"default: names {self.systems[0]} or {self.systems[1]} and what its column gets; add it"
+            raise Faulty(self.document.line(where), text)
+        sides = dict(zip(self.systems, ("left", "right"), strict=True))
+        return {sides.get(name, name): text for name, text in facts.items()}
 
     def _reference(self, where: Location, tree: Any) -> dict[str, Any]:
         facts = self._map(where, tree, {*self.systems, "needed"})

@@ -31,18 +31,24 @@ Function = Callable[[Value, Given], Value]
 
 @dataclass(frozen=True)
 class Converter:
-    """Two pure functions, a sentence for the mapping sheet, the arguments it takes, and whether it needs values:."""
+    """Two pure functions, and a sentence for the mapping sheet.
+
+    takes: the arguments it may be told. table: it needs values:. longest: how long the right side's text can get.
+    """
 
     forth: Function
     back: Function
     meaning: str
     takes: Mapping[str, Argument] = field(default_factory=dict)
     table: bool = False
+    longest: int | None = None
 
 
-def _tidying(meaning: str, tidy: Function, takes: Mapping[str, Argument] | None = None) -> Converter:
+def _tidying(
+    meaning: str, tidy: Function, takes: Mapping[str, Argument] | None = None, longest: int | None = None
+) -> Converter:
     """A converter that does the same both ways: both sides hold the tidy form."""
-    return Converter(tidy, tidy, meaning, takes or {})
+    return Converter(tidy, tidy, meaning, takes or {}, longest=longest)
 
 
 def _same(value: Value, _: Given) -> Value:
@@ -262,14 +268,17 @@ CONVERTERS: Mapping[str, Converter] = {
         "rounded, half away from zero", _rounded, {"decimals": Argument("[0-9]", "one digit", required=True)}
     ),
     "date": Converter(_date_of, _midnight, "the day without the time (UTC)"),
-    "date_text": _tidying("a day becomes text, and text of that form a day", _date_text, {"form": _FORM}),
+    "date_text": _tidying("a day becomes text, and text of that form a day", _date_text, {"form": _FORM}, 10),
     "unix_time": _tidying("a moment becomes seconds since 1970 (UTC), and seconds a moment", _unix_time),
-    "phone_e164": _tidying("the number in international form, such as +390471123456", _on_texts(_phone_e164), COUNTRY),
+    "phone_e164": _tidying(
+        "the number in international form, such as +390471123456", _on_texts(_phone_e164), COUNTRY, 16
+    ),
     "country_code": Converter(
         _on_texts(_country_code),
         _on_texts(_country_name),
         "a country's name or code becomes its ISO code, and the code stays or becomes a name",
         {"names": Argument("|".join(countries.LANGUAGES), f"one of {', '.join(countries.LANGUAGES)}")},
+        longest=2,
     ),
     "vat_number": Converter(
         _on_texts(_vat_forth),

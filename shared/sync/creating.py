@@ -348,7 +348,8 @@ class _Claimed:
             raise
 
     async def _create(self) -> Record:
-        prepared, values = self._prepared, self.plan.writes
+        prepared = self._prepared
+        values = {**prepared.transfer.create_with, **self.plan.writes}
         if prepared.transfer.choose_key and self._chosen:
             values[prepared.transfer.choose_key.column] = self._chosen
         return await prepared.target.create(

@@ -56,7 +56,10 @@ class OnCreate(StrEnum):
 
 
 class TooLong(StrEnum):
-    """What happens to a text that does not fit the target: park the field, or cut it (and say so in the journal)."""
+    """What happens to a text that does not fit the target: park the field, or cut it (and say so in the journal).
+
+    A rule that says neither parks, too; but it is told apart, since nobody may have thought of it.
+    """
 
     PARK = "park"
     CUT = "cut"
@@ -129,6 +132,24 @@ class Arguments(Part):
             raise ValueError(wrong)
 
 
+class DefaultWhen(StrEnum):
+    """When a default is written: with a create only, or whenever the other side has no value."""
+
+    CREATE = "create"
+    ALWAYS = "always"
+
+
+class Default(Part):
+    """What a system's column gets where the other side has no value. A value that goes over always goes before it."""
+
+    left: str | None = None
+    right: str | None = None
+    when: DefaultWhen = DefaultWhen.CREATE
+
+    def of(self, side: Side) -> str | None:
+        return self.left if side is Side.LEFT else self.right
+
+
 class FieldRule(Part):
     """One line of a pair: a column on each side, who is master, and how the value is converted."""
 
@@ -141,7 +162,8 @@ class FieldRule(Part):
     values: dict[str, str] = Field(default_factory=dict)
     check: str | None = None
     check_with: Arguments = Arguments()
-    too_long: TooLong = TooLong.PARK
+    too_long: TooLong | None = None
+    default: Default = Default()
     on_create: OnCreate = OnCreate.CARRY
     conflict: Conflict = Conflict.PARK
     reference: Reference | None = None
@@ -175,6 +197,8 @@ class FieldRule(Part):
             raise ValueError("values: two entries lead to the same value, so there is no way back; make them differ")
         if self.conflict is not Conflict.PARK and self.master_linked is not Master.BOTH:
             raise ValueError("conflict: is for master: both only; a field with one master has its rule already")
+        if self.default != Default() and self.on_create is OnCreate.LEAVE:
+            raise ValueError("default: is written with a create and on_create: leave never sends the field; keep one")
         if self.reference and self.convert != "same":
             raise ValueError("reference: translates the key by its links; leave convert: out")
         return self
@@ -187,6 +211,10 @@ class FieldRule(Part):
 
     def column(self, side: Side) -> str:
         return self.left if side is Side.LEFT else self.right
+
+    def default_for(self, side: Side, *, creating: bool) -> str | None:
+        """What a side's column gets where the other side has no value; None where a blank goes over as a blank."""
+        return self.default.of(side) if creating or self.default.when is DefaultWhen.ALWAYS else None
 
     def given(self, side: Side, record: Mapping[str, Value]) -> Given:
         """What the converter is given for a record of one side."""
@@ -203,7 +231,9 @@ class FieldRule(Part):
     @cached_property
     def version(self) -> bytes:
         """Two bytes that change when the rule's way of converting changes: a base of another version is no base."""
-        how = f"{self.convert}\0{sorted(self.values.items())}\0{self.check}\0{self.too_long}"
+        how = f"{self.convert}\0{sorted(self.values.items())}\0{self.check}\0{self.too_long or TooLong.PARK}"
+        if self.default.when is DefaultWhen.ALWAYS:
+            how += f"\0{self.default.left}\0{self.default.right}"
         for told in (self.convert_with, self.check_with):
             if told != Arguments():
                 how += f"\0{sorted(told.settings.items())}\0{sorted(told.columns.items())}"
@@ -292,7 +322,8 @@ class Transfer(Part):
     """One direction of a pair: one function, one queue.
 
     only_if: alternatives, one of which an unlinked record must meet; empty: all records. require: columns of the
-    source without which nothing is created.
+    source without which nothing is created. create_with: columns of the target and what every new record gets there,
+    unless a field rule sends a value.
     """
 
     name: str
@@ -302,6 +333,7 @@ class Transfer(Part):
     also_on: dict[str, str] = Field(default_factory=dict)
     if_unlinked: IfUnlinked = IfUnlinked.MATCH_OR_CREATE
     choose_key: ChooseKey | None = None
+    create_with: dict[str, str] = Field(default_factory=dict)
     write_back: tuple[str, ...] = ()
     walk_seconds: int | None = None
     line: int = 0
@@ -402,6 +434,7 @@ class Definition(Part):
         for transfer in self.transfers:
             wanted += list(transfer.own_columns) if transfer.source is side else []
             wanted += [transfer.choose_key.column] if transfer.choose_key and transfer.target is side else []
+            wanted += list(transfer.create_with) if transfer.target is side else []
         return tuple(dict.fromkeys(wanted))
 
 

@@ -7,13 +7,14 @@ rule of its own: it is what the planner finds unchanged.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base
+from shared.sync.lengths import cut, length
 from shared.sync.ports import FieldDecision, Side, Unlinked, Value
 from shared.sync.values import Unfit, canonical, is_blank, same_value
 
@@ -54,14 +55,15 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One field's decision. value is what goes to the target (never shown or stored); code and hint belong to a
-    problem."""
+    """One field's decision. value is what goes to the target (never shown or stored), cut or the rule's default where
+    so marked; code and hint belong to a problem."""
 
     rule: FieldRule
     action: Action
     reason: Reason
     value: Value = None
     cut: bool = False
+    defaulted: bool = False
     code: str = ""
     hint: str = ""
     agrees: bool = False
@@ -98,8 +100,14 @@ class Plan:
 
     @property
     def agreed(self) -> Sequence[Decision]:
-        """Decisions whose fields agree once the writes are done, and so belong into the base."""
-        return [d for d in self.decisions if d.agrees or d.action is Action.WRITE]
+        """Decisions whose fields agree once the writes are done, and so belong into the base.
+
+        A default written where the source is not master does not: the master's side has it now, and the source not.
+        """
+        return [d for d in self.decisions if d.agrees or (d.action is Action.WRITE and not self._is_given_away(d))]
+
+    def _is_given_away(self, decision: Decision) -> bool:
+        return decision.defaulted and not decision.rule.master_linked.is_side(self.source)
 
     @property
     def news(self) -> bool:
@@ -130,7 +138,8 @@ def _told(decision: Decision, target_side: Side, base: Base | None, target: Valu
             before = agreed.on(target_side).hex()
         if decision.action is Action.WRITE:
             after = base.prints.of(base.salt, rule, target_side, decision.value).hex()
-    reason = decision.code or decision.reason.value + (", cut to fit" if decision.cut else "")
+    more = (", cut to fit" if decision.cut else "") + (", the rule's default" if decision.defaulted else "")
+    reason = decision.code or decision.reason.value + more
     return FieldDecision(rule.left, rule.right, decision.action.value, reason, before, after)
 
 
@@ -279,13 +288,13 @@ def plan_create(source_side: Side, rules: Sequence[FieldRule], source: Values, l
 
 def _created(side: Side, rules: Sequence[FieldRule], source: Values, lengths: Lengths) -> Iterator[Decision]:
     for rule in rules:
-        if not carries_on_create(rule, side):
-            blank = is_blank(source.get(rule.column(side)))
-            yield Decision(rule, Action.KEEP, Reason.UNCHANGED if blank else Reason.NOT_MASTER)
-        elif _converts_to_blank(rule, side, source):
+        carried = source if carries_on_create(rule, side) else {}
+        if not _converts_to_blank(rule, side, carried, creating=True):
+            yield _sent(rule, side, carried, Reason.CREATED, lengths, creating=True)
+        elif carried or is_blank(source.get(rule.column(side))):
             yield Decision(rule, Action.KEEP, Reason.UNCHANGED)
         else:
-            yield _sent(rule, side, source, Reason.CREATED, lengths)
+            yield Decision(rule, Action.KEEP, Reason.NOT_MASTER)
 
 
 def carries_on_create(rule: FieldRule, side: Side) -> bool:
@@ -306,7 +315,8 @@ def plan_caught_up(
         for rule in carried
         if not same_value(before.get(rule.column(source_side)), now.get(rule.column(source_side)))
     ]
-    return Plan(source_side, [_sent(rule, source_side, now, Reason.CHANGED, lengths) for rule in changed])
+    sent = [_sent(rule, source_side, now, Reason.CHANGED, lengths, creating=True) for rule in changed]
+    return Plan(source_side, sent)
 
 
 def plan_behind(
@@ -323,7 +333,7 @@ def plan_behind(
     for rule in rules:
         value, column = now.get(rule.column(source_side)), rule.column(source_side.other)
         if _mastered_on_create(rule, source_side) and (not is_blank(value) or column in sent):
-            decision = _sent(rule, source_side, now, Reason.CHANGED, lengths)
+            decision = _sent(rule, source_side, now, Reason.CHANGED, lengths, creating=True)
             if not alike(decision.value, target.get(column)):
                 decisions.append(decision)
     return Plan(source_side, decisions)
@@ -341,12 +351,13 @@ def alike(one: Value, other: Value) -> bool:
     return first == second
 
 
-def _converts_to_blank(rule: FieldRule, source_side: Side, source: Values) -> bool:
-    """Whether nothing would be left of a value; one that does not fit is not nothing."""
+def _converts_to_blank(rule: FieldRule, source_side: Side, source: Values, *, creating: bool = False) -> bool:
+    """Whether nothing would be left of a value and no default stands in; one that does not fit is not nothing."""
     try:
-        return is_blank(converted(rule, source_side, source))
+        blank = is_blank(converted(rule, source_side, source))
     except Unfit:
         return False
+    return blank and rule.default_for(source_side.other, creating=creating) is None
 
 
 def converted(rule: FieldRule, source_side: Side, source: Values) -> Value:
@@ -368,23 +379,31 @@ def _agrees(rule: FieldRule, left: Values, right: Values) -> bool:
         return False
 
 
-def _sent(rule: FieldRule, side: Side, source: Values, reason: Reason, lengths: Lengths) -> Decision:
-    """A write of the converted value, or a parked field if it does not fit."""
+def _sent(
+    rule: FieldRule, side: Side, source: Values, reason: Reason, lengths: Lengths, *, creating: bool = False
+) -> Decision:
+    """A write of the converted value or the rule's default, or a parked field if it does not fit."""
     if isinstance(source.get(rule.column(side)), Unlinked):
         return Decision(rule, Action.WAIT, Reason.NO_PARTNER)
     try:
-        target = converted(rule, side, source)
+        target, defaulted = converted(rule, side, source), False
+        if is_blank(target) and (default := rule.default_for(side.other, creating=creating)) is not None:
+            target, defaulted = default, True
         text = canonical(target)
         if text is not None and rule.check:
             CHECKS[rule.check].complain(text, rule.check_with.told(side, source))
     except Unfit as unfit:
         return Decision(rule, Action.PARK, Reason.UNFIT, code=unfit.code, hint=unfit.hint)
-    limit = lengths.get(rule.column(side.other))
-    if limit is None or not isinstance(target, str) or len(target) <= limit:
-        return Decision(rule, Action.WRITE, reason, target)
-    if rule.too_long is TooLong.CUT:
-        return Decision(rule, Action.WRITE, reason, target[:limit].rstrip(), cut=True)
-    hint = (
-        f"the text is longer than the {limit} characters of {rule.column(side.other)}; shorten it or say too_long: cut"
-    )
-    return Decision(rule, Action.PARK, Reason.UNFIT, code="CD-4007", hint=hint)
+    return _fitted(Decision(rule, Action.WRITE, reason, target, defaulted=defaulted), side.other, lengths)
+
+
+def _fitted(decision: Decision, side: Side, lengths: Lengths) -> Decision:
+    """The write, with a text that is too long for its column cut or parked."""
+    column, text = decision.rule.column(side), decision.value
+    limit = lengths.get(column)
+    if limit is None or not isinstance(text, str) or length(text) <= limit:
+        return decision
+    if decision.rule.too_long is TooLong.CUT:
+        return replace(decision, value=cut(text, limit), cut=True)
+    hint = f"the text is longer than the {limit} characters of {column}; shorten it or say too_long: cut"
+    return Decision(decision.rule, Action.PARK, Reason.UNFIT, code="CD-4007", hint=hint)

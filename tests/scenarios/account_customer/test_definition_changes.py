@@ -10,7 +10,7 @@ import pytest
 from local.definitions import compile_folder
 from shared.errors import UnknownColumn
 from shared.sync.definition import Index
-from tests.scenarios.account_customer.world import RealWorld, Setup, definition_text, virtually
+from tests.scenarios.account_customer.world import COMPANY_VALUES, RealWorld, Setup, definition_text, virtually
 
 LAST_FIELD = "  - {dataverse: crossdock_salesperson,    business_central: salespersonCode,       master: dataverse"
 CONTACTS = """\
@@ -51,6 +51,20 @@ async def test_a_line_in_the_definition_is_all_it_takes_to_move_a_field(named: b
         await world.edit_account(account, address1_line3="Gate 2")
         await world.settle()
         assert world.customer(customer)["addressLine2"] == ("Gate 2" if named else "")
+
+
+@virtually
+async def test_a_default_and_a_fixed_value_go_with_the_create_and_the_default_comes_back() -> None:
+    """R-055: what the ERP needs and the CRM does not know; the account learns the terms, since the ERP owns them."""
+    terms = "business_central: paymentTermsId.code,   master: business_central"
+    text = definition_text().replace(terms, f"{terms}, default: {{business_central: 30T}}")
+    text = text.replace("    write_back:", "    create_with: {type: Person, phoneNumber: '0'}\n    write_back:")
+    async with RealWorld(Setup(text=text)) as world:
+        account, customer = await world.pair_made()
+        assert world.customer(customer)["type"] == "Person"
+        assert world.customer(customer)["phoneNumber"] == COMPANY_VALUES["telephone1"], "a mapped value goes before"
+        assert world.account(account)["crossdock_paymentterms"] == "30T"
+        assert await world.parked() == []
 
 
 @virtually

@@ -135,6 +135,25 @@ MISTAKES = {
         15,
         "values: an empty text cannot be replaced",
     ),
+    "a default for nobody": (
+        FIRST,
+        f"{FIRST}, default: {{when: always}}",
+        15,
+        "default: names dataverse or business_central",
+    ),
+    "a default of another system": (FIRST, f"{FIRST}, default: {{sap: X}}", 15, "'sap' is not known here"),
+    "a default at another time": (
+        FIRST,
+        f"{FIRST}, default: {{dataverse: X, when: never}}",
+        15,
+        "'create' or 'always'",
+    ),
+    "a default that is never sent": (
+        FIRST,
+        f"{FIRST}, default: {{business_central: X}}, on_create: leave",
+        15,
+        "on_create: leave never sends the field; keep one",
+    ),
     "two checks at once": (FIRST, f"{FIRST}, check: {{phone: {{}}, email: {{}}}}", 15, "check: names one; keep one"),
     "an unknown check with settings": (
         FIRST,

@@ -25,7 +25,7 @@ def rule(
     convert: str = "same",
     values: dict[str, str] | None = None,
     check: str | None = None,
-    too_long: TooLong = TooLong.PARK,
+    too_long: TooLong | None = None,
     on_create: OnCreate = OnCreate.CARRY,
     conflict: Conflict = Conflict.PARK,
 ) -> FieldRule:
