@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from shared.errors import CrossdockError, Who
+from shared.sync.findings import FINDINGS
 from shared.sync.problems import PROBLEMS
 
 MODULES = (
@@ -35,6 +36,7 @@ _FAMILIES = {
     "CD-42": "Creating a partner",
     "CD-43": "Finding a partner",
     "CD-44": "The run",
+    "CD-46": "What checking a definition finds",
     "CD-5": "Requests to the operations API",
     "CD-6": "The command line",
     "CD-9": "The local run",
@@ -94,7 +96,7 @@ def _below(error: type[CrossdockError]) -> Iterator[type[CrossdockError]]:
 
 
 def _catalogue() -> Iterator[Entry]:
-    for code, known in PROBLEMS.items():
+    for code, known in {**PROBLEMS, **FINDINGS}.items():
         yield Entry(code, known.sentence, "", known.who, known.remedy)
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -18,6 +18,7 @@ from local.command_line.errors import NotConfirmed
 from local.command_line.installations import Installation, find_installation, open_app
 from local.command_line.output import Output
 from shared.app import App, Outside
+from shared.sync.definition import Index
 
 if TYPE_CHECKING:
     from shared.engine import Engine
@@ -84,6 +85,13 @@ class Context:
         """The app over the installation."""
         if self._app is None:
             self._app = open_app(self.installation, self._surroundings.outside)
+        return self._app
+
+    def open_with(self, index: Index) -> App:
+        """The app over the installation with other definitions than those it runs; before it is opened otherwise."""
+        assert self._app is None, "the app is open already"
+        other = replace(self.installation, index_json=index.model_dump_json().encode())
+        self._app = open_app(other, self._surroundings.outside)
         return self._app
 
     async def engine(self) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from local.bootstrap import ROOT
 from local.command_line.errors import WrongUsage
@@ -26,10 +27,10 @@ def folder_of(arguments: argparse.Namespace) -> Path:
     return folder
 
 
-def tell_problems(out: Output, index: Index) -> None:
-    """The problems of the files, then the transfers that can run."""
+def tell_problems(out: Output, index: Index) -> dict[str, Any]:
+    """The problems of the files, then the transfers that can run; answers both."""
     names = [transfer.name for _, transfer in index.transfers()]
-    out.answer({"problems": [one.model_dump(mode="json") for one in index.problems], "transfers": names})
     for problem in index.problems:
         out.line(str(problem))
     out.line(f"{len(names)} transfers can run: {', '.join(names) or 'none'}")
+    return {"problems": [one.model_dump(mode="json") for one in index.problems], "transfers": names}

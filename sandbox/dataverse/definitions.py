@@ -16,6 +16,7 @@ from sandbox.clock import Clock
 from sandbox.dataverse import errors
 from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.metadata import CHOICES, Column, Kind, Model, Relationship, Table
+from sandbox.dataverse.security import ACTIONS, DEPTHS, Security, privilege_id, privilege_name
 from sandbox.dataverse.store import AlternateKey, Store
 from sandbox.odata import BadQuery, UnsupportedQuery, compile_filter
 
@@ -65,12 +66,15 @@ def label(text: str) -> Described:
 class Definitions:
     """Answers requests below EntityDefinitions. Tracking can be switched on, keys made and dropped; no more."""
 
-    def __init__(self, model: Model, store: Store, clock: Clock, root: str, key_index_seconds: float) -> None:
+    def __init__(
+        self, model: Model, store: Store, clock: Clock, root: str, key_index_seconds: float, security: Security
+    ) -> None:
         self._model = model
         self._store = store
         self._clock = clock
         self._root = root
         self._key_index_seconds = key_index_seconds
+        self._security = security
 
     def get(self, segments: Sequence[str], options: Mapping[str, str]) -> Described:
         """Answer a GET; `segments` start with EntityDefinitions."""
@@ -122,7 +126,7 @@ class Definitions:
         if cast is None:
             _refuse_parts_of_some(options)
         if segments[0] == "Attributes":
-            described = [_describe_column(table, column) for column in table.columns.values()]
+            described = [self._describe_column(table, column) for column in table.columns.values()]
             if cast is not None:
                 described = [one for one in described if one["@odata.type"] == f"#{CRM}.{cast[1]}"]
             return self._list(context, described, options, self._expand_column)
@@ -131,7 +135,7 @@ class Definitions:
         if column is None:
             text = f"Could not find an attribute of '{table.name}' for '{segments[0]}'."
             raise DataverseError(404, "0x80060888", text)
-        return self._single(context, _describe_column(table, column), options, self._expand_column)
+        return self._single(context, self._describe_column(table, column), options, self._expand_column)
 
     # Writing
 
@@ -207,6 +211,9 @@ class Definitions:
 
     # Describing
 
+    def _describe_column(self, table: Table, column: Column) -> Described:
+        return _describe_column(table, column, secured=self._security.is_secured(table.name, column.name))
+
     def _describe_table(self, table: Table) -> Described:
         return {
             "MetadataId": metadata_id(table.name),
@@ -223,13 +230,14 @@ class Definitions:
             "IsCustomEntity": False,
             "OwnershipType": "UserOwned" if "ownerid" in table.columns else "OrganizationOwned",
             "TableType": "Standard",
+            "Privileges": [_describe_privilege(table, action) for action in ACTIONS],
         }
 
     def _expand_table(self, described: Described, part: str, options: Mapping[str, str]) -> Any:
         table = self._model.tables[described["LogicalName"]]
         if part == "Attributes":
             _refuse_parts_of_some(options)
-            found = [_describe_column(table, column) for column in table.columns.values()]
+            found = [self._describe_column(table, column) for column in table.columns.values()]
         elif part == "Keys":
             found = [_describe_key(key) for key in self._store.keys(table.name)]
         elif part == "ManyToOneRelationships":
@@ -339,7 +347,13 @@ def _filter(found: list[Described], options: Mapping[str, str]) -> list[Describe
     return [one for one in found if matches(one)]
 
 
-def _describe_column(table: Table, column: Column) -> Described:
+def _describe_privilege(table: Table, action: str) -> Described:
+    name = privilege_name(table, action)
+    depths = {f"CanBe{depth}": True for depth in DEPTHS}
+    return {**depths, "Name": name, "PrivilegeId": privilege_id(name), "PrivilegeType": action}
+
+
+def _describe_column(table: Table, column: Column, *, secured: bool) -> Described:
     type_name, class_name = _TYPES[column.kind]
     described: Described = {
         "@odata.type": f"#{CRM}.{class_name}",
@@ -355,7 +369,7 @@ def _describe_column(table: Table, column: Column) -> Described:
         "IsValidForRead": column.readable,
         "IsValidForCreate": column.write in ("both", "create"),
         "IsValidForUpdate": column.write == "both",
-        "IsSecured": False,
+        "IsSecured": secured,
         "DisplayName": label(column.schema_name),
         "RequiredLevel": {"Value": "None", "CanBeChanged": True},
     }

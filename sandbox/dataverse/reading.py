@@ -23,6 +23,7 @@ from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.formatting import formatted
 from sandbox.dataverse.metadata import Column, Kind, Model, Table
 from sandbox.dataverse.options import DataverseOptions
+from sandbox.dataverse.security import QUERY_OF_SECURED
 from sandbox.dataverse.store import Row, Store
 from sandbox.dataverse.values import lookup_target
 from sandbox.odata import (
@@ -75,6 +76,8 @@ class Query:
     restriction: Callable[[Row], bool] | None = None
     path: str = ""
     """The path below the service root, as it was asked."""
+    hidden: frozenset[str] = frozenset()
+    """Secured columns that the caller may not read."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ class Reader:
         else:
             text = substitute_aliases(text, query.options)
             matches = compile_filter(
-                text, types=self._types(query.table), value=self._accessor(query.table), dynamics_functions=True
+                text, types=self._types(query), value=self._accessor(query.table), dynamics_functions=True
             )
             rows = [row for row in self._candidates(query, text) if matches(row)]
         return [row for row in rows if query.restriction is None or query.restriction(row)]
@@ -232,7 +235,7 @@ class Reader:
         by_id = sorted(rows, key=lambda row: str(row[query.table.primary_id]))
         if "$orderby" not in query.options:
             return by_id
-        orders = parse_orderby(query.options["$orderby"], types=self._types(query.table))
+        orders = parse_orderby(query.options["$orderby"], types=self._types(query))
         return sort_rows(by_id, orders, value=self._accessor(query.table))
 
     def _counts(self, query: Query, total: int) -> dict[str, Any]:
@@ -316,8 +319,15 @@ class Reader:
 
     # Properties of a row
 
-    def _types(self, table: Table) -> Callable[[str], str | None]:
-        return lambda path: self._model.edm_type(table, path)
+    def _types(self, query: Query) -> Callable[[str], str | None]:
+        def typed(path: str) -> str | None:
+            column = query.table.properties.get(path)
+            if column is not None and column.name in query.hidden:
+                text = f"The caller does not have read permission for the secured column '{column.name}'."
+                raise DataverseError(403, QUERY_OF_SECURED, text)
+            return self._model.edm_type(query.table, path)
+
+        return typed
 
     def _accessor(self, table: Table) -> Callable[[Row, str], Any]:
         return lambda row, path: self._value(table, row, path)
@@ -354,7 +364,7 @@ class Reader:
         body: dict[str, Any] = {"@odata.etag": etag(row)}
         annotated = bool(query.preferences.annotations)
         for column in columns:
-            value = row.get(column.name)
+            value = None if column.name in query.hidden else row.get(column.name)
             if annotated and value is not None:
                 body.update(self._annotations(query, column, row, value))
             body[column.property_name] = outgoing(column, value)

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.clock import Clock
 from sandbox.dataverse import errors
 from sandbox.dataverse.context import Caller
-from sandbox.dataverse.definitions import Definitions
+from sandbox.dataverse.definitions import Definitions, metadata_id
 from sandbox.dataverse.elsewhere import ELSEWHERE
 from sandbox.dataverse.encoding import header_text, to_json
 from sandbox.dataverse.errors import DataverseError, NotImitated
@@ -30,6 +30,7 @@ from sandbox.dataverse.metadata import LOOKUPS, Model, Table
 from sandbox.dataverse.options import DataverseOptions
 from sandbox.dataverse.reading import Preferences, Query, Reader, etag
 from sandbox.dataverse.records import ANY_VERSION, Records
+from sandbox.dataverse.security import Security
 from sandbox.dataverse.store import Row, Store
 from sandbox.dataverse.values import GUID, BodyReader, KeyReference, lookup_target, parse_key
 from sandbox.disk import Disk
@@ -49,6 +50,9 @@ REFUSED_HEADERS = {
 }
 """Optional headers with effects nobody has imitated; a value that means the default is let through."""
 MAX_ADDRESS = 32_768
+RIGHTS_FUNCTIONS = frozenset(
+    f"Microsoft.Dynamics.CRM.{name}" for name in ("RetrieveUserPrivileges", "RetrievePrincipalAttributePrivileges")
+)
 _SET = re.compile(r"([A-Za-z_]\w*)(?:\((.*)\))?")
 _ETAG = re.compile(r'W/"(\d+)"')
 _PREFERENCE = re.compile(r'\s*([\w.-]+)\s*(?:=\s*("[^"]*"|[^,;"]*))?\s*(?:,|$)')
@@ -125,6 +129,7 @@ class WebApi:
         reader: Reader,
         bodies: BodyReader,
         definitions: Definitions,
+        security: Security,
         new_id: Callable[[], str],
     ) -> None:
         self._base_url = base_url
@@ -141,6 +146,7 @@ class WebApi:
         self._reader = reader
         self._bodies = bodies
         self._definitions = definitions
+        self._security = security
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -242,12 +248,15 @@ class WebApi:
             return self._who_am_i(call)
         if first.partition("(")[0] == "EntityDefinitions":
             return self._definition(call)
+        if call.segments[1:] and call.segments[1].removesuffix("()") in RIGHTS_FUNCTIONS:
+            return self._rights(call)
         if first.startswith("$") or not first or first.partition("(")[0] in ELSEWHERE:
             raise NotImitated(f"/{first}" if first else "the service document")
         found = _SET.fullmatch(first)
         table = self._model.by_set.get(found[1]) if found is not None else None
         if found is None or table is None:
             raise errors.unknown_segment(first.partition("(")[0])
+        self._check_privilege(call, table)
         if found[2] is None:
             return await self._set(call, table)
         return await self._row(call, table, parse_key(table, found[2]))
@@ -263,6 +272,26 @@ class WebApi:
             "OrganizationId": self._organization_id,
         }
         return _json(body)
+
+    def _rights(self, call: Call) -> Response:
+        """Answer the functions that tell what a user may do."""
+        found = _SET.fullmatch(call.segments[0])
+        if call.method != "GET" or found is None or found[1] != "systemusers" or len(call.segments) > 2:
+            raise errors.unknown_segment(call.segments[1])
+        name, user_id = call.segments[1].removesuffix("()"), (found[2] or "").lower()
+        if self._store.get("systemuser", user_id) is None:
+            raise errors.does_not_exist("User", user_id)
+        kind = name.removeprefix("Microsoft.Dynamics.CRM.")
+        body: dict[str, Any] = {"@odata.context": f"{self._reader.root}/$metadata#{name}Response"}
+        if kind == "RetrieveUserPrivileges":
+            return _json(body | {"RolePrivileges": self._security.privileges(user_id)})
+        return _json(body | {"AttributePrivileges": self._security.attribute_privileges(user_id, metadata_id)})
+
+    def _check_privilege(self, call: Call, table: Table) -> None:
+        """Refuse what the caller has no privilege for; whether a PATCH creates is found out later."""
+        action = {"GET": "Read", "POST": "Create", "PATCH": "Write", "DELETE": "Delete"}.get(call.method)
+        if action is not None:
+            self._security.check(call.caller.user_id, table, action)
 
     def _definition(self, call: Call) -> Response:
         if call.method == "GET":
@@ -317,7 +346,8 @@ class WebApi:
         return _json(self._reader.page(query), call.preferences.applied)
 
     def _query(self, call: Call, table: Table) -> Query:
-        return Query(table, call.options, call.preferences, call.stale_seconds, path=call.path)
+        hidden = self._security.hidden(call.caller.user_id, table.name)
+        return Query(table, call.options, call.preferences, call.stale_seconds, path=call.path, hidden=hidden)
 
     # One row
 
@@ -332,6 +362,7 @@ class WebApi:
     async def _create(self, call: Call, table: Table) -> Response:
         self._check_write(call, table)
         changes = self._bodies.read(table, call.json(), creating=True)
+        self._security.check_changes(call.caller.user_id, table, changes, creating=True)
         row = await self._records.create(table, changes, call.caller)
         return self._written(call, table, row, created=True, address=row[table.primary_id])
 
@@ -347,9 +378,12 @@ class WebApi:
             raise errors.matching_key_exists()
         if found is None:
             changes = dict(key.values) | self._bodies.read(table, call.json(), creating=True)
+            self._security.check(call.caller.user_id, table, "Create")
+            self._security.check_changes(call.caller.user_id, table, changes, creating=True)
             row = await self._records.create(table, _with_targets(table, changes), call.caller, key.row_id)
         else:
             changes = self._bodies.read(table, call.json(), creating=False)
+            self._security.check_changes(call.caller.user_id, table, changes, creating=False)
             row = await self._records.update(table, found, changes, call.caller, _version(match))
         return self._written(call, table, row, created=found is None, address=key.text)
 
@@ -387,7 +421,8 @@ class WebApi:
             target = f"{self._reader.root}/{table.set_name}({address})"
             return Response(status_code=204, headers={"OData-EntityId": header_text(target)})
         options = {name: value for name, value in call.options.items() if name == "$select"}
-        body = self._reader.one(Query(table, options, call.preferences), row)
+        query = replace(self._query(call, table), options=options, stale_seconds=None, path="")
+        body = self._reader.one(query, row)
         return _json(body, call.preferences.applied, 201 if created else 200, {"ETag": etag(row)})
 
 

@@ -27,6 +27,7 @@ from sandbox.dataverse.reading import Reader
 from sandbox.dataverse.records import Records
 from sandbox.dataverse.registrations import HTTP_HEADER, WEBHOOK, Registrations
 from sandbox.dataverse.routes import Refusals, WebApi
+from sandbox.dataverse.security import Security
 from sandbox.dataverse.store import Store
 from sandbox.dataverse.values import BodyReader
 from sandbox.disk import Disk
@@ -86,7 +87,10 @@ class DataverseSandbox:
         )
         self._bodies = BodyReader(self._model, self._store, self.base_url)
         reader = Reader(self._model, self._store, clock, self.options, self.base_url)
-        self._definitions = Definitions(self._model, self._store, clock, reader.root, self.options.key_index_seconds)
+        self._security = Security(self._model, self._fixed.business_unit)
+        self._definitions = Definitions(
+            self._model, self._store, clock, reader.root, self.options.key_index_seconds, self._security
+        )
         vendor = self._make_api(reader, issuer, Limits(clock, self.options, seed))
         self.app: ASGIApp = FrontDoor(
             vendor, admin_app(self), faults=self.faults, requests=self.requests, clock=clock, answers=Refusals()
@@ -130,6 +134,7 @@ class DataverseSandbox:
             reader=reader,
             bodies=self._bodies,
             definitions=self._definitions,
+            security=self._security,
             new_id=self._new_id,
         )
 
@@ -242,6 +247,16 @@ class DataverseSandbox:
         """Define an alternate key that is usable at once; raises DataverseError when it cannot be one."""
         self._definitions.define_key(table, schema_name, columns)
         self._disk.commit()
+
+    def limit_privilege(self, client_id: str, table: str, action: str, depth: str = "") -> None:
+        """Give an application a lower depth (Basic, Local, Deep) of Create, Read, Write, Delete, Append or AppendTo on
+        a table; no depth takes the privilege away."""
+        self._security.limit(self.add_application_user(client_id), table, action, depth)
+
+    def secure_column(self, client_id: str, table: str, column: str, allowed: Sequence[str] = ()) -> None:
+        """Secure a column; of it the application may do what is `allowed` (create, read, update), nobody else
+        anything."""
+        self._security.secure(table, column, self.add_application_user(client_id), allowed)
 
     # Notices
 

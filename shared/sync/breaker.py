@@ -181,6 +181,9 @@ class Watched:
     async def metadata(self, table: str) -> TableMetadata:
         return await self._told(self._inner.metadata(table))
 
+    async def survey(self, table: str) -> TableMetadata:
+        return await self._told(self._inner.survey(table))
+
     async def ping(self) -> None:
         await self._inner.ping()
 

@@ -174,5 +174,8 @@ class Coalescing:
     async def metadata(self, table: str) -> TableMetadata:
         return await self.inner.metadata(table)
 
+    async def survey(self, table: str) -> TableMetadata:
+        return await self.inner.survey(table)
+
     async def ping(self) -> None:
         await self.inner.ping()

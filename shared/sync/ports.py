@@ -107,23 +107,67 @@ class ColumnType(StrEnum):
     REFERENCE = "reference"
 
 
+class Right(StrEnum):
+    """What our identity may do: with a table's records, or with a column. refer: let a record of the table point to
+    another one; be_referred: let others point to it."""
+
+    READ = "read"
+    CREATE = "create"
+    UPDATE = "update"
+    REFER = "refer"
+    BE_REFERRED = "be_referred"
+
+
+class Reach(StrEnum):
+    """Which records a right covers: none, some only (a business unit, our own), or all."""
+
+    NONE = "none"
+    SOME = "some"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnMetadata:
-    """One column of a table. max_length in characters (None: no limit); choices: allowed values with their labels."""
+    """One column of a table. max_length in characters (None: no limit); choices: allowed values with their labels.
+
+    writable: at a create or later; updatable: later. target: the table that a reference points to, if it is one.
+    Only a survey says the rest. required: a create without it is refused. denied: what column security denies us.
+    """
 
     name: str
     type: ColumnType
     max_length: int | None = None
     writable: bool = True
     choices: Mapping[str, str] = field(default_factory=dict)
+    updatable: bool = True
+    target: str = ""
+    required: bool = False
+    denied: frozenset[Right] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMetadata:
+    """Columns that the system keeps unique together; usable once its index is built."""
+
+    name: str
+    columns: tuple[str, ...]
+    usable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TableMetadata:
-    """A table of a system as its metadata describes it."""
+    """A table of a system as its metadata describes it.
+
+    Only a survey says the rest, None where the system does not tell. tracked: its change feed is switched on.
+    announced: the system can tell of its changes. keys: its alternate keys. rights: how far ours reach.
+    """
 
     name: str
     columns: Mapping[str, ColumnMetadata]
+    tracked: bool | None = None
+    announced: bool | None = None
+    keys: Sequence[KeyMetadata] = ()
+    rights: Mapping[Right, Reach] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +278,13 @@ class Connector(Protocol):
         """Put a note on a record, for people to read; only where `notes`. The same seed again changes nothing."""
         ...
 
-    async def metadata(self, table: str) -> TableMetadata: ...
+    async def metadata(self, table: str) -> TableMetadata:
+        """What the transfer path needs of a table; kept for a while. Raises UnknownColumn for an unknown table."""
+        ...
+
+    async def survey(self, table: str) -> TableMetadata:
+        """All that is known of a table, read anew: for checks, not for the transfer path. Raises UnknownColumn."""
+        ...
 
     async def ping(self) -> None:
         """The cheapest request that proves the system answers and accepts our sign-in."""

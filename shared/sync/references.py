@@ -99,6 +99,9 @@ class Referring:
     async def metadata(self, table: str) -> TableMetadata:
         return await self.inner.metadata(table)
 
+    async def survey(self, table: str) -> TableMetadata:
+        return await self.inner.survey(table)
+
     async def ping(self) -> None:
         await self.inner.ping()
 

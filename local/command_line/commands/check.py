@@ -1,23 +1,63 @@
-"""Read the definitions in transfers/ and name every problem.
+"""Hold every definition against both systems, and name what will not work.
 
-Every problem is told with its file and line (exit code 1).
+  manage.py check               the files, then tables, columns, types, lengths, choices, keys, security and rights
+  manage.py check --offline     the files only
+
+Nothing is written anywhere. Each finding has a code that docs/errors.md explains, file and line, and what to do. wrong:
+records cannot be transferred as the definition says; warning: some cannot; note: worth knowing. Exit code 1 when
+anything is wrong or a warning. The function schema_drift looks at the same every night.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from local.command_line.context import Context
 from local.command_line.definition_folder import add_folder, folder_of, tell_problems
+from local.command_line.errors import NothingToWorkOn
 from local.command_line.exits import Exit
 from local.definitions import compile_folder
+from shared.sync.definition import Index
+
+if TYPE_CHECKING:
+    from shared.sync.findings import Finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_folder(parser)
+    parser.add_argument("--offline", action="store_true", help="check the files only")
 
 
 async def run(context: Context, arguments: argparse.Namespace) -> int:
     index = compile_folder(folder_of(arguments))
-    tell_problems(context.out, index)
-    return Exit.ATTENTION if index.problems else Exit.FINE
+    findings: Sequence[Finding] = []
+    if not arguments.offline:
+        index, findings = await _asked(context, index)
+    context.out.answer({**tell_problems(context.out, index), "findings": [asdict(one) for one in findings]})
+    _tell(context, findings)
+    return Exit.ATTENTION if index.problems or any(one.needs_somebody for one in findings) else Exit.FINE
+
+
+async def _asked(context: Context, index: Index) -> tuple[Index, Sequence[Finding]]:
+    """The definitions of systems that there are connectors for, and what is found in them."""
+    from shared.sync.checking import check
+    from shared.sync.surveying import survey
+
+    try:
+        engine = await context.open_with(index).engine()
+    except NothingToWorkOn as error:
+        raise NothingToWorkOn(f"{error.sentence} With --offline the files alone are checked.") from None
+    return engine.index, check(engine.index, await survey(engine.pipeline.ports.connectors, engine.index))
+
+
+def _tell(context: Context, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        context.out.line(str(finding))
+        context.out.line(f"    {finding.remedy}")
+    counts = Counter(one.severity.value for one in findings)
+    if counts:
+        context.out.line(", ".join(f"{number} {severity}" for severity, number in counts.most_common()))

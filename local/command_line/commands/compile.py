@@ -20,5 +20,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(context: Context, arguments: argparse.Namespace) -> int:
     index = write_index(folder_of(arguments))
-    tell_problems(context.out, index)
+    context.out.answer(tell_problems(context.out, index))
     return Exit.ATTENTION if index.problems else Exit.FINE

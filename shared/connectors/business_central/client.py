@@ -28,6 +28,7 @@ class BusinessCentralClient:
         self._turn = 0
         self._root = root
         self._company = f"{root}/companies({company_id})/"
+        self._runtime = f"{root.removesuffix('v2.0')}microsoft/runtime/beta/companies({company_id})/"
 
     @property
     def timeout_seconds(self) -> float:
@@ -61,6 +62,11 @@ class BusinessCentralClient:
             if link is None:
                 return
             target = self._https[0].own_target(_text(link, "the next link"), self._root)
+
+    async def supported(self, query: Query) -> JsonObject:
+        """What can be subscribed to."""
+        path = "webhookSupportedResources"
+        return _object(_checked(await self._get(self._runtime + path + _encoded(query), path), Doing.READ))
 
     async def metadata(self) -> bytes:
         """The CSDL document of the API."""

@@ -20,7 +20,7 @@ from shared.connectors.business_central.errors import (
     manual_numbers_forbidden,
 )
 from shared.connectors.business_central.records import Records, rows_of, selected
-from shared.connectors.business_central.schema import Field, Schema
+from shared.connectors.business_central.schema import GIVEN_ONCE, Field, Schema
 from shared.connectors.keys import canonical_guid
 from shared.errors import (
     Answer,
@@ -28,6 +28,7 @@ from shared.errors import (
     ConnectorError,
     CrossdockError,
     FeedExpired,
+    NotAllowed,
     Refused,
     SettingsError,
     UnknownColumn,
@@ -40,7 +41,9 @@ from shared.sync.ports import (
     Clock,
     ColumnType,
     NewRecord,
+    Reach,
     Record,
+    Right,
     TableMetadata,
     Value,
     VersionKind,
@@ -50,7 +53,6 @@ OVERLAP = timedelta(minutes=10)
 """A change gets its time before it is committed, and an operation may take 8 minutes (Microsoft Learn, 'Operational
 limits'): what is that young may still appear behind the watermark."""
 LONGEST_RUN = timedelta(minutes=20)
-ENFORCED = {"customers": "number", "vendors": "number", "contacts": "number", "items": "number"}
 UNCREATABLE: Mapping[str, JsonObject] = {
     "customers": {"paymentTermsId": "deadbeef-0000-4000-8000-000000000000"},
     "vendors": {"paymentTermsId": "deadbeef-0000-4000-8000-000000000000"},
@@ -77,7 +79,7 @@ class _Draft:
     @property
     def numbered(self) -> bool:
         """Whether it carries a number of ours."""
-        return self.values.get(ENFORCED.get(self.table, "")) is not None
+        return self.values.get(GIVEN_ONCE.get(self.table, "")) is not None
 
     @property
     def refers(self) -> bool:
@@ -130,7 +132,7 @@ class BusinessCentralConnector:
     def capabilities(self, table: str) -> Capabilities:
         return Capabilities(
             chooses_key=False,
-            enforced_column=ENFORCED.get(table),
+            enforced_column=GIVEN_ONCE.get(table),
             version=VersionKind.OPAQUE,
             returns_new_version=True,
             read_after_write=True,
@@ -215,8 +217,8 @@ class BusinessCentralConnector:
         version: str | None,
     ) -> Record:
         """Never writes `number`: that would rename the record."""
-        if ENFORCED.get(table, "") in values:
-            raise Refused(SYSTEM, Answer(field=ENFORCED[table]), f"{SYSTEM}: a number is given once and not changed.")
+        if GIVEN_ONCE.get(table, "") in values:
+            raise Refused(SYSTEM, Answer(field=GIVEN_ONCE[table]), f"{SYSTEM}: a number is given once and not changed.")
         budget = Budget(SYSTEM, self._clock, self._client.timeout_seconds)
         target, template = f"{table}({canonical_guid(key)})", f"{table}(..)"
         draft = _Draft(table, Doing.UPDATE, "PATCH", target, template, values, columns)
@@ -244,6 +246,25 @@ class BusinessCentralConnector:
 
     async def metadata(self, table: str) -> TableMetadata:
         return TableMetadata(table, await self._schema.columns(table))
+
+    async def survey(self, table: str) -> TableMetadata:
+        """Of our rights the API tells only whether we may read; of number series it tells nothing."""
+        columns = await self._schema.reread(table)
+        return TableMetadata(
+            table, columns, announced=await self._is_announced(table), rights={Right.READ: await self._reach(table)}
+        )
+
+    async def _is_announced(self, table: str) -> bool:
+        """Whether the environment lets us subscribe to the table."""
+        found = await self._client.supported([("$filter", f"resource eq 'v2.0/{table}'")])
+        return any(row.get("resource") == f"v2.0/{table}" for row in rows_of(found))
+
+    async def _reach(self, table: str) -> Reach:
+        try:
+            await self._client.get(table, [("$top", "1"), ("$select", "id")], table)
+        except NotAllowed:
+            return Reach.NONE
+        return Reach.ALL
 
     async def ping(self) -> None:
         """Raises SettingsError when environment or company do not exist."""
@@ -285,7 +306,7 @@ class BusinessCentralConnector:
 
     async def _refusal(self, draft: _Draft, reply: Reply, budget: Budget) -> CrossdockError:
         if draft.numbered and await self._forbids_numbers(draft, reply, budget):
-            return manual_numbers_forbidden(reply, ENFORCED[draft.table])
+            return manual_numbers_forbidden(reply, GIVEN_ONCE[draft.table])
         return error_of(draft.doing, reply, draft.values)
 
     async def _forbids_numbers(self, draft: _Draft, reply: Reply, budget: Budget) -> bool:
@@ -297,10 +318,10 @@ class BusinessCentralConnector:
         them, it was the number. A series that took a number of ours before is not asked.
         """
         others = UNCREATABLE.get(draft.table, {})
-        known = (await self._schema.columns(draft.table)).keys() - {ENFORCED[draft.table]}
+        known = (await self._schema.columns(draft.table)).keys() - {GIVEN_ONCE[draft.table]}
         if not others or draft.table in self._took_our_number or not is_unexplained_dialog(reply, known):
             return False
-        column = ENFORCED[draft.table]
+        column = GIVEN_ONCE[draft.table]
         body: JsonObject = {column: to_json(ColumnType.TEXT, draft.values[column]), **others}
         try:
             probe, _ = await self._sent(draft, body, budget, {})

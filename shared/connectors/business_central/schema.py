@@ -37,6 +37,10 @@ READ_ONLY = {
     "customers": frozenset({"balanceDue", "taxAreaDisplayName"}),
 }
 """The document does not say which columns are read-only; the page's source does. "" stands for every table."""
+REQUIRED = {"customers": frozenset({"displayName"}), "items": frozenset({"displayName"})}
+"""Columns without which the page refuses a create."""
+GIVEN_ONCE = {"customers": "number", "vendors": "number", "contacts": "number", "items": "number"}
+"""Numbers: unique, taken at a create, and never written afterwards, because that would rename the record."""
 RELATED = {
     "paymentTermsId": "paymentTerms",
     "shipmentMethodId": "shipmentMethods",
@@ -76,6 +80,11 @@ class Schema:
         if table not in tables:
             raise _unknown(table)
         return tables[table]
+
+    async def reread(self, table: str) -> Mapping[str, ColumnMetadata]:
+        """The columns as the document describes them now."""
+        await self._tables.get("", at_most_seconds_old=-1)
+        return await self.columns(table)
 
     async def fields(self, table: str, names: Sequence[str]) -> list[Field]:
         """The columns a definition names; raises UnknownColumn for the first that does not exist."""
@@ -180,6 +189,9 @@ def _column(document: _Document, table: str, attributes: Mapping[str, str]) -> C
         type=ColumnType.KEY if name == "id" and type_ is ColumnType.REFERENCE else type_,
         max_length=int(length) if length.isdigit() else None,
         writable=name not in READ_ONLY[""] | READ_ONLY.get(table, frozenset()),
+        updatable=name not in READ_ONLY[""] | READ_ONLY.get(table, frozenset()) | {GIVEN_ONCE.get(table, "")},
+        target=RELATED.get(name, ""),
+        required=name in REQUIRED.get(table, frozenset()),
         choices={text: text for text in plain},
     )
 

@@ -15,6 +15,7 @@ from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, rows_of, selected
 from shared.connectors.dataverse.schema import Field, Schema, Table
+from shared.connectors.dataverse.surveys import Surveys
 from shared.connectors.keys import canonical_guid
 from shared.errors import AlreadyExists, BadAnswer, ConnectorError, FeedExpired, RecordMissing, Refused, SettingsError
 from shared.http_client import HttpClient
@@ -74,6 +75,7 @@ class DataverseConnector:
         self._clock = clock
         self._schema = Schema(self._client, clock)
         self._records = Records(self._client, self._schema, clock)
+        self._surveys = Surveys(self._client, self._schema, clock)
         self._organization_id = canonical_guid(organization_id)
         self._tag = tag
         self._page_size = page_size
@@ -220,6 +222,9 @@ class DataverseConnector:
 
     async def metadata(self, table: str) -> TableMetadata:
         return TableMetadata(table, await self._schema.detailed_columns(table))
+
+    async def survey(self, table: str) -> TableMetadata:
+        return await self._surveys.survey(table)
 
     async def ping(self) -> None:
         """Raises SettingsError when another organisation answers than the configured one."""

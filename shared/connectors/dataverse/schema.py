@@ -95,6 +95,11 @@ class Schema:
         """The columns with lengths and choices, for checks of definitions; costs several requests."""
         return await self._details.get(_safe(name))
 
+    async def reread(self, name: str) -> Mapping[str, ColumnMetadata]:
+        """The columns with lengths and choices as they are now."""
+        await self._tables.get(_safe(name), at_most_seconds_old=-1)
+        return await self._details.get(name, at_most_seconds_old=-1)
+
     async def fields(self, table: str, names: Sequence[str]) -> list[Field]:
         """The columns a definition names; raises UnknownColumn for the first that does not exist."""
         try:
@@ -130,7 +135,8 @@ class Schema:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
 
     async def _load_details(self, name: str) -> Mapping[str, ColumnMetadata]:
-        columns = dict((await self.table(name)).columns)
+        table = await self.table(name)
+        columns = {**table.columns, **_references(table)}
         try:
             for cast, query in _DETAILS:
                 for row in await self._attributes_of(name, cast, query):
@@ -214,8 +220,9 @@ def _column(row: JsonObject, dates: Collection[str]) -> ColumnMetadata | None:
     kind = TYPES.get(as_text(row.get("AttributeType"), "AttributeType"))
     if name in dates:
         kind = ColumnType.DATE
-    writable = row.get("IsValidForCreate") is not False or row.get("IsValidForUpdate") is not False
-    return None if kind is None else ColumnMetadata(name, kind, writable=writable)
+    updatable = row.get("IsValidForUpdate") is not False
+    writable = updatable or row.get("IsValidForCreate") is not False
+    return None if kind is None else ColumnMetadata(name, kind, writable=writable, updatable=updatable)
 
 
 def _relation(row: JsonObject) -> Lookup:
@@ -224,6 +231,18 @@ def _relation(row: JsonObject) -> Lookup:
         navigation=as_text(row.get("ReferencingEntityNavigationPropertyName"), "the navigation property"),
         target=as_text(row.get("ReferencedEntity"), "ReferencedEntity"),
     )
+
+
+def _references(table: Table) -> dict[str, ColumnMetadata]:
+    """The references by every name that a definition may give them: the column where it points to one table only, and
+    the navigation properties."""
+    found = {}
+    for name in dict.fromkeys(name for one in table.lookups for name in (one.column, one.navigation)):
+        lookup = _lookup(table, name)
+        column = table.columns.get(lookup.column) if lookup else None
+        if lookup and column:
+            found[name] = replace(column, name=name, target=lookup.target)
+    return found
 
 
 def _detailed(column: ColumnMetadata, row: JsonObject) -> ColumnMetadata:

@@ -1,0 +1,75 @@
+"""Reads from the systems everything about the tables that definitions name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from shared.errors import UnknownColumn
+from shared.sync.definition import Definition, Index
+from shared.sync.ports import Capabilities, ColumnMetadata, Connector, Side, TableMetadata
+
+Place = tuple[str, str]
+"""A table: system and name."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the systems told. tables: None where a system has no such table."""
+
+    tables: Mapping[Place, TableMetadata | None] = field(default_factory=dict)
+    capabilities: Mapping[Place, Capabilities] = field(default_factory=dict)
+
+    def column(self, place: Place, name: str) -> ColumnMetadata | None:
+        """A column as a definition names it; a dotted one is that of the table behind its reference."""
+        near, _, far = name.partition(".")
+        table = self.tables.get(place)
+        column = table.columns.get(near) if table else None
+        if column is None or not far:
+            return column
+        behind = self.tables.get((place[0], column.target)) if column.target else None
+        return behind.columns.get(far) if behind else None
+
+
+async def survey(connectors: Mapping[str, Connector], index: Index) -> Survey:
+    """Ask the systems of an index about its tables and those behind their references. Raises ConnectorError."""
+    tables: dict[Place, TableMetadata | None] = {}
+    for place in dict.fromkeys(place for one in index.definitions for place in named_tables(one)):
+        tables[place] = await _table(connectors, place)
+    for place in dict.fromkeys(_behind(index, tables)):
+        if place not in tables:
+            tables[place] = await _table(connectors, place)
+    known = {place: connectors[place[0]].capabilities(place[1]) for place, found in tables.items() if found}
+    return Survey(tables, known)
+
+
+async def _table(connectors: Mapping[str, Connector], place: Place) -> TableMetadata | None:
+    try:
+        return await connectors[place[0]].survey(place[1])
+    except UnknownColumn:
+        return None
+
+
+def named_tables(definition: Definition) -> Iterator[Place]:
+    """The tables that a definition names: its own, those whose changes concern it, those of its conditions."""
+    for side in Side:
+        yield definition.table(side).system, definition.table(side).table
+    for transfer in definition.transfers:
+        system = definition.table(transfer.source).system
+        for table in transfer.also_on:
+            yield system, table
+        for condition in transfer.only_if:
+            if condition.related:
+                yield system, condition.related.table
+
+
+def _behind(index: Index, tables: Mapping[Place, TableMetadata | None]) -> Iterator[Place]:
+    for definition in index.definitions:
+        for side in Side:
+            place = (definition.table(side).system, definition.table(side).table)
+            for name in definition.columns(side):
+                near, _, far = name.partition(".")
+                table = tables.get(place)
+                column = table.columns.get(near) if table else None
+                if far and column and column.target:
+                    yield place[0], column.target
