@@ -6,14 +6,17 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import ValidationError
 
+from shared.allotment import Allowed
+from shared.allowance import Allowance
+from shared.connectors.business_central import client as business_central
 from shared.connectors.business_central.connector import BusinessCentralConnector
+from shared.connectors.dataverse import client as dataverse
 from shared.connectors.dataverse.connector import DataverseConnector
 from shared.errors import SettingsError, StoreUnavailable
 from shared.http_client import HttpClient
@@ -33,7 +36,7 @@ from shared.sync.definition import Definition, Index, Problem
 from shared.sync.draining import Draining
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import Connector, Side
+from shared.sync.ports import Connector, Permits, Side
 from shared.sync.walking import Walks
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REQUEST_ID_HEADERS: Final = {"dataverse": "x-ms-client-request-id", "business_central": "client-request-id"}
 BUSINESS_CENTRAL_SCOPE = "https://api.businesscentral.dynamics.com/.default"
 
 
@@ -53,10 +57,10 @@ class Engine:
     pipeline: Pipeline
     walks: Walks
     draining: Draining
-    own: Sequence[HttpConnector | RowStore]
+    own: Sequence[HttpConnector | Allowance | RowStore]
 
     async def aclose(self) -> None:
-        """Close the connectors and the store, where they were made here."""
+        """Close the connectors, give the permits back and close the store, where they were made here."""
         for part in self.own:
             await part.aclose()
 
@@ -69,12 +73,12 @@ async def build(app: App) -> Engine:
     index = load_index(app.index_json)
     prints = Fingerprints(*app.settings.get(EngineSettings).fingerprint())
     queue = app.queue
-    made: dict[str, HttpConnector] = {}
-    if app.outside.connectors is None:
-        made = {name: MAKERS[name](app) for name in _systems(index) if name in MAKERS}
-    connectors: Mapping[str, Connector] = made if app.outside.connectors is None else app.outside.connectors
     rows = await _open_rows(app)
     stores = open_stores(rows, app.outside.clock)
+    systems = Systems(app, stores.permits)
+    connectors = app.outside.connectors
+    if connectors is None:
+        connectors = await _made(systems, _systems(index), rows)
     ports = Ports(
         connectors=connectors,
         stores=stores,
@@ -85,8 +89,17 @@ async def build(app: App) -> Engine:
         timing=app.outside.timing or Timing(),
     )
     pipeline = Pipeline(ports, _without_unknown_systems(index, connectors))
-    own_rows = () if app.outside.rows is rows else (rows,)
-    return Engine(pipeline.index, stores, pipeline, Walks(pipeline), Draining(pipeline), (*made.values(), *own_rows))
+    own = (*systems.connectors.values(), *systems.allowances.values(), *(() if app.outside.rows is rows else (rows,)))
+    return Engine(pipeline.index, stores, pipeline, Walks(pipeline), Draining(pipeline), own)
+
+
+async def _made(systems: Systems, names: Sequence[str], rows: RowStore) -> Mapping[str, Connector]:
+    try:
+        return systems.made(names)
+    except SettingsError:
+        await systems.aclose()
+        await rows.aclose()
+        raise
 
 
 async def _open_rows(app: App) -> RowStore:
@@ -180,42 +193,82 @@ def _rows(app: App) -> RowStore:
 # --- the systems ----------------------------------------------------------------------------------
 
 
-def _dataverse(app: App) -> DataverseConnector:
-    wanted = app.settings.get(DataverseSettings)
-    scope = f"{wanted.base_url.rstrip('/')}/.default"
-    identity = Identity(wanted.client_id, wanted.client_secret) if wanted.client_id else None
-    client = _client(app, wanted, scope, wanted.tenant_id, identity)
-    return DataverseConnector(client, app.outside.clock, wanted.organization_id)
+class Systems:
+    """Makes the connectors of the systems that definitions name, and one allowance for each identity of theirs."""
 
+    def __init__(self, app: App, permits: Permits) -> None:
+        self._app = app
+        self._permits = permits
+        self._holder = app.outside.ids.new()
+        self.connectors: dict[str, HttpConnector] = {}
+        self.allowances: dict[str, Allowance] = {}
 
-def _business_central(app: App) -> BusinessCentralConnector:
-    wanted = app.settings.get(BusinessCentralSettings)
-    make = partial(_client, app, wanted, BUSINESS_CENTRAL_SCOPE, wanted.tenant_id)
-    return BusinessCentralConnector(
-        [make(identity) for identity in wanted.each_identity() or (None,)],
-        app.outside.clock,
-        tenant=wanted.tenant_id,
-        environment=wanted.environment,
-        company_id=wanted.company_id,
-        base_path=urlsplit(wanted.base_url).path,
-    )
+    def made(self, names: Sequence[str]) -> Mapping[str, Connector]:
+        """The connectors by name; none for a system that there is no connector for. Raises SettingsError."""
+        makers: Mapping[str, Callable[[], HttpConnector]] = {
+            "dataverse": self._dataverse,
+            "business_central": self._business_central,
+        }
+        for name in names:
+            if name in makers:
+                self.connectors[name] = makers[name]()
+        return dict(self.connectors)
 
+    async def aclose(self) -> None:
+        """Close what was made."""
+        for connector in self.connectors.values():
+            await connector.aclose()
 
-MAKERS: Mapping[str, Callable[[App], HttpConnector]] = {"dataverse": _dataverse, "business_central": _business_central}
+    def _dataverse(self) -> DataverseConnector:
+        wanted = self._app.settings.get(DataverseSettings)
+        identity = Identity(wanted.client_id, wanted.client_secret) if wanted.client_id else None
+        allowance = self._allowance(dataverse.ALLOWED, wanted, "", identity)
+        scope = f"{wanted.base_url.rstrip('/')}/.default"
+        client = self._client(wanted, scope, wanted.tenant_id, identity, allowance)
+        return DataverseConnector(client, self._app.outside.clock, wanted.organization_id)
 
+    def _business_central(self) -> BusinessCentralConnector:
+        wanted = self._app.settings.get(BusinessCentralSettings)
+        clients = []
+        for identity in wanted.each_identity() or (None,):
+            allowance = self._allowance(business_central.ALLOWED, wanted, wanted.environment, identity)
+            clients.append(self._client(wanted, BUSINESS_CENTRAL_SCOPE, wanted.tenant_id, identity, allowance))
+        return BusinessCentralConnector(
+            clients,
+            self._app.outside.clock,
+            tenant=wanted.tenant_id,
+            environment=wanted.environment,
+            company_id=wanted.company_id,
+            base_path=urlsplit(wanted.base_url).path,
+        )
 
-def _client(app: App, wanted: Address, scope: str, tenant_id: str | None, identity: Identity | None) -> HttpClient:
-    """One signed-in client, which closes its own tokens."""
-    return HttpClient(
-        system=wanted.system,
-        base_url=wanted.base_url,
-        scope=scope,
-        tokens=_tokens(app, wanted, tenant_id, identity),
-        clock=app.outside.clock,
-        ids=app.outside.ids,
-        http=_transport(app, wanted.system),
-        owns_tokens=True,
-    )
+    def _client(
+        self, wanted: Address, scope: str, tenant_id: str | None, identity: Identity | None, allowance: Allowance
+    ) -> HttpClient:
+        """One signed-in client, which closes its own tokens."""
+        return HttpClient(
+            system=wanted.system,
+            base_url=wanted.base_url,
+            scope=scope,
+            tokens=_tokens(self._app, wanted, tenant_id, identity),
+            clock=self._app.outside.clock,
+            ids=self._app.outside.ids,
+            allowance=allowance,
+            request_id_header=REQUEST_ID_HEADERS[wanted.system],
+            http=_transport(self._app, wanted.system),
+            owns_tokens=True,
+        )
+
+    def _allowance(self, allowed: Allowed, wanted: Address, place: str, identity: Identity | None) -> Allowance:
+        """The one allowance of an identity at a place; limits count there, whatever it is used for."""
+        name = "/".join(
+            (wanted.system, urlsplit(wanted.base_url).netloc, place, identity.client_id if identity else "")
+        )
+        if name not in self.allowances:
+            self.allowances[name] = Allowance(
+                allowed, self._app.outside.clock, identity=name, store=self._permits, holder=self._holder
+            )
+        return self.allowances[name]
 
 
 def _tokens(app: App, wanted: Address, tenant_id: str | None, identity: Identity | None) -> TokenSource:

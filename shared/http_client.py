@@ -1,17 +1,18 @@
 """The one way requests go to a system: signed in, bounded, on one host, and honest about what happened.
 
-One `HttpClient` serves one identity at one instance of a system. It repeats a request in two cases only, both of
-which the system answered without executing anything: 401 (once, with a fresh token) and 429 (after the wait the
-system asks for). Everything else is told to the caller by the class of the error: `SystemDown` when the request
-certainly never left or was a read, `UnknownResult` when a write may have been executed. Statuses from 400 on are
-handed to the connector, which knows the system's codes.
+One `HttpClient` serves one identity at one instance of a system, within that identity's allowance. It repeats a
+request in two cases only, both of which the system answered without executing anything: 401 (once, with a fresh token)
+and 429 (after the wait the system asks for). Everything else is told to the caller by the class of the error:
+`SystemDown` when the request certainly never left or was a read, `UnknownResult` when a write may have been executed.
+Statuses from 400 on are handed to the connector, which knows the system's codes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,8 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
+from shared.allotment import Allowed
+from shared.allowance import Allowance
 from shared.errors import Answer, BadAnswer, ConnectorError, SignInFailed, SystemDown, Throttled, UnknownResult
 from shared.http_transport import TransportKind, transport
 from shared.identity import TokenRefused, TokenServiceDown, TokenSource, require_safe
@@ -53,18 +56,21 @@ SURELY_SENT_NOTHING: Mapping[type[httpx.RequestError], bool] = {
 UNREADABLE = (httpx.DecodingError, httpx.LocalProtocolError, httpx.RemoteProtocolError)
 REQUEST_ID_HEADERS = ("x-ms-service-request-id", "request-id", "req_id", "x-ms-request-id")
 SHORTEST_WAIT_SECONDS = 1.0
+AT_ONCE = 4
+"""Requests at the same time where nobody says how many the system allows."""
+NO_PLACE_PAUSE = timedelta(seconds=5)
+"""When to come again after a call's time went by before one of the identity's permits was free."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client allows itself and the other side.
+    """What one client allows the other side.
 
-    in_flight: requests at the same time. timeout_seconds: a whole call with all waiting, unless the call says
-    otherwise. body_bytes and depth: of an answer, after decompression. usual_retry_after_seconds: the wait after a
-    429 that names none; longest_retry_after_seconds: what is believed at most.
+    timeout_seconds: a whole call with all waiting, unless the call says otherwise. body_bytes and depth: of an
+    answer, after decompression. usual_retry_after_seconds: the wait after a 429 that names none;
+    longest_retry_after_seconds: what is believed at most.
     """
 
-    in_flight: int = 4
     timeout_seconds: float = 120.0
     connect_timeout_seconds: float = 10.0
     body_bytes: int = 64 * 1024 * 1024
@@ -75,7 +81,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. target: path and query on the client's host, already encoded. template: the path without ids."""
+    """One request. target: path and query on the client's host, already encoded. template: the path without ids.
+    weight: how many requests the system counts it as."""
 
     method: str
     target: str
@@ -83,6 +90,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: JsonObject | None = None
     expects: str = "application/json"
+    weight: int = 1
 
     @property
     def writes(self) -> bool:
@@ -109,6 +117,7 @@ class _Exchange:
     deadline: float
     request_id: str
     token: str = ""
+    admitted: bool = False
     sent: bool = False
     status: int | None = None
 
@@ -135,6 +144,7 @@ class HttpClient:
         clock: Clock,
         ids: Ids,
         limits: Limits | None = None,
+        allowance: Allowance | None = None,
         request_id_header: str = "x-ms-client-request-id",
         http: httpx.AsyncBaseTransport | None = None,
         owns_tokens: bool = False,
@@ -150,10 +160,9 @@ class HttpClient:
         self._clock = clock
         self._ids = ids
         self._request_id_header = request_id_header
-        self._slots = asyncio.Semaphore(self.limits.in_flight)
-        self._gate_opens = 0.0
+        self.allowance = allowance or Allowance(Allowed(at_once=AT_ONCE), clock)
         self._http = httpx.AsyncClient(
-            transport=http or transport(TransportKind.AIOHTTP, self.limits.in_flight),
+            transport=http or transport(TransportKind.AIOHTTP, self.allowance.most),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             follow_redirects=False,
             headers={"User-Agent": "crossdock"},
@@ -164,11 +173,6 @@ class HttpClient:
         await self._http.aclose()
         if self._owns_tokens:
             await self._tokens.aclose()
-
-    @property
-    def gate_seconds(self) -> float:
-        """How long the system wants no request from this identity; 0 when it takes them."""
-        return max(0.0, self._gate_opens - self._clock.monotonic())
 
     def own_target(self, link: str, prefix: str) -> str:
         """Path and query of a link the system gave us, byte for byte, if it leads to our origin and below `prefix`.
@@ -214,11 +218,13 @@ class HttpClient:
         self._check_gate(exchange)
         began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(left), self._slots:
+            async with asyncio.timeout(left), self._admitted(exchange):
                 await self._pass_gate(exchange)
                 exchange.token = await self._token(refused)
                 return await self._exchange(exchange)
         except TimeoutError:
+            if not exchange.admitted:
+                raise Throttled(self.system, NO_PLACE_PAUSE) from None
             raise self._broken(exchange, sent=exchange.sent) from None
         except httpx.RequestError as error:
             sent = exchange.answered or not SURELY_SENT_NOTHING.get(type(error), False)
@@ -226,6 +232,16 @@ class HttpClient:
         finally:
             seconds = self._clock.monotonic() - began
             LOG.debug("%s %s %s: %s, %.3f s", self.system, call.method, call.template, _how_far(exchange), seconds)
+
+    @asynccontextmanager
+    async def _admitted(self, exchange: _Exchange) -> AsyncIterator[None]:
+        """Within it the request has one of the identity's permits."""
+        await self.allowance.enter(exchange.call.weight)
+        exchange.admitted = True
+        try:
+            yield
+        finally:
+            self.allowance.leave()
 
     def _left(self, exchange: _Exchange) -> float:
         left = exchange.deadline - self._clock.monotonic()
@@ -256,6 +272,8 @@ class HttpClient:
             raw = await _read(response, self.limits.body_bytes)
         finally:
             await response.aclose()
+        if response.status_code != 429:
+            self.allowance.answered(response.headers)
         return self._reply(exchange, response, raw)
 
     def _request(self, exchange: _Exchange) -> httpx.Request:
@@ -294,17 +312,17 @@ class HttpClient:
     def _close_gate(self, reply: Reply) -> None:
         wish = _retry_after(reply.headers, self._clock.now())
         seconds = self.limits.usual_retry_after_seconds if wish is None else wish
-        seconds = min(max(seconds, SHORTEST_WAIT_SECONDS), self.limits.longest_retry_after_seconds)
-        self._gate_opens = max(self._gate_opens, self._clock.monotonic() + seconds)
+        self.allowance.close_gate(min(max(seconds, SHORTEST_WAIT_SECONDS), self.limits.longest_retry_after_seconds))
 
     def _check_gate(self, exchange: _Exchange) -> None:
-        if self._clock.monotonic() + self.gate_seconds > exchange.deadline:
-            raise Throttled(self.system, timedelta(seconds=self.gate_seconds), Answer(429))
+        gate_seconds = self.allowance.gate_seconds
+        if self._clock.monotonic() + gate_seconds > exchange.deadline:
+            raise Throttled(self.system, timedelta(seconds=gate_seconds), Answer(429))
 
     async def _pass_gate(self, exchange: _Exchange) -> None:
-        while self.gate_seconds > 0:
+        while self.allowance.gate_seconds > 0:
             self._check_gate(exchange)
-            await self._clock.sleep(self.gate_seconds)
+            await self._clock.sleep(self.allowance.gate_seconds)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

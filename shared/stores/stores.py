@@ -16,6 +16,7 @@ from shared.stores import (
     numbers,
     parked,
     pending,
+    permits,
     watermarks,
 )
 from shared.stores.rows import RowStore
@@ -31,6 +32,7 @@ from shared.sync.ports import (
     Numbers,
     ParkedItems,
     PendingItems,
+    Permits,
     Watermarks,
 )
 
@@ -48,6 +50,7 @@ TABLES: Final = tuple(
         modes,
         breakers,
         counters,
+        permits,
     )
 )
 """The tables that the row store must be made with."""
@@ -68,6 +71,7 @@ class Stores:
     modes: Modes
     breakers: Breakers
     counters: Counters
+    permits: Permits
 
 
 def open_stores(rows: RowStore, clock: Clock) -> Stores:
@@ -84,4 +88,5 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         modes=modes.ModesStore(rows),
         breakers=breakers.BreakersStore(rows),
         counters=counters.CountersStore(rows, clock),
+        permits=permits.PermitsStore(rows),
     )

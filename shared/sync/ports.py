@@ -634,6 +634,43 @@ class Counters(Protocol):
     async def read(self, name: str, window: str) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What one process holds of what a system allows an identity, and what it could use.
+
+    permits: requests at once; pace: requests in a minute. until: when it lapses by itself. closed_until: the system
+    told the process to send nothing before.
+    """
+
+    holder: str
+    permits: int
+    wish: int
+    pace: int
+    pace_wish: int
+    until: datetime
+    closed_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PermitRow:
+    """Everybody's holds of one identity's allowance."""
+
+    identity: str
+    holds: tuple[Hold, ...] = ()
+    etag: str = ""
+
+
+class Permits(Protocol):
+    """Who holds how much of each identity's allowance."""
+
+    async def get(self, identity: str) -> PermitRow: ...
+
+    async def put(self, row: PermitRow) -> PermitRow:
+        """Conditional on the etag given (empty: must not exist yet); raises RowTaken when another process went
+        first."""
+        ...
+
+
 # --- queue ----------------------------------------------------------------------------------------
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from urllib.parse import quote
 
+from shared.allotment import Allowed
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of, is_missing
 from shared.errors import BadAnswer
 from shared.http_client import Call, HttpClient, Reply
 from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
 
+ALLOWED = Allowed(at_once=5, per_minute=1188)
+"""5 requests at once and 6000 in any 5 minutes, of which a hundredth is left for requests that a share, passed on from
+one process to another, may send twice."""
 HEADERS = {"Accept-Language": "en-US"}
 Query = Sequence[tuple[str, str]]
 
@@ -102,7 +106,7 @@ class BusinessCentralClient:
         """The next identity in turn that is not told to wait; else the one whose wait ends first."""
         self._turn = (self._turn + 1) % len(self._https)
         in_turn = self._https[self._turn :] + self._https[: self._turn]
-        return min(in_turn, key=lambda http: http.gate_seconds)
+        return min(in_turn, key=lambda http: (http.allowance.gate_seconds, http.allowance.waiting))
 
 
 def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply:

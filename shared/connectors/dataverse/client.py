@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from urllib.parse import quote
 
+from shared.allotment import Allowed
 from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of, is_missing
 from shared.errors import BadAnswer
 from shared.http_client import Call, HttpClient, Reply
 from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
 
+ALLOWED = Allowed(at_once=52, hint_header="x-ms-dop-hint", unhinted=4)
+"""52 requests at once; more than the hint makes them slower (Microsoft Learn, 'Send parallel requests'). How many in
+five minutes depends on how many servers there are, so 429 and Retry-After say it."""
 ROOT = "/api/data/v9.2/"
 HEADERS = {"OData-MaxVersion": "4.0", "OData-Version": "4.0", "If-None-Match": "null"}
 Query = Sequence[tuple[str, str]]

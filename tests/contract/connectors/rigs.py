@@ -13,9 +13,11 @@ from sandbox.faults import FaultKind, FaultRule, Faults
 from sandbox.request_log import RequestLog
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import SandboxTransport
+from shared.allotment import Allowed
+from shared.allowance import Allowance
 from shared.connectors.business_central.connector import BusinessCentralConnector
 from shared.connectors.dataverse.connector import DataverseConnector
-from shared.http_client import HttpClient, Limits
+from shared.http_client import HttpClient
 from shared.identity import TokenEndpointTokens
 from shared.sync.ports import Connector, Value
 from tests.unit.connectors.fakes import CountingIds, JumpingClock
@@ -148,7 +150,7 @@ class BusinessCentralRig(Rig):
             tokens=self.tokens(),
             clock=self.clock,
             ids=CountingIds(),
-            limits=Limits(in_flight=5),
+            allowance=Allowance(Allowed(at_once=5), self.clock),
             request_id_header="client-request-id",
             http=SandboxTransport(self.sandbox.app),
             owns_tokens=True,

@@ -18,12 +18,14 @@ from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.ports import (
     Claim,
     FieldDecision,
+    Hold,
     JournalEntry,
     LinkRow,
     LinkState,
     MatchClaim,
     ParkedItem,
     PendingItem,
+    PermitRow,
     Side,
     Watermark,
 )
@@ -35,6 +37,9 @@ async def test_the_way_of_a_transfer_never_lists(stores: Stores, rows: WatchedRo
     await _transfer(stores)
     assert rows.asked
     assert set(rows.asked) <= {"get", "insert", "replace", "upsert", "delete"}
+
+
+_hold = Hold("process-1", 3, 5, 594, 1188, START)
 
 
 async def _transfer(stores: Stores) -> None:
@@ -64,6 +69,9 @@ async def _transfer(stores: Stores) -> None:
     await stores.journal.write([_entry(())])
     mark = await stores.watermarks.put("account", Watermark("1"))
     await stores.watermarks.put("account", mark)
+    held = await stores.permits.put(PermitRow("business_central/one", (_hold,)))
+    await stores.permits.put(held)
+    await stores.permits.get("business_central/one")
     await stores.links.delete(row)
 
 
@@ -92,7 +100,7 @@ async def test_properties_of_a_newer_version_are_ignored(stores: Stores, rows: W
 
 
 def test_every_store_has_its_own_table() -> None:
-    """Ten stores, ten names that a row store takes."""
+    """As many names that a row store takes as there are stores."""
     assert len(set(TABLES)) == len(TABLES) == len(dataclasses.fields(Stores))
 
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from shared.allotment import Allowed
+from shared.allowance import Allowance
 from shared.http_client import HttpClient, Limits
 from shared.identity import TokenSource
 
@@ -89,15 +91,18 @@ def client(
     clock: JumpingClock | None = None,
     tokens: TokenSource | None = None,
     limits: Limits | None = None,
+    at_once: int = 4,
 ) -> HttpClient:
     """A client of the system at ORIGIN that answers by the handler."""
+    clock = clock or JumpingClock()
     return HttpClient(
         system="dataverse",
         base_url=ORIGIN,
         scope=f"{ORIGIN}/.default",
         tokens=tokens or CountedTokens(),
-        clock=clock or JumpingClock(),
+        clock=clock,
         ids=CountingIds(),
         limits=limits,
+        allowance=Allowance(Allowed(at_once=at_once), clock),
         http=handler if isinstance(handler, httpx.AsyncBaseTransport) else httpx.MockTransport(handler),
     )

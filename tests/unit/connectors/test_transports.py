@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from shared.errors import BadAnswer, ConnectorError, SystemDown, UnknownResult
-from shared.http_client import Call, HttpClient, Limits
+from shared.http_client import Call, HttpClient
 from shared.http_transport import TransportKind, transport
 from tests.unit.connectors.fakes import CountedTokens, CountingIds, JumpingClock
 
@@ -76,7 +76,6 @@ def connect(port: int, kind: TransportKind) -> HttpClient:
         tokens=CountedTokens(),
         clock=JumpingClock(),
         ids=CountingIds(),
-        limits=Limits(in_flight=2),
         http=transport(kind, 2),
     )
 
