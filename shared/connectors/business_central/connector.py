@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared.connectors.budget import Budget
+from shared.connectors.business_central.batch import PARTS_PER_BATCH, creates, parts_of
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import moment_text, to_json, to_value
 from shared.connectors.business_central.errors import (
@@ -32,9 +33,10 @@ from shared.errors import (
     Refused,
     SettingsError,
     UnknownColumn,
+    UnknownResult,
 )
 from shared.http_client import HttpClient, Reply
-from shared.strict_json import JsonObject, WrongShape
+from shared.strict_json import JsonObject, WrongShape, as_object
 from shared.sync.ports import (
     Capabilities,
     ChangePage,
@@ -196,16 +198,71 @@ class BusinessCentralConnector:
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        """One after the other, within the time of one."""
+        """In batches of a hundred. A part that is refused is sent once more by itself, so that it gets the same error,
+        and the same second chance with fresh references, as a single create."""
         budget = Budget(SYSTEM, self._clock, within_seconds)
         results: list[Record | ConnectorError] = []
-        for one in wanted:
-            try:
-                left = budget.left()
-                results.append(await self.create(table, one.values, columns, key=one.key, within_seconds=left))
-            except ConnectorError as error:
-                results.append(error)
+        for start in range(0, len(wanted), PARTS_PER_BATCH):
+            results += await self._create_batch(table, wanted[start : start + PARTS_PER_BATCH], columns, budget)
         return results
+
+    async def _create_batch(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], budget: Budget
+    ) -> list[Record | ConnectorError]:
+        results: dict[int, Record | ConnectorError] = {}
+        bodies: dict[int, JsonObject] = {}
+        async with budget.preparing():
+            fields = await self._schema.fields(table, columns)
+            for place, one in enumerate(wanted):
+                try:
+                    bodies[place] = await self._records.body(table, one.values)
+                except Refused as error:
+                    results[place] = error
+        for place, answer in (await self._batch(table, bodies, budget)).items():
+            results[place] = await self._created(table, wanted[place], columns, fields, answer, budget)
+        return [results[place] for place in range(len(wanted))]
+
+    async def _batch(
+        self, table: str, bodies: Mapping[int, JsonObject], budget: Budget
+    ) -> Mapping[int, Reply | ConnectorError]:
+        if not bodies:
+            return {}
+        body = creates(self._client.place_in_batch(table), bodies)
+        try:
+            reply = await self._client.batch(body, len(bodies), budget.left())
+        except UnknownResult as unknown:
+            return dict.fromkeys(bodies, unknown)
+        if reply.status >= 400:
+            refused = error_of(Doing.CREATE, reply)
+            if not isinstance(refused, ConnectorError):
+                raise refused
+            return dict.fromkeys(bodies, refused)
+        return parts_of(reply, list(bodies))
+
+    async def _created(
+        self,
+        table: str,
+        one: NewRecord,
+        columns: Sequence[str],
+        fields: Sequence[Field],
+        answer: Reply | ConnectorError,
+        budget: Budget,
+    ) -> Record | ConnectorError:
+        """The result of one part."""
+        if isinstance(answer, ConnectorError):
+            return answer
+        try:
+            if answer.status < 400:
+                async with budget.understanding():
+                    return await self._records.record(fields, as_object(answer.content, "a part"))
+            error = error_of(Doing.CREATE, answer, one.values)
+            if isinstance(error, UnknownResult):
+                return error
+            return await self.create(table, one.values, columns, key=None, within_seconds=budget.left())
+        except WrongShape:
+            return UnknownResult(SYSTEM, Answer(answer.status, request_id=answer.request_id))
+        except ConnectorError as refused:
+            return refused
 
     async def update(
         self,
