@@ -6,7 +6,7 @@ Codes and texts after Microsoft Learn, 'Web service error codes', 'Compose HTTP 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class DataverseError(Exception):
@@ -138,6 +138,17 @@ def out_of_range(code: str, value: object, column: str, table: str, accepted: st
         f"valid range. Accepted Values: {accepted}"
     )
     return DataverseError(400, code, text)
+
+
+def deadlock() -> DataverseError:
+    """Refuse a write that met another write of the same row: the database chose it as the victim."""
+    text = "Sql error: Generic SQL error. CRM ErrorCode: -2147204784 Sql ErrorCode: -2146232060 Sql Number: 1205"
+    return DataverseError(500, "0x80044150", text)
+
+
+def do_not_exist(display_name: str, row_ids: Sequence[str]) -> DataverseError:
+    """Refuse a bulk update of ids nobody has."""
+    return DataverseError(404, "0x80040217", f"{display_name} With Ids = {', '.join(row_ids)} Do Not Exist")
 
 
 def invalid_status(table: str) -> DataverseError:

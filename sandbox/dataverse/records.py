@@ -7,7 +7,8 @@ undo it, then it is committed and asynchronous steps are queued.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -21,6 +22,7 @@ from sandbox.dataverse.metadata import Column, Kind, Model, Relationship, Table
 from sandbox.dataverse.notices import Notices
 from sandbox.dataverse.registrations import Registrations
 from sandbox.dataverse.store import Row, Store
+from sandbox.dataverse.transactions import Transaction
 from sandbox.dataverse.values import lookup_target, target_column
 
 ANY_VERSION = "*"
@@ -51,30 +53,49 @@ class Records:
         self._new_id = new_id
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def create(self, table: Table, changes: Mapping[str, Any], caller: Caller, row_id: str | None = None) -> Row:
+    def together(self) -> Transaction:
+        """A transaction over several writes, to be given to each of them as `within`."""
+        return Transaction(self._store, self._publish, patient=False)
+
+    async def create(
+        self,
+        table: Table,
+        changes: Mapping[str, Any],
+        caller: Caller,
+        row_id: str | None = None,
+        within: Transaction | None = None,
+    ) -> Row:
         """Create a row and return it; raises DataverseError 412 when the id or an alternate key is taken."""
         sent = dict(changes)
         given = sent.pop(table.primary_id, None)
         if row_id is not None and given is not None and given != row_id:
             raise errors.invalid_argument(f"The {table.primary_id} of the body is not that of the address.")
         new_id = row_id or given or self._new_id()
-        async with self._lock(table, new_id):
+        async with self._work(within) as work:
+            await work.hold(self._lock(table, new_id))
             row = self._with_defaults(table, new_id, sent, caller)
             self._check_unique(table, new_id, row, creating=True)
             shown = {*sent, "modifiedonbehalfby"}
             target = {name: value for name, value in row.items() if value is not None or name in shown}
             event = self._event("Create", table, new_id, caller, sent, target, None, row)
             await self._synchronous(event, lambda: self._check_unique(table, new_id, row, creating=True))
-            return self._commit(event, row)
+            return self._written(work, event, row)
 
     async def update(
-        self, table: Table, row_id: str, changes: Mapping[str, Any], caller: Caller, version: str = ANY_VERSION
+        self,
+        table: Table,
+        row_id: str,
+        changes: Mapping[str, Any],
+        caller: Caller,
+        version: str = ANY_VERSION,
+        within: Transaction | None = None,
     ) -> Row:
         """Change a row and return it; raises DataverseError 404 when it is gone, 412 when `version` is not its own."""
         sent = dict(changes)
         if sent.pop(table.primary_id, row_id) != row_id:
             raise errors.invalid_argument(f"The {table.primary_id} of a row cannot be changed.")
-        async with self._lock(table, row_id):
+        async with self._work(within) as work:
+            await work.hold(self._lock(table, row_id))
             before = self._existing(table, row_id, version)
             made = self._changed(table, before, sent, caller)
             row = {**before, **made}
@@ -82,22 +103,39 @@ class Records:
             target = {**sent, table.primary_id: row_id, **made}
             event = self._event("Update", table, row_id, caller, sent, target, before, row)
             await self._synchronous(event, lambda: self._check_unique(table, row_id, row, creating=False))
-            return self._commit(event, row)
+            return self._written(work, event, row)
 
-    async def delete(self, table: Table, row_id: str, caller: Caller, version: str = ANY_VERSION) -> None:
+    async def delete(
+        self,
+        table: Table,
+        row_id: str,
+        caller: Caller,
+        version: str = ANY_VERSION,
+        within: Transaction | None = None,
+    ) -> None:
         """Delete a row and what hangs on it; raises DataverseError like `update`."""
         if table.name in ("systemuser", "transactioncurrency"):
             raise NotImitated(f"deleting rows of {table.name}")
-        async with self._lock(table, row_id):
+        async with self._work(within) as work:
+            await work.hold(self._lock(table, row_id))
             before = self._existing(table, row_id, version)
             event = self._event("Delete", table, row_id, caller, {}, {}, before, None)
             await self._synchronous(event, lambda: None)
             for relation in self._model.referencing(table.name):
-                await self._let_go(relation, row_id, caller)
-            self._store.remove(table.name, row_id)
-            self._after(event)
+                await self._let_go(work, relation, row_id, caller)
+            work.remove(table.name, row_id)
+            work.announce(event)
 
     # Steps
+
+    @asynccontextmanager
+    async def _work(self, within: Transaction | None) -> AsyncIterator[Transaction]:
+        """The transaction of one write: its own, or the one it is part of."""
+        if within is not None:
+            yield within
+            return
+        async with Transaction(self._store, self._publish, patient=True) as own:
+            yield own
 
     def _lock(self, table: Table, row_id: str) -> asyncio.Lock:
         """Return the row's lock: a second writer waits while a synchronous step of the first is under way."""
@@ -126,20 +164,20 @@ class Records:
             await self._notices.synchronous(event)
             check_again()
 
-    def _commit(self, event: Event, row: dict[str, Any]) -> Row:
+    def _written(self, work: Transaction, event: Event, row: dict[str, Any]) -> Row:
         if event.table.name in registrations.TABLES:
             self._registrations.check(event.table.name, row)
-        stored = self._store.put(event.table.name, event.row_id, row)
-        self._after(event)
+        stored = work.put(event.table.name, event.row_id, row)
+        work.announce(event)
         return stored
 
-    def _after(self, event: Event) -> None:
+    def _publish(self, event: Event) -> None:
         if event.table.name in registrations.TABLES:
             self._registrations.forget()
         if event.table.notices:
             self._notices.asynchronous(event)
 
-    async def _let_go(self, relation: Relationship, row_id: str, caller: Caller) -> None:
+    async def _let_go(self, work: Transaction, relation: Relationship, row_id: str, caller: Caller) -> None:
         """Do to the rows that point to a deleted one what the relationship says: cascade, or empty the lookup."""
         column, table = relation.column, self._model.tables[relation.referencing_table]
         if column.on_delete == "NoCascade" or column.write == "none":
@@ -148,9 +186,9 @@ class Records:
             if lookup_target(column, row) != relation.referenced_table:
                 continue
             if column.on_delete == "Cascade":
-                await self.delete(table, row[table.primary_id], caller)
+                await self.delete(table, row[table.primary_id], caller, within=work)
             else:
-                self._store.put(table.name, row[table.primary_id], {**row, column.name: None})
+                work.put(table.name, row[table.primary_id], {**row, column.name: None})
 
     def _event(
         self,

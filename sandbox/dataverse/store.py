@@ -45,6 +45,14 @@ class Tombstone:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What there is under an id at a moment: a row, the trace of a deleted one, or nothing."""
+
+    row: Row | None
+    tombstone: Tombstone | None
+
+
+@dataclass(frozen=True)
 class _Before:
     at: datetime
     row: Row | None
@@ -103,8 +111,7 @@ class Store:
         self._reindex(table, row_id, before, row)
         self._rows[table][row_id] = row
         self._disk.put(f"row:{table}", row_id, row)
-        if self._tombstones[table].pop(row_id, None) is not None:
-            self._disk.delete(f"deleted:{table}", row_id)
+        self._forget_tombstone(table, row_id)
         return row
 
     def remove(self, table: str, row_id: str) -> None:
@@ -114,9 +121,35 @@ class Store:
         self._reindex(table, row_id, before, None)
         self._disk.delete(f"row:{table}", row_id)
         if self._model.tables[table].notices:
-            tombstone = Tombstone(row_id, self._next_version())
-            self._tombstones[table][row_id] = tombstone
-            self._disk.put(f"deleted:{table}", row_id, tombstone.version)
+            self._keep_tombstone(table, Tombstone(row_id, self._next_version()))
+
+    def kept(self, table: str, row_id: str) -> Kept:
+        """Return what `restore` needs to undo the next write under this id."""
+        return Kept(self._rows[table].get(row_id), self._tombstones[table].get(row_id))
+
+    def restore(self, table: str, row_id: str, kept: Kept) -> None:
+        """Undo the last write under an id; versions given out meanwhile stay used up."""
+        self._reindex(table, row_id, self._rows[table].get(row_id), kept.row)
+        self._forget_tombstone(table, row_id)
+        if kept.row is not None:
+            self._rows[table][row_id] = kept.row
+            self._disk.put(f"row:{table}", row_id, kept.row)
+        else:
+            self._rows[table].pop(row_id, None)
+            self._disk.delete(f"row:{table}", row_id)
+        if kept.tombstone is not None:
+            self._keep_tombstone(table, kept.tombstone)
+        history = self._history.get((table, row_id))
+        if history:
+            history.pop()
+
+    def _keep_tombstone(self, table: str, tombstone: Tombstone) -> None:
+        self._tombstones[table][tombstone.row_id] = tombstone
+        self._disk.put(f"deleted:{table}", tombstone.row_id, tombstone.version)
+
+    def _forget_tombstone(self, table: str, row_id: str) -> None:
+        if self._tombstones[table].pop(row_id, None) is not None:
+            self._disk.delete(f"deleted:{table}", row_id)
 
     def tombstones(self, table: str) -> Iterable[Tombstone]:
         """Return the deleted rows of a table, oldest deletion first."""
