@@ -151,6 +151,17 @@ def do_not_exist(display_name: str, row_ids: Sequence[str]) -> DataverseError:
     return DataverseError(404, "0x80040217", f"{display_name} With Ids = {', '.join(row_ids)} Do Not Exist")
 
 
+def malformed_batch(reason: str) -> DataverseError:
+    """Refuse a batch that cannot be read, as a whole and in JSON."""
+    return payload_error("", reason)
+
+
+def unknown_reference(reference: str) -> DataverseError:
+    """Refuse a reference to a request that is not before this one in its change set."""
+    text = f"Content-ID Reference: '{reference}' does not exist in the batch context."
+    return DataverseError(400, "0x80060888", text)
+
+
 def invalid_status(table: str) -> DataverseError:
     """Refuse a status that does not belong to the state."""
     text = (

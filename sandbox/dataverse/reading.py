@@ -58,6 +58,8 @@ class Preferences:
     page_size: int | None = None
     annotations: tuple[str, ...] = ()
     track_changes: bool = False
+    goes_on: bool = False
+    """Whether a batch goes on after a part that failed."""
     applied: tuple[str, ...] = ()
 
     def wants(self, annotation: str) -> bool:

@@ -7,7 +7,7 @@ sdkmessageprocessingstep and sdkmessageprocessingstepimage.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
@@ -15,12 +15,13 @@ from xml.etree import ElementTree
 from sandbox.dataverse import errors
 from sandbox.dataverse.context import Image, Step
 from sandbox.dataverse.errors import NotImitated
-from sandbox.dataverse.metadata import Model
+from sandbox.dataverse.metadata import Model, Table
 from sandbox.dataverse.store import Row, Store
 
 TABLES = frozenset({"serviceendpoint", "sdkmessageprocessingstep", "sdkmessageprocessingstepimage"})
 MESSAGES = ("Create", "Update", "Delete")
-OTHER_MESSAGES = ("CreateMultiple", "UpdateMultiple", "UpsertMultiple", "Assign", "SetState")
+BULK_MESSAGES = ("CreateMultiple", "UpdateMultiple", "UpsertMultiple")
+OTHER_MESSAGES = ("Assign", "SetState")
 KNOWN_IDS = {
     "Create": "9ebdbb1b-ea3e-db11-86a7-000a3a5473e8",
     "Create of account": "c2c5bb1b-ea3e-db11-86a7-000a3a5473e8",
@@ -34,22 +35,27 @@ def platform_id(text: str) -> str:
     return KNOWN_IDS.get(text) or str(uuid.uuid5(uuid.NAMESPACE_URL, f"dataverse sandbox {text}"))
 
 
-def seed_messages(model: Model, store: Store) -> None:
+def seed_messages(model: Model, store: Store, no_bulk_messages: Collection[str]) -> None:
     """Put the messages and their filters in: one filter per table and message."""
-    for message in (*MESSAGES, *OTHER_MESSAGES):
+    for message in (*MESSAGES, *BULK_MESSAGES, *OTHER_MESSAGES):
         message_id = platform_id(message)
         store.put("sdkmessage", message_id, {"sdkmessageid": message_id, "name": message})
-        for table in model.tables.values():
-            if not table.notices:
-                continue
-            filter_id = platform_id(f"{message} of {table.name}")
-            row = {
-                "sdkmessagefilterid": filter_id,
-                "primaryobjecttypecode": table.name,
-                "secondaryobjecttypecode": "none",
-                "sdkmessageid": message_id,
-            }
-            store.put("sdkmessagefilter", filter_id, row)
+    for table in model.tables.values():
+        if table.notices:
+            seed_filters(table, store, bulk=table.name not in no_bulk_messages)
+
+
+def seed_filters(table: Table, store: Store, *, bulk: bool = True) -> None:
+    """Put in which messages a table takes."""
+    for message in (*MESSAGES, *(BULK_MESSAGES if bulk else ()), *OTHER_MESSAGES):
+        filter_id = platform_id(f"{message} of {table.name}")
+        row = {
+            "sdkmessagefilterid": filter_id,
+            "primaryobjecttypecode": table.name,
+            "secondaryobjecttypecode": "none",
+            "sdkmessageid": platform_id(message),
+        }
+        store.put("sdkmessagefilter", filter_id, row)
 
 
 class Registrations:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from sandbox.admin import admin_app
 from sandbox.clock import Clock
 from sandbox.dataverse import registrations
+from sandbox.dataverse.bulk import BulkMessages
 from sandbox.dataverse.context import Caller, ContextWriter, Organization
 from sandbox.dataverse.definitions import Definitions
 from sandbox.dataverse.limits import Limits
@@ -27,6 +28,7 @@ from sandbox.dataverse.reading import Reader
 from sandbox.dataverse.records import Records
 from sandbox.dataverse.registrations import HTTP_HEADER, WEBHOOK, Registrations
 from sandbox.dataverse.routes import Refusals, WebApi
+from sandbox.dataverse.rows import RowApi
 from sandbox.dataverse.security import Security
 from sandbox.dataverse.store import Store
 from sandbox.dataverse.values import BodyReader
@@ -131,11 +133,30 @@ class DataverseSandbox:
             limits=limits,
             options=self.options,
             records=self._records,
-            reader=reader,
-            bodies=self._bodies,
+            rows=self._make_rows(reader),
             definitions=self._definitions,
             security=self._security,
             new_id=self._new_id,
+        )
+
+    def _make_rows(self, reader: Reader) -> RowApi:
+        bulk = BulkMessages(
+            root=reader.root,
+            store=self._store,
+            records=self._records,
+            bodies=self._bodies,
+            security=self._security,
+            clock=self.clock,
+            target_seconds=self.options.target_seconds,
+        )
+        return RowApi(
+            model=self._model,
+            store=self._store,
+            records=self._records,
+            reader=reader,
+            bodies=self._bodies,
+            security=self._security,
+            bulk=bulk,
         )
 
     def _new_id(self) -> str:
@@ -341,7 +362,7 @@ class DataverseSandbox:
         }
         self._store.put("transactioncurrency", fixed.currency, {**currency, **stamps})
         self._put_user(fixed.person, "Sales user", accessmode=0)
-        registrations.seed_messages(self._model, self._store)
+        registrations.seed_messages(self._model, self._store, self.options.no_bulk_messages)
         self._disk.commit()
 
     def _put_user(self, user_id: str, name: str, **values: Any) -> None:

@@ -82,9 +82,9 @@ async def test_every_answer_carries_the_support_headers(org: Organisation) -> No
 async def test_an_unforeseen_request_is_501_and_logged(org: Organisation) -> None:
     """What nobody imitated is never answered as if it worked."""
     for method, path in [
-        ("POST", "/$batch"),
+        ("POST", "/$batch?tag=x"),
         ("GET", "/$metadata"),
-        ("POST", "/accounts/Microsoft.Dynamics.CRM.CreateMultiple"),
+        ("POST", "/accounts/Microsoft.Dynamics.CRM.Merge"),
         ("GET", "/accounts?$expand=primarycontactid"),
         ("GET", f"/organizations({ORGANIZATION_ID})?$expand=createdby"),
         ("PATCH", f"/organizations({ORGANIZATION_ID})"),
