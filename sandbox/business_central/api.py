@@ -224,7 +224,7 @@ class _Place:
         return self.call.state.rows(table).values() if few is None else few
 
     def _shows(self, row: Row) -> bool:
-        return self.entity.name != "customerContact" or contacts.is_customer_contact(self.session, row)
+        return self.entity.name != "customerContact" or contacts.is_customer_contact(row)
 
     def _list(self, entity: EntityType, rows: Sequence[Row], context: str) -> Answer:
         call = self.call

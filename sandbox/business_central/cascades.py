@@ -10,6 +10,7 @@ from typing import Any
 
 from sandbox.business_central.entities import CONTACT, ZERO_GUID
 from sandbox.business_central.records import CONTACT_SERIES, Session
+from sandbox.business_central.relations import CUSTOMER, relate, relation_to, relations_of
 from sandbox.business_central.rules import name_parts
 from sandbox.business_central.values import NO_DATE, Row, blank_row, within
 
@@ -30,7 +31,7 @@ HIDDEN: dict[str, Any] = {
 
 def blank_contact() -> dict[str, Any]:
     """Return a new contact's row."""
-    return {**blank_row(CONTACT), **HIDDEN, "lastInteractionDate": NO_DATE}
+    return {**blank_row(CONTACT), **HIDDEN, "lastInteractionDate": NO_DATE, "contactBusinessRelation": "None"}
 
 
 def named(row: dict[str, Any]) -> dict[str, Any]:
@@ -46,18 +47,8 @@ def named(row: dict[str, Any]) -> dict[str, Any]:
 
 def contact_of(session: Session, customer_id: str) -> Row | None:
     """Return the contact a customer is related to, or None."""
-    relation = session.table("relations").first("customerId", customer_id)
-    return session.table("contacts").rows.get(relation["id"]) if relation is not None else None
-
-
-def customer_of(session: Session, contact: Row) -> Row | None:
-    """Return the customer a contact belongs to, itself or through its company, or None."""
-    relations = session.table("relations").rows
-    relation = relations.get(contact["id"])
-    if relation is None and contact["companyNumber"]:
-        company = session.related("contacts", contact["companyNumber"])
-        relation = relations.get(company["id"]) if company is not None else None
-    return session.table("customers").rows.get(relation["customerId"]) if relation is not None else None
+    relation = relation_to(session, customer_id)
+    return session.table("contacts").rows.get(relation["contactId"]) if relation is not None else None
 
 
 def create_company_contact(session: Session, customer: Row) -> None:
@@ -70,8 +61,7 @@ def create_company_contact(session: Session, customer: Row) -> None:
         number=session.take_number(CONTACT_SERIES, "contacts"),
         searchName=customer["displayName"].upper(),
     )
-    session.put("contacts", named(row))
-    session.put("relations", {"id": row["id"], "customerId": customer["id"]})
+    relate(session, session.put("contacts", named(row)), CUSTOMER, customer["id"])
 
 
 def customer_changed(session: Session, before: Row, after: Row) -> None:
@@ -97,13 +87,17 @@ def follow_name(before: Row, row: dict[str, Any]) -> dict[str, Any]:
 
 def contact_changed(session: Session, before: Row, after: Row) -> None:
     """Carry a contact's changed values over to its customer and to the persons of the company."""
-    relation = session.table("relations").rows.get(after["id"])
-    customer = session.table("customers").rows.get(relation["customerId"]) if relation is not None else None
-    if customer is not None and any(before[name] != after[name] for name in SHARED):
-        row = {**customer, **{name: after[name] for name in SHARED}}
-        if row != customer:
-            session.put("customers", row)
+    if any(before[name] != after[name] for name in SHARED):
+        for relation in relations_of(session, after["id"]):
+            _customer_follows(session, relation, after)
     persons_follow(session, before, after)
+
+
+def _customer_follows(session: Session, relation: Row, contact: Row) -> None:
+    customer = session.table("customers").rows.get(relation["customerId"])
+    row = {**(customer or {}), **{name: contact[name] for name in SHARED}}
+    if customer is not None and row != customer:
+        session.put("customers", row)
 
 
 def persons_follow(session: Session, before: Row, company: Row) -> None:

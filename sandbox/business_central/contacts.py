@@ -9,15 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.business_central.cascades import (
-    HIDDEN,
-    contact_changed,
-    contact_of,
-    customer_of,
-    follow_name,
-    inherit,
-    named,
-)
+from sandbox.business_central.cascades import HIDDEN, contact_changed, contact_of, follow_name, inherit, named
 from sandbox.business_central.entities import CONTACT, CUSTOMER_CONTACT, ZERO_GUID, Field
 from sandbox.business_central.errors import ApiError, NotImitated, dialog
 from sandbox.business_central.records import (
@@ -34,6 +26,7 @@ from sandbox.business_central.records import (
     check_vat,
     related_code,
 )
+from sandbox.business_central.relations import CUSTOMER, customer_of_company, kind_of, relations_of
 from sandbox.business_central.values import Row
 
 
@@ -98,7 +91,9 @@ def create(session: Session, body: Mapping[str, Any]) -> Row:
     session.refuse_taken("contacts", row["number"], row["id"])
     row["searchName"] = row["searchName"] or row["displayName"].upper()
     _put_under_company(session, row)
-    return session.put("contacts", named(row))
+    named(row)
+    row["contactBusinessRelation"] = kind_of(session, row)
+    return session.put("contacts", row)
 
 
 def _refuse_company_in_company(draft: Draft) -> None:
@@ -127,6 +122,7 @@ def edit(session: Session, row: Row, body: Mapping[str, Any]) -> Row:
         named(changed)
     if changed["companyNumber"] != row["companyNumber"]:
         _put_under_company(session, changed)
+        changed["contactBusinessRelation"] = kind_of(session, changed)
     return _written(session, row, changed)
 
 
@@ -137,21 +133,29 @@ def _written(session: Session, before: Row, row: dict[str, Any]) -> Row:
 
 
 def delete(session: Session, row: Row) -> None:
-    """Delete a contact and its relation, and with a company its persons; the customer stays."""
+    """Delete a contact and its relations, and with a company its persons; the customer stays."""
     if row["type"] == "Company":
         for person in session.table("contacts").find("companyNumber", row["number"]):
             if person["id"] != row["id"]:
-                session.remove("contacts", person["id"])
-    session.remove("relations", row["id"])
+                _delete_one(session, person)
+    _delete_one(session, row)
+
+
+def _delete_one(session: Session, row: Row) -> None:
+    for relation in relations_of(session, row["id"]):
+        session.remove("relations", relation["id"])
     session.remove("contacts", row["id"])
 
 
-# --- customerContacts: the persons of companies that are customers ---
+# --- customerContacts: the persons of customers ---
 
 
-def is_customer_contact(session: Session, row: Row) -> bool:
-    """Say whether a contact is a person of a customer."""
-    return row["type"] == "Person" and customer_of(session, row) is not None
+def is_customer_contact(row: Row) -> bool:
+    """Say whether the page of customer contacts shows a contact: a person that is a customer's and nothing else's.
+
+    The page filters by the stored relation, so it leaves out the persons of a company that is also a vendor.
+    """
+    return row["type"] == "Person" and row["contactBusinessRelation"] == CUSTOMER
 
 
 def _check_first_or_last(draft: Draft, field: Field, value: Any) -> None:
@@ -161,7 +165,7 @@ def _check_first_or_last(draft: Draft, field: Field, value: Any) -> None:
 
 
 def _check_customer_id(draft: Draft, field: Field, value: Any) -> None:
-    found = customer_of(draft.session, draft.row)
+    found = customer_of_company(draft.session, draft.row)
     if found is None or found["id"] != value:
         raise NotImitated("a customerContact moved to another customer")
 
@@ -185,31 +189,32 @@ def edit_customer_contact(session: Session, row: Row, body: Mapping[str, Any]) -
 # --- calculated values and the read-only list below a customer ---
 
 
-def business_relation(session: Session, row: Row) -> str:
-    """Return what the contact is to the company: `Customer` itself or through its company, else `None`."""
-    return "None" if customer_of(session, row) is None else "Customer"
-
-
 def customer_id(session: Session, row: Row) -> str:
-    """Return the customer's id, the zero GUID if there is none."""
-    found = customer_of(session, row)
-    return str(found["id"]) if found is not None else ZERO_GUID
+    """Return the customer's id as the page shows it.
+
+    The page does not clear it between rows: where there is no customer (a person that is a customer itself), the id of
+    the row before stays, and only the customer's name is blank.
+    """
+    found = customer_of_company(session, row)
+    if found is not None:
+        session.page_variables["customerId"] = found["id"]
+    return str(session.page_variables.get("customerId", ZERO_GUID))
 
 
 def customer_name(session: Session, row: Row) -> str:
     """Return the customer's name, blank if there is none."""
-    found = customer_of(session, row)
+    found = customer_of_company(session, row)
     return str(found["displayName"]) if found is not None else ""
 
 
 def information(session: Session, customer: Row) -> list[Row]:
-    """Return the contacts of a customer: the company contact first, then its persons."""
+    """Return the contacts of a customer, its company contact among its persons, in the order of their ids."""
     contact = contact_of(session, customer["id"])
     if contact is None:
         return []
     below = session.table("contacts").find("companyNumber", contact["number"])
-    persons = [one for one in below if one["id"] != contact["id"]] if contact["type"] == "Company" else []
-    return [_information(one, customer) for one in (contact, *persons)]
+    found = below if contact["type"] == "Company" else [contact]
+    return [_information(one, customer) for one in sorted(found, key=lambda one: str(one["id"]))]
 
 
 def _information(contact: Row, customer: Row) -> Row:

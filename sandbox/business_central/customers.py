@@ -28,6 +28,7 @@ from sandbox.business_central.records import (
     check_salesperson,
     check_vat,
 )
+from sandbox.business_central.relations import relation_to, unrelate
 from sandbox.business_central.values import Row, code
 
 _REFERENCES = {
@@ -146,8 +147,9 @@ def delete(session: Session, row: Row) -> None:
     """Delete a customer and its relation; the contact stays. Refused while there are ledger entries."""
     if session.table("ledgerEntries").find("customerId", row["id"]):
         raise dialog("ledger_entries", number=row["number"])
-    for relation in session.table("relations").find("customerId", row["id"]):
-        session.remove("relations", relation["id"])
+    relation = relation_to(session, row["id"])
+    if relation is not None:
+        unrelate(session, relation)
     session.remove("customers", row["id"])
 
 

@@ -169,7 +169,7 @@ CONTACT = EntityType(
         Field("jobTitle", "text", 30),
         Field("companyNumber", "code", 20),
         Field("companyName", "text", 100),
-        Field("contactBusinessRelation", "enum", members=RELATIONS, computed=True),
+        Field("contactBusinessRelation", "enum", members=RELATIONS),
         *_address(),
         Field("phoneNumber", "text", 30),
         Field("mobilePhoneNumber", "text", 30),
@@ -363,7 +363,7 @@ TABLES: Mapping[str, TableInfo] = {
     for info in (
         TableInfo("customers", "Customer", "number", "No.", indexes=("taxRegistrationNumber", "displayName")),
         TableInfo("contacts", "Contact", "number", "No.", indexes=("companyNumber", "displayName")),
-        TableInfo("relations", "Contact Business Relation", "id", "Contact", indexes=("customerId",)),
+        TableInfo("relations", "Contact Business Relation", "id", "Contact", indexes=("contactId", "customerId")),
         TableInfo("ledgerEntries", "Cust. Ledger Entry", "id", "Entry No.", indexes=("customerId",)),
         TableInfo("numberSeries", "No. Series", "id", "Code"),
         TableInfo("paymentTerms", "Payment Terms"),

@@ -20,11 +20,12 @@ CONTACT_SERIES = "CONT"
 
 @dataclass(frozen=True)
 class Session:
-    """A unit of work in one company."""
+    """A unit of work in one company. page_variables: what a page keeps from one row to the next."""
 
     work: Work
     company: Company
     options: BusinessCentralOptions
+    page_variables: dict[str, Any] = field(default_factory=dict)
 
     def table(self, name: str) -> Table:
         """Return one of the company's tables."""

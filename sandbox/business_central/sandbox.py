@@ -20,6 +20,7 @@ from sandbox.business_central.errors import no_such_segment
 from sandbox.business_central.limits import Limits
 from sandbox.business_central.notices import Notices
 from sandbox.business_central.records import Session
+from sandbox.business_central.relations import relate
 from sandbox.business_central.service import Failures, Service
 from sandbox.business_central.setup import BusinessCentralOptions, Company
 from sandbox.business_central.showing import shown
@@ -126,7 +127,7 @@ class BusinessCentralSandbox:
         """Return all rows of an entity set by id, as the interface shows them."""
         session, entity = self._at(company_id, entity_set)
         rows = session.table(entity.table).rows.items()
-        return {row_id: shown(session, entity, row) for row_id, row in rows if _belongs(session, entity, row)}
+        return {row_id: shown(session, entity, row) for row_id, row in rows if _belongs(entity, row)}
 
     async def create(self, company_id: str, entity_set: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create a record as a person in the application does; returns it as the interface shows it."""
@@ -150,6 +151,12 @@ class BusinessCentralSandbox:
         session, entity = self._at(company_id, "customers")
         customer = self._row(session, entity, customer_id)
         self._work(session.work, lambda: small_tables.ledger_entry(session, customer, amount, due))
+
+    async def relate(self, company_id: str, contact_id: str, kind: str) -> None:
+        """Relate a contact to a record of another table than customers, such as `Vendor`, as a person does."""
+        session, entity = self._at(company_id, "contacts")
+        contact = self._row(session, entity, contact_id)
+        self._work(session.work, lambda: relate(session, contact, kind))
 
     def subscriptions(self) -> list[Row]:
         """Return the subscriptions that have not expired."""
@@ -185,7 +192,7 @@ class BusinessCentralSandbox:
 
     def _row(self, session: Session, entity: EntityType, record_id: str) -> Row:
         row = session.table(entity.table).rows.get(record_id.lower())
-        if row is None or not _belongs(session, entity, row):
+        if row is None or not _belongs(entity, row):
             raise no_such_segment(entity.entity_set)
         return row
 
@@ -202,8 +209,8 @@ class BusinessCentralSandbox:
         return result
 
 
-def _belongs(session: Session, entity: EntityType, row: Row) -> bool:
-    return entity.name != "customerContact" or is_customer_contact(session, row)
+def _belongs(entity: EntityType, row: Row) -> bool:
+    return entity.name != "customerContact" or is_customer_contact(row)
 
 
 class _Administered:

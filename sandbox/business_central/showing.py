@@ -16,7 +16,6 @@ _CALCULATED: Mapping[tuple[str, str], Callable[[Session, Row], Any]] = {
     ("customer", "balanceDue"): customers.balance_due,
     ("customer", "taxAreaDisplayName"): customers.tax_area_name,
     ("customer", "currencyCode"): customers.currency_code,
-    ("contact", "contactBusinessRelation"): contacts.business_relation,
     ("customerContact", "customerId"): contacts.customer_id,
     ("customerContact", "customerName"): contacts.customer_name,
 }

@@ -76,6 +76,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "en": "'{value}' is not an option. The existing options are: {options}",
         "de": "'{value}' ist keine Option. Die vorhandenen Optionen sind: {options}",
     },
+    "related_already": {
+        "en": "Contact {number} already has a Contact Business Relation with {kind}.",
+        "de": "Kontakt {number} hat bereits eine Kontaktgeschäftsbeziehung mit {kind}.",
+    },
     "not_related": {
         "en": "The field {field} of table {table} contains a value ({value}) that cannot be found in the related "
         "table ({related}).",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from sandbox.business_central import ApiError
 from tests.contract.business_central_sandbox.conftest import MakeRig
-from tests.contract.business_central_sandbox.rig import COMPANY_URL, CONTACTS, CUSTOMERS, Rig, error_of
+from tests.contract.business_central_sandbox.rig import COMPANY, COMPANY_URL, CONTACTS, CUSTOMERS, ZERO, Rig, error_of
 
 
 async def company_contact(rig: Rig, customer: dict[str, Any]) -> dict[str, Any]:
@@ -206,3 +209,49 @@ async def test_changes_of_contacts_nobody_imitates_are_unforeseen(rig: Rig) -> N
     assert (await rig.patch(url, "*", city="Lana", type="Person")).status_code == 501
     assert (await rig.patch(url, "*", companyName="Another")).status_code == 501
     assert await rig.get(url) == contact
+
+
+async def test_what_a_contact_is_stands_in_its_own_row_and_changes_with_the_relation(rig: Rig) -> None:
+    """A deleted customer changes the rows of its contact and of the persons there: they get new times and etags."""
+    customer = await rig.create()
+    contact = await company_contact(rig, customer)
+    one = await person(rig, contact)
+    assert one["contactBusinessRelation"] == "Customer"
+    await rig.clock.advance(60)
+    await rig.http.delete(f"{CUSTOMERS}({customer['id']})")
+    after = await rig.get(f"{CONTACTS}({one['id']})")
+    assert after["contactBusinessRelation"] == "None"
+    assert after["lastModifiedDateTime"] != one["lastModifiedDateTime"]
+    assert await rig.values(f"{COMPANY_URL}/customerContacts") == []
+
+
+async def test_persons_of_a_company_that_is_also_a_vendor_are_no_customer_contacts(rig: Rig) -> None:
+    """The page shows who is a customer's and nothing else's; the list below the customer shows them all the same."""
+    customer = await rig.create()
+    contact = await company_contact(rig, customer)
+    one = await person(rig, contact)
+    await rig.sandbox.relate(COMPANY, contact["id"], "Vendor")
+    assert (await rig.get(f"{CONTACTS}({one['id']})"))["contactBusinessRelation"] == "Multiple"
+    assert await rig.values(f"{COMPANY_URL}/customerContacts") == []
+    below = await rig.values(f"{CUSTOMERS}({customer['id']})/contactsInformation")
+    assert {row["contactId"] for row in below} == {contact["id"], one["id"]}
+    with pytest.raises(ApiError):
+        await rig.sandbox.relate(COMPANY, contact["id"], "Vendor")
+
+
+async def test_a_person_that_is_a_customer_itself_shows_the_customer_of_the_row_before(rig: Rig) -> None:
+    """The page does not clear the id between rows; only the customer's name is blank."""
+    customer = await rig.create()
+    await person(rig, await company_contact(rig, customer))
+    await rig.create(displayName="Anna Verdi", type="Person")
+    rows = await rig.values(f"{COMPANY_URL}/customerContacts?$select=customerId,customerName")
+    assert [(row["customerId"], row["customerName"]) for row in rows] == [
+        (customer["id"], customer["displayName"]),
+        (customer["id"], ""),
+    ]
+
+
+async def test_computed_columns_of_customer_contacts_are_not_searched_in(rig: Rig) -> None:
+    """What the service answers is not known, so it is unforeseen here."""
+    for option in (f"$filter=customerId eq {ZERO}", "$orderby=customerName"):
+        assert (await rig.http.get(f"{COMPANY_URL}/customerContacts?{option}")).status_code == 501
