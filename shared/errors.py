@@ -157,6 +157,18 @@ class ManualNumbersForbidden(Refused):
     remedy = "Allow manual numbers in the series, or remove choose_key from the transfer's definition."
 
 
+class NoCompanyContact(Refused):
+    """A person is to hang on a customer that has no company contact, which is what a person hangs on in the ERP."""
+
+    code = "CD-1016"
+    sentence = "The customer has no company contact that the person could belong to."
+    who = Who.ADMINISTRATOR
+    remedy = (
+        "Name a business relation code for customers in Marketing Setup and create the customer's contact (Create "
+        "Contacts from Customers); a customer that is a person takes no persons."
+    )
+
+
 class NotAllowed(Refused):
     """Our identity lacks a right for this record or table; nothing was written."""
 

@@ -155,7 +155,7 @@ def is_customer_contact(row: Row) -> bool:
 
     The page filters by the stored relation, so it leaves out the persons of a company that is also a vendor.
     """
-    return row["type"] == "Person" and row["contactBusinessRelation"] == CUSTOMER
+    return (row["type"], row["contactBusinessRelation"]) == ("Person", CUSTOMER)
 
 
 def _check_first_or_last(draft: Draft, field: Field, value: Any) -> None:

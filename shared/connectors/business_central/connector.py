@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from shared.connectors.budget import Budget
 from shared.connectors.business_central.batch import PARTS_PER_BATCH, creates, parts_of
 from shared.connectors.business_central.client import BusinessCentralClient
-from shared.connectors.business_central.converters import moment_text, to_json, to_value
+from shared.connectors.business_central.converters import moment_text, to_json
 from shared.connectors.business_central.errors import (
     STALE_REFERENCE,
     SYSTEM,
@@ -20,12 +20,13 @@ from shared.connectors.business_central.errors import (
     is_unexplained_dialog,
     manual_numbers_forbidden,
 )
-from shared.connectors.business_central.records import Records, rows_of, selected
+from shared.connectors.business_central.persons import COLUMN
+from shared.connectors.business_central.records import Records, selected
+from shared.connectors.business_central.rows import rows_of, value_in
 from shared.connectors.business_central.schema import GIVEN_ONCE, Field, Schema
 from shared.connectors.keys import canonical_guid
 from shared.errors import (
     Answer,
-    BadAnswer,
     ConnectorError,
     CrossdockError,
     FeedExpired,
@@ -58,8 +59,9 @@ LONGEST_RUN = timedelta(minutes=20)
 UNCREATABLE: Mapping[str, JsonObject] = {
     "customers": {"paymentTermsId": "deadbeef-0000-4000-8000-000000000000"},
     "vendors": {"paymentTermsId": "deadbeef-0000-4000-8000-000000000000"},
+    "contacts": {"country": "NO COUNTRY"},
 }
-"""Bodies that cannot become a record: they lack the mandatory `displayName` and refer to terms that do not exist."""
+"""Bodies that cannot become a record: they lack the mandatory `displayName` and refer to what does not exist."""
 CHANGED_AT = "lastModifiedDateTime"
 KEYS_PER_READ = 40
 VALUES_PER_SEARCH = 20
@@ -85,8 +87,8 @@ class _Draft:
 
     @property
     def refers(self) -> bool:
-        """Whether it names records of small tables, which may have been replaced since we read them."""
-        return any("." in name for name in self.values)
+        """Whether it names records of other tables, which may have been replaced since we read them."""
+        return any("." in name or name == COLUMN for name in self.values)
 
 
 class BusinessCentralConnector:
@@ -159,7 +161,8 @@ class BusinessCentralConnector:
         fields = await self._schema.fields(table, columns)
         if len(asked) == 1:
             row = await self._client.get_or_none(f"{table}({asked[0]})", [selected(fields)], f"{table}(..)")
-            return {} if row is None else {asked[0]: await self._records.record(fields, row)}
+            rows = [] if row is None else [row]
+            return {record.key: record for record in await self._records.records(fields, rows)}
         found: dict[str, Record] = {}
         for start in range(0, len(asked), KEYS_PER_READ):
             condition = " or ".join(f"id eq {key}" for key in asked[start : start + KEYS_PER_READ])
@@ -213,6 +216,7 @@ class BusinessCentralConnector:
         bodies: dict[int, JsonObject] = {}
         async with budget.preparing():
             fields = await self._schema.fields(table, columns)
+            await self._records.look_up(table, [one.values for one in wanted])
             for place, one in enumerate(wanted):
                 try:
                     bodies[place] = await self._records.body(table, one.values)
@@ -294,7 +298,7 @@ class BusinessCentralConnector:
             rows = rows_of(page)
             times = [latest, *(_changed_at(row) for row in rows)]
             latest = max((moment for moment in times if moment is not None), default=None)
-            records = [await self._records.record(fields, row) for row in rows]
+            records = await self._records.records(fields, rows)
             yield ChangePage(records, [], None if latest is None else moment_text(latest))
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
@@ -333,7 +337,7 @@ class BusinessCentralConnector:
         query = [selected(fields), ("$filter", condition)] + ([] if limit is None else [("$top", str(limit))])
         found: list[Record] = []
         async for page in self._client.pages(table, query, table):
-            found += [await self._records.record(fields, row) for row in rows_of(page)]
+            found += await self._records.records(fields, rows_of(page))
         return found
 
     async def _write(self, draft: _Draft, budget: Budget, headers: Mapping[str, str]) -> Record:
@@ -397,10 +401,5 @@ def _moment(watermark: str) -> datetime:
 
 def _changed_at(row: JsonObject) -> datetime | None:
     """When the row was changed last; rows of very old releases have no such time (0001-01-01)."""
-    if CHANGED_AT not in row:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {CHANGED_AT} is missing")
-    try:
-        moment = to_value(ColumnType.DATETIME, row[CHANGED_AT], CHANGED_AT)
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+    moment = value_in(row, CHANGED_AT, ColumnType.DATETIME)
     return moment if isinstance(moment, datetime) else None

@@ -25,7 +25,7 @@ from shared.connectors.values import (
 from shared.strict_json import Json
 from shared.sync.ports import ColumnType, Value
 
-__all__ = ["UnfitValue", "escaped_member", "moment_text", "plain_member", "to_json", "to_value"]
+__all__ = ["UnfitValue", "escaped_member", "moment_text", "plain_member", "quoted", "to_json", "to_value"]
 
 BLANK_MEMBER = "_x0020_"
 FIRST_DATE = "0001-01-01"
@@ -58,6 +58,11 @@ def to_json(kind: ColumnType, value: Value) -> Json:
 def moment_text(moment: datetime) -> str:
     """A moment as the API writes it: UTC, milliseconds."""
     return f"{utc_of(moment).isoformat(timespec='milliseconds')}Z"
+
+
+def quoted(text: str) -> str:
+    """Text as an OData literal, quotes doubled, before any percent-encoding."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 BLANKS: dict[ColumnType, Json] = {

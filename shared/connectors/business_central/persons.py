@@ -9,15 +9,17 @@ application, pages of contacts, customer contacts and contacts information.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from shared.connectors.business_central.client import BusinessCentralClient
-from shared.connectors.business_central.converters import plain_member, quoted, to_value
+from shared.connectors.business_central.converters import plain_member, quoted
 from shared.connectors.business_central.errors import SYSTEM
+from shared.connectors.business_central.rows import key_in, rows_of, text_in
 from shared.connectors.keys import canonical_guid
-from shared.errors import Answer, BadAnswer, NoCompanyContact, Refused
-from shared.strict_json import JsonObject, WrongShape, as_list, as_object, as_text
-from shared.sync.ports import Clock, ColumnType, Value
+from shared.errors import Answer, NoCompanyContact, Refused
+from shared.strict_json import JsonObject
+from shared.sync.ports import Clock, Value
 
 TABLE = "contacts"
 COLUMN = "customerId"
@@ -58,24 +60,31 @@ class Persons:
                 by_number.setdefault(number, []).append(row)
         known = {number: found for number in by_number if (found := self._customers.get(number)) is not None}
         known |= await self._asked({number: one for number, one in by_number.items() if number not in known})
-        return {_text(row, "id").lower(): known.get(_company_of(row)) for row in rows}
+        return {_id(row): known.get(_company_of(row)) for row in rows}
 
     async def company_number(self, customer_key: Value) -> str:
         """The number of a customer's company contact; raises Refused, and NoCompanyContact where there is none."""
-        try:
-            key = canonical_guid(customer_key if isinstance(customer_key, str) else "")
-        except ValueError:
-            raise Refused(SYSTEM, Answer(field=COLUMN), f"{SYSTEM}: {COLUMN} takes the key of a customer.") from None
+        key = _canonical(customer_key)
+        if key is None:
+            raise Refused(SYSTEM, Answer(field=COLUMN), f"{SYSTEM}: {COLUMN} takes the key of a customer.")
         return self._numbers.get(key) or await self._number_below(key)
+
+    async def learn_numbers(self, customer_keys: Iterable[Value]) -> None:
+        """Look up the company contacts of many customers at once, for `company_number`; what is no key is left out."""
+        keys = [canonical for key in dict.fromkeys(customer_keys) if (canonical := _canonical(key)) is not None]
+        unknown = [key for key in keys if self._numbers.get(key) is None]
+        for some in _chunks(unknown if len(unknown) > 1 else [], KEYS_PER_CALL):
+            condition = " or ".join(f"id eq {key}" for key in some)
+            async for key, contacts in self._customers_where(condition):
+                self._learnt(key, contacts)
 
     async def company_numbers(self, customer_keys: Iterable[str]) -> list[str]:
         """The numbers for several customers as they are now; those without a company contact are left out."""
         found: list[str] = []
         for key in customer_keys:
-            try:
-                found.append(await self._number_below(canonical_guid(key)))
-            except (Refused, ValueError):
-                continue
+            canonical = _canonical(key)
+            with suppress(Refused):
+                found += [await self._number_below(canonical)] if canonical is not None else []
         return found
 
     async def _number_below(self, customer_key: str) -> str:
@@ -83,22 +92,37 @@ class Persons:
         page = await self._client.get_or_none(path, [("$select", "contactNumber,contactType")], template)
         if page is None:
             raise Refused(SYSTEM, Answer(field=COLUMN), f"{SYSTEM}: {COLUMN} names no customer.")
-        numbers = [_text(row, "contactNumber") for row in _rows(page) if row.get("contactType") == "Company"]
-        if not numbers:
+        number = self._learnt(customer_key, rows_of(page))
+        if number is None:
             raise NoCompanyContact(SYSTEM, Answer(field=COLUMN))
+        return number
+
+    def _learnt(self, customer_key: str, contacts: Sequence[JsonObject]) -> str | None:
+        """The number of the company among a customer's contacts, remembered both ways."""
+        numbers = [text_in(row, "contactNumber") for row in contacts if row.get("contactType") == "Company"]
+        if not numbers:
+            return None
         self._numbers.put(customer_key, numbers[0])
         self._customers.put(numbers[0], customer_key)
         return numbers[0]
+
+    async def _customers_where(self, condition: str) -> AsyncIterator[tuple[str, list[JsonObject]]]:
+        """Customers' keys, each with the list of its contacts."""
+        expand = ("$expand", "contactsInformation($select=contactNumber,contactType)")
+        query = [("$select", "id"), ("$filter", condition), expand]
+        async for page in self._client.pages("customers", query, "customers"):
+            for row in rows_of(page):
+                yield _id(row), rows_of(row, "contactsInformation")
 
     async def _asked(self, by_number: Mapping[str, Sequence[JsonObject]]) -> dict[str, str]:
         plain: dict[str, str] = {}
         named: dict[str, str] = {}
         for number, rows in by_number.items():
-            kinds = {plain_member(_text(row, "contactBusinessRelation")): row for row in rows}
+            kinds = {plain_member(text_in(row, "contactBusinessRelation")): row for row in rows}
             if _OF_A_CUSTOMER in kinds:
-                plain[_text(kinds[_OF_A_CUSTOMER], "id").lower()] = number
+                plain[_id(kinds[_OF_A_CUSTOMER])] = number
             elif _PERHAPS & kinds.keys():
-                named[number] = _text(rows[0], "companyName")
+                named[number] = text_in(rows[0], "companyName")
         found = await self._by_person(plain) | await self._by_name(named)
         for number, key in found.items():
             self._customers.put(number, key)
@@ -112,23 +136,21 @@ class Persons:
             condition = " or ".join(f"id eq {key}" for key in keys)
             query = [("$select", "id,customerId,customerName"), ("$filter", condition)]
             async for page in self._client.pages("customerContacts", query, "customerContacts"):
-                for row in _rows(page):
-                    key = _key(row, "customerId")
+                for row in rows_of(page):
+                    key = key_in(row, "customerId")
                     if key is not None and row.get("customerName"):
-                        found[numbers[_text(row, "id").lower()]] = key
+                        found[numbers[_id(row)]] = key
         return found
 
     async def _by_name(self, names: Mapping[str, str]) -> dict[str, str]:
         """By the customers of the same name: whose list holds the company contact is the one."""
         found: dict[str, str] = {}
-        texts = list(dict.fromkeys(name for name in names.values() if name))
-        expand = ("$expand", "contactsInformation($select=contactNumber)")
-        for some in _chunks(texts, NAMES_PER_CALL):
+        for some in _chunks(list(dict.fromkeys(name for name in names.values() if name)), NAMES_PER_CALL):
             condition = " or ".join(f"displayName eq {quoted(name)}" for name in some)
-            async for page in self._client.pages("customers", [("$select", "id"), ("$filter", condition), expand], ""):
-                for row in _rows(page):
-                    numbers = [_text(one, "contactNumber") for one in _rows(row, "contactsInformation")]
-                    found |= {number: _text(row, "id").lower() for number in numbers if number in names}
+            async for key, contacts in self._customers_where(condition):
+                number = self._learnt(key, contacts)
+                if number is not None and number in names:
+                    found[number] = key
         return found
 
 
@@ -154,30 +176,19 @@ class _Remembered:
 
 def _company_of(row: JsonObject) -> str:
     """The number of the company that a person belongs to; empty for companies and for persons of none."""
-    return _text(row, NUMBER) if row.get("type") == "Person" else ""
+    return text_in(row, NUMBER) if row.get("type") == "Person" else ""
+
+
+def _canonical(key: Value) -> str | None:
+    try:
+        return canonical_guid(key if isinstance(key, str) else "")
+    except ValueError:
+        return None
+
+
+def _id(row: JsonObject) -> str:
+    return text_in(row, "id").lower()
 
 
 def _chunks(items: Sequence[str], most: int) -> Iterable[Sequence[str]]:
     return (items[start : start + most] for start in range(0, len(items), most))
-
-
-def _rows(page: JsonObject, name: str = "value") -> list[JsonObject]:
-    try:
-        return [as_object(row, "a row") for row in as_list(page.get(name), name)]
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
-
-
-def _text(row: JsonObject, name: str) -> str:
-    try:
-        return as_text(row.get(name), name)
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
-
-
-def _key(row: JsonObject, name: str) -> str | None:
-    try:
-        key = to_value(ColumnType.KEY, row.get(name), name)
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
-    return key if isinstance(key, str) else None

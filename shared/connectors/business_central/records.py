@@ -7,22 +7,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.connectors.business_central.client import BusinessCentralClient
-from shared.connectors.business_central.converters import UnfitValue, to_json, to_value
+from shared.connectors.business_central.converters import UnfitValue, quoted, to_json
 from shared.connectors.business_central.errors import SYSTEM
+from shared.connectors.business_central.persons import COLUMN, NUMBER, TABLE, Persons
+from shared.connectors.business_central.rows import bad_answer, key_in, rows_of, text_in, value_in
 from shared.connectors.business_central.schema import Field, Schema
 from shared.connectors.cache import Cache
 from shared.connectors.keys import ZERO_GUID
-from shared.errors import Answer, BadAnswer, Refused, UnknownColumn
-from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
+from shared.errors import Answer, Refused, UnknownColumn
+from shared.strict_json import Json, JsonObject, WrongShape
 from shared.sync.ports import Clock, ColumnType, Record, Value
 
 FRESH_SECONDS = 1.0
 """A key or code that is in no small table may be new: the table is read again before anything is said about it."""
 UNSEARCHABLE = frozenset({ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE, ColumnType.CHOICE})
 """A filter on an enum is refused by some versions of the service; finding nothing would look like "no partner"."""
-FIRST_IN_BODY = ("number", "individualPerson", "resident", "type", "displayName", "country", "postalCode")
-"""Fields are checked in the order in which they come: the country decides the form of a tax number, and a post code
-fills in a city that a later `city` then corrects."""
+FIRST_IN_BODY = (
+    "number",
+    "individualPerson",
+    "resident",
+    "type",
+    "companyNumber",
+    "customerId",
+    "displayName",
+    "country",
+    "postalCode",
+)
+"""Fields are checked in the order in which they come: the country decides the form of a tax number, a post code fills
+in a city that a later `city` then corrects, and a person takes over from its company what it has none of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +45,9 @@ class SmallTable:
     keys: Mapping[str, str]
 
 
-def quoted(text: str) -> str:
-    """Text as an OData literal, quotes doubled, before any percent-encoding."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def selected(fields: Sequence[Field], *more: str) -> tuple[str, str]:
     """The $select option; never empty, since the id is always among the columns."""
-    return "$select", ",".join(dict.fromkeys(["id", *more, *(field.near for field in fields)]))
+    return "$select", ",".join(dict.fromkeys(["id", *more, *(name for field in fields for name in field.selects)]))
 
 
 class Records:
@@ -50,26 +57,40 @@ class Records:
         self._client = client
         self._schema = schema
         self._small = Cache(clock, self._load_small)
+        self._persons = Persons(client, clock)
 
     def forget(self) -> None:
-        """Read the small tables anew: a reference just proved wrong."""
+        """Look everything up anew: a reference just proved wrong."""
         self._small.forget()
+        self._persons.forget()
+
+    async def records(self, fields: Sequence[Field], rows: Sequence[JsonObject]) -> list[Record]:
+        """Rows as records; raises BadAnswer when one is not as documented."""
+        of_persons = any(field.of_person for field in fields)
+        customers = await self._persons.customers_of(rows) if of_persons and rows else {}
+        return [await self._record(fields, row, customers) for row in rows]
 
     async def record(self, fields: Sequence[Field], row: JsonObject) -> Record:
         """A row as a record; raises BadAnswer when it is not as documented."""
-        try:
-            return Record(
-                key=as_text(_known(to_value(ColumnType.KEY, row.get("id"), "id")), "id"),
-                version=as_text(row.get("@odata.etag"), "the etag"),
-                values={field.name: await self._value(field, row) for field in fields},
-            )
-        except WrongShape as error:
-            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+        (one,) = await self.records(fields, [row])
+        return one
+
+    async def look_up(self, table: str, bodies: Sequence[Mapping[str, Value]]) -> None:
+        """Look up together what each of several bodies would look up by itself."""
+        if table == TABLE:
+            await self._persons.learn_numbers([values.get(COLUMN) for values in bodies])
+
+    async def _record(self, fields: Sequence[Field], row: JsonObject, customers: Mapping[str, Value]) -> Record:
+        key = key_in(row)
+        if key is None:
+            raise bad_answer(WrongShape("id is no key"))
+        values = {f.name: customers[key] if f.of_person else await self._value(f, row) for f in fields}
+        return Record(key, text_in(row, "@odata.etag"), values)
 
     async def body(self, table: str, values: Mapping[str, Value]) -> JsonObject:
         """The body of a write, in the order in which it is to be checked; raises Refused and UnknownColumn."""
         fields = await self._schema.fields(table, sorted(values, key=_place_in_body))
-        return {field.near: await self._json(field, values[field.name]) for field in fields}
+        return {field.writes: await self._json(field, values[field.name]) for field in fields}
 
     async def condition(self, field: Field, texts: Sequence[str]) -> str | None:
         """A filter for "the column equals one of these"; None when none of them can be equal.
@@ -80,6 +101,8 @@ class Records:
         if field.type in UNSEARCHABLE and not field.far:
             detail = f"{SYSTEM}: the column {field.name} cannot be searched in."
             raise UnknownColumn(SYSTEM, Answer(field=field.name), detail)
+        if field.of_person:
+            return _persons_of(await self._persons.company_numbers(texts))
         literals = [literal for text in texts if (literal := await self._literal(field, text)) is not None]
         return " or ".join(f"{field.near} eq {literal}" for literal in literals) or None
 
@@ -96,17 +119,17 @@ class Records:
             return None
 
     async def _value(self, field: Field, row: JsonObject) -> Value:
-        if field.near not in row:
-            raise WrongShape(f"{field.near} is missing")
         if not field.far:
-            return to_value(field.type, row[field.near], field.near)
-        key = as_text(row[field.near], field.near).lower()
+            return value_in(row, field.near, field.type)
+        key = text_in(row, field.near).lower()
         small = await self._small.get(f"{field.target} {field.far}")
         if key not in small.values and key != ZERO_GUID:
             small = await self._small.get(f"{field.target} {field.far}", at_most_seconds_old=FRESH_SECONDS)
         return small.values.get(key)
 
     async def _json(self, field: Field, value: Value) -> Json:
+        if field.of_person:
+            return "" if value is None else await self._persons.company_number(value)
         if field.far:
             return ZERO_GUID if value is None else await self._key_behind(field, value)
         try:
@@ -129,7 +152,7 @@ class Records:
         values: dict[str, Value] = {}
         async for page in self._client.pages(target, [("$select", f"id,{far}")], target):
             for row in rows_of(page):
-                values[_text(row, "id").lower()] = to_value(kind, row.get(far), far)
+                values[text_in(row, "id").lower()] = value_in(row, far, kind)
         if target == "currencies" and far == "code":
             values[ZERO_GUID] = await self._local_currency()
         keys = {str(value).casefold(): key for key, value in values.items() if value is not None}
@@ -140,32 +163,19 @@ class Records:
         information (Microsoft Learn, 'companyInformation resource type')."""
         query = [("$select", "id,currencyCode")]
         page = await self._client.get("companyInformation", query, "companyInformation")
-        codes = [to_value(ColumnType.TEXT, row.get("currencyCode"), "currencyCode") for row in rows_of(page)]
+        codes = [value_in(row, "currencyCode", ColumnType.TEXT) for row in rows_of(page)]
         return codes[0] if codes else None
 
 
-def rows_of(page: JsonObject) -> list[JsonObject]:
-    """The rows of a page; raises BadAnswer."""
-    try:
-        return [as_object(row, "a row") for row in as_list(page.get("value"), "value")]
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+def _persons_of(numbers: Sequence[str]) -> str | None:
+    """A filter for the persons of companies, without the companies themselves."""
+    companies = " or ".join(f"{NUMBER} eq {quoted(number)}" for number in numbers)
+    return " and ".join([f"({companies})", *(f"number ne {quoted(number)}" for number in numbers)]) if numbers else None
 
 
 def _place_in_body(name: str) -> int:
     near = name.partition(".")[0]
     return FIRST_IN_BODY.index(near) if near in FIRST_IN_BODY else len(FIRST_IN_BODY)
-
-
-def _known(value: Value) -> Json:
-    return value if isinstance(value, str) else None
-
-
-def _text(row: JsonObject, name: str) -> str:
-    try:
-        return as_text(row.get(name), name)
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
 
 
 def _unfit(field: Field, why: str) -> Refused:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
+from shared.connectors.business_central import persons
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import plain_member
 from shared.connectors.business_central.errors import SYSTEM
@@ -35,8 +36,10 @@ TYPES = {
 READ_ONLY = {
     "": frozenset({"id", "lastModifiedDateTime"}),
     "customers": frozenset({"balanceDue", "taxAreaDisplayName"}),
+    "contacts": frozenset({"companyName", "contactBusinessRelation", "lastInteractionDate"}),
 }
-"""The document does not say which columns are read-only; the page's source does. "" stands for every table."""
+"""The document does not say which columns are read-only; the page's source does. "" stands for every table. Of a
+contact also what follows from its company number: the page takes it, and computes it anew."""
 REQUIRED = {"customers": frozenset({"displayName"}), "items": frozenset({"displayName"})}
 """Columns without which the page refuses a create."""
 GIVEN_ONCE = {"customers": "number", "vendors": "number", "contacts": "number", "items": "number"}
@@ -54,13 +57,25 @@ _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column as a definition names it; far: the name behind the dot, in the table `target`."""
+    """A column as a definition names it; far: the name behind the dot, in the table `target`. of_person: it is the
+    customer of a person, which the table itself does not hold."""
 
     name: str
     near: str
     type: ColumnType
     target: str = ""
     far: str = ""
+    of_person: bool = False
+
+    @property
+    def selects(self) -> Sequence[str]:
+        """What a row has to bring along for it."""
+        return persons.COMPUTED_FROM if self.of_person else (self.near,)
+
+    @property
+    def writes(self) -> str:
+        """The property that is written for it."""
+        return persons.NUMBER if self.of_person else self.near
 
 
 class Schema:
@@ -104,7 +119,7 @@ class Schema:
         if column is None:
             raise _unknown(name)
         if not far:
-            return Field(name, near, column.type)
+            return Field(name, near, column.type, of_person=(table, name) == (persons.TABLE, persons.COLUMN))
         behind = (await self.columns(RELATED[near])).get(far) if near in RELATED else None
         if behind is None:
             raise _unknown(name)
@@ -164,7 +179,7 @@ def tables_of(document: bytes) -> dict[str, dict[str, ColumnMetadata]]:
         raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the metadata document cannot be read") from None
     if not gathered.sets:
         raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the metadata document names no tables")
-    return {name: _columns(gathered, name, kind) for name, kind in gathered.sets.items()}
+    return {name: _columns(gathered, name, kind) | _virtual(name) for name, kind in gathered.sets.items()}
 
 
 def _no_doctype(*_: object) -> None:
@@ -174,6 +189,13 @@ def _no_doctype(*_: object) -> None:
 def _columns(document: _Document, table: str, kind: str) -> dict[str, ColumnMetadata]:
     columns = (_column(document, table, attributes) for attributes in document.types.get(kind, {}).values())
     return {column.name: column for column in columns if column is not None}
+
+
+def _virtual(table: str) -> dict[str, ColumnMetadata]:
+    """Columns that the API does not show with the table and the connector brings along."""
+    if table != persons.TABLE:
+        return {}
+    return {persons.COLUMN: ColumnMetadata(persons.COLUMN, ColumnType.REFERENCE, target="customers")}
 
 
 def _column(document: _Document, table: str, attributes: Mapping[str, str]) -> ColumnMetadata | None:
