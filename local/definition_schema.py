@@ -114,8 +114,10 @@ def _field() -> Schema:
 
 
 def _match_rule() -> Schema:
+    takes = {name: one.takes for name, one in NORMALISERS.items()}
+    normaliser = _use("The form in which values are compared.", takes)
     properties: Schema = {
-        "normalise": _choice("The form in which values are compared.", NORMALISERS),
+        "normalise": {"anyOf": [normaliser, {"type": "array", "items": normaliser, "minItems": 1}]},
         "certainty": _choice("sure: one hit links. possible: a hit is put before a person.", ("sure", "possible")),
         "if_missing": _if_missing(),
     }

@@ -124,13 +124,14 @@ class _Reader:
         left, right = pair
         self.systems = (left, right)
         fields = [self._field(("fields", n), rule) for n, rule in enumerate(self._list("fields", tree))]
-        self._name_both_columns(fields)
+        match = [self._match(("match", n), rule) for n, rule in enumerate(self._list("match", tree))]
+        self._name_both_columns(fields, match)
         raw = {
             "file": self.file,
             "left": {"system": left, "table": pair[left]},
             "right": {"system": right, "table": pair[right]},
             "transfers": list(self._transfers(tree.get("transfers", {}))),
-            "match": [self._sides(("match", n), rule) for n, rule in enumerate(self._list("match", tree))],
+            "match": match,
             "fields": fields,
         }
         raw |= {name: tree[name] for name in ("on_delete", "foreign_edit", "brakes") if name in tree}
@@ -155,17 +156,18 @@ class _Reader:
                         self.document.line(where), f"write_back: {column} has no field rule; add one to fields:"
                     )
 
-    def _name_both_columns(self, fields: Sequence[dict[str, Any]]) -> None:
-        """A column that a converter or check looks at has a field rule, which says its name on both sides."""
+    def _name_both_columns(self, fields: Sequence[dict[str, Any]], match: Sequence[dict[str, Any]]) -> None:
+        """A column that a converter, check or normaliser looks at has a field rule, which says its name on both
+        sides."""
         pairs = {rule[side]: (rule["left"], rule["right"]) for side in ("right", "left") for rule in fields}
-        for place, rule in enumerate(fields):
-            for key in ("convert", "check"):
-                columns = rule.get(f"{key}_with", {}).get("columns", {})
-                for name, column in columns.items():
-                    if column not in pairs:
-                        text = f"{key}: {name}{FROM}: {column} has no field rule; add one to fields:"
-                        raise Faulty(self.document.line(("fields", place, key)), text)
-                    columns[name] = pairs[column]
+        for rule in [*fields, *match]:
+            for key in ("convert", "check", "normalise"):
+                for told in _as_tuple(rule.get(f"{key}_with", ())):
+                    for name, column in told["columns"].items():
+                        if column not in pairs:
+                            text = f"{key}: {name}{FROM}: {column} has no field rule; add one to fields:"
+                            raise Faulty(rule["line"], text)
+                        told["columns"][name] = pairs[column]
 
     def _map(self, where: Location, tree: Any, known: set[str] | None) -> dict[str, Any]:
         if not isinstance(tree, dict):
@@ -217,7 +219,7 @@ class _Reader:
         facts = self._map(where, tree, None)
         tables = [name for name, value in facts.items() if isinstance(value, dict)]
         if not tables:
-            return {"columns": {name: self._values(value) for name, value in facts.items()}}
+            return {"columns": {name: _as_tuple(value) for name, value in facts.items()}}
         if len(facts) != 1:
             text = f"a condition on {tables[0]} stands alone; write the others as conditions of their own below any:"
             raise Faulty(self.document.line(where), text)
@@ -226,11 +228,8 @@ class _Reader:
         if not isinstance(by, str):
             text = f"{tables[0]}: needs by: with the column of {tables[0]} that names the record"
             raise Faulty(self.document.line((*where, tables[0])), text)
-        wanted = {name: self._values(value) for name, value in columns.items()}
+        wanted = {name: _as_tuple(value) for name, value in columns.items()}
         return {"columns": wanted, "related": {"table": tables[0], "by": by}}
-
-    def _values(self, value: Any) -> tuple[Any, ...]:
-        return tuple(value) if isinstance(value, list) else (value,)
 
     def _told_by(self, conditions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """A change of a related record that a condition looks at concerns the record."""
@@ -276,9 +275,8 @@ class _Reader:
             facts["reference"] = self._reference((*where, "reference"), facts["reference"])
         if "default" in facts:
             facts["default"] = self._default((*where, "default"), facts["default"])
-        for key in ("convert", "check"):
-            if isinstance(facts.get(key), dict):
-                facts |= self._use((*where, key), facts[key])
+        for key in {"convert", "check"} & set(facts):
+            facts[key], facts[f"{key}_with"] = self._use((*where, key), facts[key])
         return facts | {"master_unlinked": unlinked, "master_linked": linked}
 
     def _default(self, where: Location, tree: Any) -> dict[str, Any]:
@@ -299,8 +297,16 @@ class _Reader:
         needed = {"needed": facts["needed"]} if "needed" in facts else {}
         return {"left": facts[self.systems[0]], "right": facts[self.systems[1]], **needed}
 
-    def _use(self, where: Location, tree: dict[str, Any]) -> dict[str, Any]:
-        """A converter or check with what it is told: `{phone_e164: {country: IT, country_from: <column>}}`."""
+    def _match(self, where: Location, tree: Any) -> dict[str, Any]:
+        """A match rule; one normaliser for all columns, or one for each."""
+        facts = self._sides(where, tree)
+        uses = [self._use((*where, "normalise"), use) for use in _as_tuple(facts.pop("normalise", "text"))]
+        return facts | {"normalise": tuple(name for name, _ in uses), "normalise_with": tuple(told for _, told in uses)}
+
+    def _use(self, where: Location, tree: Any) -> tuple[Any, dict[str, Any]]:
+        """A converter, check or normaliser and what it is told: a name, or `{name: {country: IT, country_from: x}}`."""
+        if not isinstance(tree, dict):
+            return tree, {"settings": {}, "columns": {}}
         if len(tree) != 1:
             raise Faulty(self.document.line(where), f"{where[-1]}: names one; keep one, with its settings below")
         ((name, said),) = tree.items()
@@ -310,8 +316,7 @@ class _Reader:
                 raise Faulty(self.document.line((*where, name, argument)), f"{argument}: is one word; correct it")
         settings = {argument: text for argument, text in told.items() if not argument.endswith(FROM)}
         columns = {argument.removesuffix(FROM): text for argument, text in told.items() if argument.endswith(FROM)}
-        key = str(where[-1])
-        return {key: name, f"{key}_with": {"settings": settings, "columns": columns}}
+        return name, {"settings": settings, "columns": columns}
 
     def _masters(self, where: Location, master: Any) -> tuple[str, str]:
         if isinstance(master, list):
@@ -350,6 +355,10 @@ class _Reader:
         name = str(where[-1]) if where else "the file"
         plain = text if first["type"] == "value_error" else f"{name}: {text[0].lower()}{text[1:]}"
         return Faulty(self.document.line(where), plain)
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def read_definition(text: str, file: str) -> Definition:

@@ -147,10 +147,11 @@ class _Story:
 
     async def _a_crm_field_goes_over(self) -> None:
         _chapter("A field that the CRM masters goes over")
-        await self.people.crm.edit(self.alfa, {"telephone1": "+39 0471 200200"})
-        number = "+39 0471 200200"
+        await self.people.crm.edit(self.alfa, {"telephone1": "0471 200200"})
+        number = "+390471200200"
         await until("the customer has the new number", lambda: self._customer_has("phoneNumber", number))
-        _say("  CRM: the telephone number is changed. ERP: the customer has it. (master: dataverse)")
+        _say("  CRM: the telephone number is changed. ERP: the customer has it, in international form.")
+        _say("  (master: dataverse, convert: phone_e164)")
 
     async def _customer_has(self, column: str, value: object) -> bool:
         return any(c[column] == value for c in await self.people.erp.customers() if c["id"] == self.customer)
@@ -218,7 +219,7 @@ class _Story:
         _say("  Crossdock: the breaker opens; the changes wait, all of them as one pending row.")
         self._erp.faults.remove(rule)
         writes = self._erp.requests.count("PATCH", status=200)
-        last = "+39 0471 300307"
+        last = "+390471300307"
         await until("the last number has arrived", lambda: self._customer_has("phoneNumber", last), patience=90)
         await until("all notices are handled", self._is_idle)
         more = self._erp.requests.count("PATCH", status=200) - writes

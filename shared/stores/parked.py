@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from shared.stores.places import after_key, place_key, place_of_key
 from shared.stores.rows import Row, RowStore, encode_key
 from shared.stores.table import Table, pack, unpack
-from shared.sync.ports import ParkedItem, Side
+from shared.sync.ports import Candidate, ParkedItem, Side
 
 TABLE: Final = "parked"
 
@@ -22,9 +22,11 @@ class ParkedStore:
 
     async def put(self, item: ParkedItem) -> None:
         """Park the record, or replace its item."""
-        properties = pack(item, without=("transfer", "side", "key", "others"))
+        properties = pack(item, without=("transfer", "side", "key", "others", "candidates"))
         if item.others:
-            properties["others"] = json.dumps(list(item.others), separators=(",", ":"))
+            properties["others"] = _json(list(item.others))
+        if item.candidates:
+            properties["candidates"] = _json([[one.key, one.score, *one.reasons] for one in item.candidates])
         await self._table.upsert(encode_key(item.transfer), place_key(item.side, item.key), properties)
 
     async def get(self, transfer: str, side: Side, key: str) -> ParkedItem | None:
@@ -45,4 +47,11 @@ class ParkedStore:
 def _item(transfer: str, row: Row) -> ParkedItem:
     side, key = place_of_key(row.key)
     others = tuple(json.loads(str(row.properties.get("others", "[]"))))
-    return unpack(ParkedItem, row.properties, transfer=transfer, side=side, key=key, others=others)
+    listed = json.loads(str(row.properties.get("candidates", "[]")))
+    candidates = tuple(Candidate(other, score, tuple(reasons)) for other, score, *reasons in listed)
+    known: dict[str, Any] = {"side": side, "key": key, "others": others, "candidates": candidates}
+    return unpack(ParkedItem, row.properties, transfer=transfer, **known)
+
+
+def _json(value: Sequence[object]) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -22,10 +22,14 @@ from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
 from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.problems import PROBLEMS
+from shared.sync.scoring import scored
 from shared.sync.values import is_blank
 
 _SIMILAR_LOOKED_AT = 2000
 """How many records of the target's feed are compared with what we sent before a person is asked."""
+
+_CANDIDATES_SHOWN = 20
+"""More than these nobody compares by hand."""
 
 
 class NumbersTaken(Exception):
@@ -140,7 +144,7 @@ class _Claimed:
             return self._unsure(), None
         except Ambiguous as unclear:
             await self._step_back()
-            return parked(unclear.code, others=unclear.others), None
+            return self._put_before_a_person(unclear), None
         except (Doubled, Undone) as clash:
             await self._step_back()
             others = clash.others if isinstance(clash, Doubled) else ()
@@ -151,6 +155,13 @@ class _Claimed:
         except ConnectorError:
             await self._step_back()
             raise
+
+    def _put_before_a_person(self, unclear: Ambiguous) -> Outcome:
+        """Parked with the records in question, each with its score."""
+        found = scored(self._prepared.definition, self.row.side, self.source, unclear.found)
+        candidates = found[:_CANDIDATES_SHOWN]
+        outcome = parked(unclear.code, others=[one.key for one in candidates])
+        return replace(outcome, candidates=candidates)
 
     async def _step_back(self) -> None:
         """Nothing of ours can have been created unless an earlier try may have: then keep the claim, else give it
@@ -243,7 +254,7 @@ class _Claimed:
             for record in page.records:
                 seen += 1
                 if seen > _SIMILAR_LOOKED_AT:
-                    raise Ambiguous("CD-4201", ())
+                    raise Ambiguous("CD-4201")
                 yield record
 
     def _equal_columns(self, record: Record) -> tuple[set[str], set[str]]:
@@ -279,8 +290,8 @@ class _Claimed:
             return False
         if await self._has_sure_hits():
             return True
-        similar = [record.key async for record in self._candidates() if self._resembles(record)]
-        free = [key for key in dict.fromkeys(similar) if await self._claims.free_target(key, self.row)]
+        similar = {record.key: record async for record in self._candidates() if self._resembles(record)}
+        free = [record for key, record in similar.items() if await self._claims.free_target(key, self.row)]
         if free:
             raise Ambiguous("CD-4201", tuple(free))
         return True

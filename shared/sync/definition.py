@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from shared.sync.arguments import Argument, wrong_argument
 from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS, Given
-from shared.sync.normalisers import NORMALISERS
+from shared.sync.normalisers import NORMALISERS, Normaliser
 from shared.sync.ports import Side, Value
 from shared.sync.values import canonical
 
@@ -249,23 +249,36 @@ class MatchRule(Part):
 
     left: Annotated[tuple[str, ...], Field(min_length=1)]
     right: Annotated[tuple[str, ...], Field(min_length=1)]
-    normalise: str = "text"
+    normalise: tuple[str, ...] = ("text",)
+    normalise_with: tuple[Arguments, ...] = (Arguments(),)
     certainty: Literal["sure", "possible"] = "sure"
     if_missing: IfMissing = IfMissing.REFUSE
     line: int = 0
 
     @field_validator("normalise")
     @classmethod
-    def _known_normaliser(cls, name: str) -> str:
-        if name not in NORMALISERS:
-            raise ValueError(f"there is no normaliser '{name}'; there are: {', '.join(sorted(NORMALISERS))}")
-        return name
+    def _known_normalisers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in NORMALISERS:
+                raise ValueError(f"there is no normaliser '{name}'; there are: {', '.join(sorted(NORMALISERS))}")
+        return names
 
     @model_validator(mode="after")
     def _as_many_on_both_sides(self) -> MatchRule:
         if len(self.left) != len(self.right):
             raise ValueError("a match rule needs as many columns on one side as on the other")
+        if len(self.normalise) not in {1, len(self.left)} or len(self.normalise_with) != len(self.normalise):
+            raise ValueError("normalise: names one form for all columns, or one for each")
+        for name, told in zip(self.normalise, self.normalise_with, strict=True):
+            told.refuse_strangers(f"normalise: {name}", NORMALISERS[name].takes)
+        if NORMALISERS[self.normalise[0]].spellings is None:
+            raise ValueError(f"normalise: {self.normalise[0]} cannot be searched; put another column first")
         return self
+
+    def form(self, place: int) -> tuple[Normaliser, Arguments]:
+        """How the column at this place is compared, and what its normaliser is told."""
+        at = place if len(self.normalise) > 1 else 0
+        return NORMALISERS[self.normalise[at]], self.normalise_with[at]
 
     def columns(self, side: Side) -> tuple[str, ...]:
         return self.left if side is Side.LEFT else self.right

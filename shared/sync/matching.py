@@ -9,25 +9,26 @@ from shared.sync.claims import Claims, MatchKey
 from shared.sync.context import MatchIndex, Prepared
 from shared.sync.definition import MatchRule
 from shared.sync.fingerprint import Fingerprints
-from shared.sync.normalisers import NORMALISERS
 from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.values import canonical
 
 
 @dataclass(frozen=True)
 class Ambiguous(Exception):
-    """The search found what only a person can decide; code of the catalogue, keys of the records in question."""
+    """The search found what only a person can decide; code of the catalogue, the records in question."""
 
     code: str
-    others: tuple[str, ...]
+    found: tuple[Record, ...] = ()
 
 
 def normalised(rule: MatchRule, side: Side, values: Mapping[str, Value]) -> tuple[str, ...] | None:
     """The normal form of a record's match key; None if any part of it is blank."""
-    plain = NORMALISERS[rule.normalise].plain
-    texts = [canonical(values.get(column)) for column in rule.columns(side)]
-    parts = tuple(plain(text) if text else "" for text in texts)
-    return parts if all(parts) else None
+    parts = []
+    for place, column in enumerate(rule.columns(side)):
+        normaliser, told = rule.form(place)
+        text = canonical(values.get(column))
+        parts.append(normaliser.plain(text, told.told(side, values)) if text else "")
+    return tuple(parts) if all(parts) else None
 
 
 def match_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value], chosen: str) -> list[MatchKey]:
@@ -67,15 +68,15 @@ async def find_partner(prepared: Prepared, claims: Claims, row: LinkRow, source:
             return await _sure(claims, row, hits)
         free = [hit for hit in hits if await claims.free_target(hit.key, row)]
         if free:
-            raise Ambiguous("CD-4303", tuple(hit.key for hit in free))
+            raise Ambiguous("CD-4303", tuple(free))
     return None
 
 
 async def _sure(claims: Claims, row: LinkRow, hits: Sequence[Record]) -> Record:
     if len(hits) > 1:
-        raise Ambiguous("CD-4301", tuple(hit.key for hit in hits))
+        raise Ambiguous("CD-4301", tuple(hits))
     if not await claims.free_target(hits[0].key, row):
-        raise Ambiguous("CD-4302", (hits[0].key,))
+        raise Ambiguous("CD-4302", (hits[0],))
     return hits[0]
 
 
@@ -105,7 +106,8 @@ async def hits_of(prepared: Prepared, rule: MatchRule, values: Mapping[str, Valu
         if noted or not prepared.searches_too:
             return noted
     first = canonical(values.get(rule.columns(prepared.side)[0])) or ""
-    spellings = NORMALISERS[rule.normalise].spellings(first)
+    normaliser, told = rule.form(0)
+    spellings = normaliser.search(first, told.told(prepared.side, values))
     column = rule.columns(prepared.side.other)[0]
     found = await prepared.target.find(prepared.target_table, column, spellings, prepared.target_columns)
     return [record for record in found if normalised(rule, prepared.side.other, record.values) == wanted]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from shared.sync.ports import FieldDecision
+from shared.sync.ports import Candidate, FieldDecision
 
 
 class Kind(StrEnum):
@@ -69,3 +69,4 @@ class Outcome:
     who: str = ""
     remedy: str = ""
     others: Sequence[str] = ()
+    candidates: Sequence[Candidate] = ()

@@ -315,6 +315,7 @@ class Pipeline:
             correlation_id=message.correlation_id,
             run=run,
             others=outcome.others,
+            candidates=outcome.candidates,
         )
         await self.ports.stores.parked.put(item)
         await self._flag(message.transfer, side, key)

@@ -487,9 +487,19 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A record that may be the partner. score: 0 to 100; reasons: columns that were compared and how alike they are."""
+
+    key: str
+    score: int
+    reasons: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ParkedItem:
     """A record that waits for a person, with the reason. One item per transfer and key; parking again updates it.
 
+    others: keys of the records in question. candidates: those of them that may be the partner, the likeliest first.
     table: of the key where it is a related record's, because the record it concerns is not known; else empty.
     """
 
@@ -507,6 +517,7 @@ class ParkedItem:
     correlation_id: str
     run: str
     others: Sequence[str] = ()
+    candidates: Sequence[Candidate] = ()
     table: str = ""
 
 

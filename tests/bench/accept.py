@@ -65,7 +65,7 @@ def body() -> bytes:
     def entity(columns: int) -> dict[str, Any]:
         values: list[dict[str, Any]] = [
             {"key": "accountid", "value": GUID.format(1)},
-            {"key": "telephone1", "value": "0471 000001"},
+            {"key": "telephone1", "value": "+390471000001"},
             {"key": "modifiedon", "value": stamp},
             {"key": "modifiedby", "value": {"__type": reference, "Id": GUID.format(2), "LogicalName": "systemuser"}},
         ]

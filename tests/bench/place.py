@@ -155,7 +155,7 @@ class Place:
         body = {
             "name": f"Aurora Milling {number}",
             "crossdock_stage": "qualified",
-            "telephone1": f"0471 {number:06d}",
+            "telephone1": f"+390471{number:06d}",
             "emailaddress1": f"office{number}@aurora-milling.example",
             "address1_line1": f"Mill Lane {number}",
             "address1_postalcode": f"{number % 100_000:05d}",
@@ -175,7 +175,7 @@ class Place:
 
     async def edit(self, account: str) -> None:
         """A person gives an account another telephone number, which the CRM masters."""
-        body = {"telephone1": f"0471 {next(self._numbers):06d}"}
+        body = {"telephone1": f"+390471{next(self._numbers):06d}"}
         (await self.people.patch(self.account_url(account), json=body, headers={"If-Match": "*"})).raise_for_status()
 
     async def link(self, account: str) -> LinkRow:

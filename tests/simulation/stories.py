@@ -18,14 +18,14 @@ ACCOUNT: Mapping[str, Value] = {
     "crossdock_stage": "qualified",
     "address1_country": "it",
     "address1_postalcode": "39100",
-    "telephone1": "123",
+    "telephone1": "+390471000123",
     "crossdock_vatnumber": VAT,
 }
 CUSTOMER: Mapping[str, Value] = {
     "displayName": "Alfa",
     "country": "IT",
     "postalCode": "39100",
-    "phoneNumber": "999",
+    "phoneNumber": "+390471000999",
     "taxRegistrationNumber": VAT,
 }
 
@@ -59,7 +59,7 @@ def _both(world: World) -> None:
 
 
 def _edits_on_both_sides(world: World) -> None:
-    world.crm.type_in({"telephone1": "555", "name": "Alfa X"}, next(iter(world.crm.records)))
+    world.crm.type_in({"telephone1": "+390471000555", "name": "Alfa X"}, next(iter(world.crm.records)))
     world.erp.type_in({"creditLimit": 5, "email": "x@alfa.example"}, next(iter(world.erp.records)))
 
 
@@ -122,11 +122,11 @@ class People:
         vat = vat_number(number) if self.rng.random() < 0.7 else None
         place = f"{number:05d}"
         if where in {"crm", "both"}:
-            told = {"name": f"Company {number}", "crossdock_stage": "qualified", "telephone1": "1"}
+            told = {"name": f"Company {number}", "crossdock_stage": "qualified", "telephone1": "+390471000001"}
             self.world.crm.type_in({**told, "address1_postalcode": place, "crossdock_vatnumber": vat})
         if where in {"erp", "both"}:
             elsewhere = where == "both" and vat is None
-            told = {"displayName": f"Company {number}", "phoneNumber": "2"}
+            told = {"displayName": f"Company {number}", "phoneNumber": "+390471000002"}
             place = "elsewhere" if elsewhere else place
             self.world.erp.type_in({**told, "postalCode": place, "taxRegistrationNumber": vat})
 
@@ -134,7 +134,7 @@ class People:
         any_number, any_city = str(self.rng.randint(1, 99)), self.rng.choice(["Bolzano", "Trento", None])
         if self.rng.random() < 0.5 and self.world.crm.records:
             edits: list[Mapping[str, Value]] = [
-                {"telephone1": any_number},
+                {"telephone1": f"+39047100{any_number:0>4}"},
                 {"name": f"N{any_number}"},
                 {"address1_city": any_city},
                 {"websiteurl": self.rng.choice(["w.example", "v.example", None])},
@@ -142,7 +142,7 @@ class People:
             self.world.crm.type_in(self.rng.choice(edits), self.rng.choice(list(self.world.crm.records)))
         elif self.world.erp.records:
             changes: list[Mapping[str, Value]] = [
-                {"phoneNumber": any_number},
+                {"phoneNumber": f"+39047100{any_number:0>4}"},
                 {"displayName": f"E{any_number}"},
                 {"city": any_city},
                 {"creditLimit": int(any_number)},

@@ -25,7 +25,7 @@ def fill(world: World) -> None:
     for number in range(ACCOUNTS):
         stage = "prospect" if number % 50 == 49 else "qualified"
         place = f"{number:05d}"
-        values = {"name": f"Company {number}", "crossdock_stage": stage, "telephone1": "0471 1"}
+        values = {"name": f"Company {number}", "crossdock_stage": stage, "telephone1": "+390471000001"}
         world.crm.type_in(values | {"crossdock_vatnumber": vat_number(number), "address1_postalcode": place})
     for number in range(ALREADY_THERE):
         place = f"{number:05d}"

@@ -33,6 +33,11 @@ class Erp:
         self.asked_after.append(name)
 
 
+def phone(number: int) -> str:
+    """A number in the form in which it goes over."""
+    return f"+390471{number:06d}"
+
+
 async def _linked_world() -> tuple[World, list[str], Erp]:
     """A world in which every account is a customer already, made without running transfers.
 
@@ -44,9 +49,11 @@ async def _linked_world() -> tuple[World, list[str], Erp]:
     world.erp.template = {}
     keys = []
     for number in range(RECORDS):
-        left = world.crm.type_in({"name": f"Company {number}", "telephone1": "0", "accountnumber": f"CD-{number:06d}"})
+        left = world.crm.type_in(
+            {"name": f"Company {number}", "telephone1": phone(0), "accountnumber": f"CD-{number:06d}"}
+        )
         right = world.erp.type_in(
-            {"displayName": f"Company {number}", "phoneNumber": "0", "number": f"CD-{number:06d}"}
+            {"displayName": f"Company {number}", "phoneNumber": phone(0), "number": f"CD-{number:06d}"}
         )
         await _link(world, left, right)
         keys.append(left)
@@ -82,7 +89,7 @@ async def _outage() -> tuple[World, Erp]:
     for second in range(OUTAGE_SECONDS):
         for place in range(CHANGES_PER_SECOND):
             number = second * CHANGES_PER_SECOND + place
-            world.crm.type_in({"telephone1": str(number + 1)}, keys[number % RECORDS])
+            world.crm.type_in({"telephone1": phone(number + 1)}, keys[number % RECORDS])
         await asyncio.sleep(1)
     erp.down = False
     await running
@@ -100,7 +107,7 @@ def test_two_hours_without_the_erp_end_by_themselves() -> None:
     assert asyncio.run(parked()) == []
     arrived = {stored.values["phoneNumber"] for stored in world.erp.records.values()}
     last = OUTAGE_SECONDS * CHANGES_PER_SECOND
-    assert arrived == {str(number) for number in range(last - RECORDS + 1, last + 1)}
+    assert arrived == {phone(number) for number in range(last - RECORDS + 1, last + 1)}
     calls = [name for name in erp.asked_after if name != "ping"]
     assert calls.count("update") == RECORDS
     assert len(calls) <= 1.1 * RECORDS, f"{Counter(calls)} for {RECORDS} records"
@@ -119,7 +126,7 @@ def test_the_echo_of_the_drain_writes_nothing() -> None:
 async def _small_outage() -> tuple[World, list[str]]:
     world = World(Setup(workers=2), Faults())
     await world.prepare()
-    key = world.crm.type_in({"name": "Alfa", "crossdock_stage": "qualified", "telephone1": "1"})
+    key = world.crm.type_in({"name": "Alfa", "crossdock_stage": "qualified", "telephone1": phone(1)})
     await world.run()
     passed = world.erp.gate
 
@@ -129,7 +136,7 @@ async def _small_outage() -> tuple[World, list[str]]:
     world.erp.gate = refuse
     running = asyncio.create_task(world.run(hours=12))
     for number in range(2, 7):
-        world.crm.type_in({"telephone1": str(number)}, key)
+        world.crm.type_in({"telephone1": phone(number)}, key)
         await asyncio.sleep(200)
     world.erp.gate = passed
     await running

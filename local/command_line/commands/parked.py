@@ -36,9 +36,15 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
         return Exit.FINE
     _by_cause(context, items)
     if arguments.transfer:
-        rows = [[*(item[name] for name in COLUMNS[:-1]), " ".join(item["others"])] for item in items]
+        rows = [[*(item[name] for name in COLUMNS[:-1]), _others(item)] for item in items]
         context.out.table(COLUMNS, rows)
     return Exit.ATTENTION
+
+
+def _others(item: dict[str, Any]) -> str:
+    """The keys of the records in question, with the scores of those that may be the partner."""
+    scores = {one["key"]: one["score"] for one in item["candidates"]}
+    return " ".join(f"{key} ({scores[key]})" if key in scores else key for key in item["others"])
 
 
 def _by_cause(context: Context, items: Sequence[dict[str, Any]]) -> None:

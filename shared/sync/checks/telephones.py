@@ -21,7 +21,9 @@ def e164(text: str, country: str) -> str:
     Raises Unfit for letters, an extension, several numbers, and a number whose length its country does not have.
     """
     check_phone(text, {})
-    number = _international(text, code_of(country))
+    home = code_of(country)
+    first, *more = re.split("[/,;]", text)
+    number = None if more and _international(first, home) else _international(text, home)
     if number is None or _international(number, None) != number:
         raise Unfit("CD-4038", "write one number with its area code, from abroad with + and the country's code")
     return number
@@ -37,3 +39,13 @@ def _international(text: str, country: str | None) -> str | None:
     if number.extension or not phonenumbers.is_possible_number(number):
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def spellings(number: str) -> tuple[str, ...]:
+    """The usual spellings of an international number: international and national, with blanks and without."""
+    import phonenumbers
+
+    parsed = phonenumbers.parse(number)
+    kinds = (phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.NATIONAL)
+    written = [phonenumbers.format_number(parsed, kind) for kind in kinds]
+    return (*written, *(re.sub(r"[^+0-9]", "", one) for one in written), f"00{number[1:]}")

@@ -16,6 +16,7 @@ from shared.stores.rows import Properties, encode_key
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.ports import (
+    Candidate,
     Claim,
     FieldDecision,
     Hold,
@@ -138,8 +139,13 @@ def _entry(fields: tuple[FieldDecision, ...], at: datetime = START, key: str = "
     return JournalEntry("run", at, "transfer", "pair", Side.LEFT, key, "", "created", "", fields=fields)
 
 
+_CANDIDATES = (Candidate("10017", 92, ("displayName 88", "postalCode 100")), Candidate("10018", 0))
+
+
 def _parked(others: tuple[str, ...], key: str = "A-1") -> ParkedItem:
-    return ParkedItem("transfer", Side.LEFT, key, "CD-1008", "s", "w", "r", "f", START, START, 1, "c", "run", others)
+    return ParkedItem(
+        "transfer", Side.LEFT, key, "CD-1008", "s", "w", "r", "f", START, START, 1, "c", "run", others, _CANDIDATES
+    )
 
 
 @asynccontextmanager

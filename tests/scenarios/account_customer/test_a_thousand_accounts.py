@@ -18,7 +18,7 @@ def company(number: int) -> dict[str, Any]:
     values = {
         "name": f"Orchard Works {number:04d}",
         "crossdock_stage": "qualified",
-        "telephone1": f"0471 {number:06d}",
+        "telephone1": f"+390471{number:06d}",
         "emailaddress1": f"office@orchard-{number:04d}.example",
         "address1_line1": f"Orchard Road {number}",
         "address1_postalcode": f"{39000 + number % 50}",

@@ -20,7 +20,7 @@ from tests.scenarios.account_customer.world import (
 CUSTOMER: dict[str, Any] = {
     "displayName": "Aurora Milling",
     "taxRegistrationNumber": vat_number(1),
-    "phoneNumber": "0471 000001",
+    "phoneNumber": "+390471000001",
     "addressLine1": "Mill Lane 1",
     "city": "Milltown",
     "postalCode": "39100",
@@ -35,7 +35,7 @@ async def test_a_customer_born_in_the_erp_becomes_an_account_whose_key_we_chose(
         customer = await world.new_customer(**CUSTOMER)
         await world.settle()
         (account,) = world.accounts
-        assert world.account(account)["telephone1"] == "0471 000001"
+        assert world.account(account)["telephone1"] == "+390471000001"
         assert await world.links() == {account: customer}
         row = await world.link_of_account(account)
         assert account == world.derived_account(customer, row.generation)
@@ -50,13 +50,13 @@ async def test_the_telephone_is_filled_once_and_belongs_to_the_crm_afterwards() 
         customer = await world.new_customer(**CUSTOMER)
         await world.settle()
         (account,) = world.accounts
-        await world.edit_account(account, telephone1="0471 222222")
+        await world.edit_account(account, telephone1="+390471222222")
         await world.settle()
-        assert world.customer(customer)["phoneNumber"] == "0471 222222"
-        await world.edit_customer(customer, phoneNumber="0471 333333")
+        assert world.customer(customer)["phoneNumber"] == "+390471222222"
+        await world.edit_customer(customer, phoneNumber="+390471333333")
         await world.settle()
-        assert world.account(account)["telephone1"] == "0471 222222"
-        assert world.customer(customer)["phoneNumber"] == "0471 222222"
+        assert world.account(account)["telephone1"] == "+390471222222"
+        assert world.customer(customer)["phoneNumber"] == "+390471222222"
 
 
 @pytest.mark.parametrize("own_numbers", [True, False], ids=["own numbers", "series"])

@@ -7,10 +7,19 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from local.definitions import compile_folder
+from local.definitions import compile_folder, read_definition
 from shared.errors import UnknownColumn
 from shared.sync.definition import Index
-from tests.scenarios.account_customer.world import COMPANY_VALUES, RealWorld, Setup, definition_text, virtually
+from shared.sync.lengths import length_findings
+from shared.sync.ports import Side
+from tests.scenarios.account_customer.world import (
+    COMPANY_VALUES,
+    DEFINITION,
+    RealWorld,
+    Setup,
+    definition_text,
+    virtually,
+)
 
 LAST_FIELD = "  - {dataverse: crossdock_salesperson,    business_central: salespersonCode,       master: dataverse"
 CONTACTS = """\
@@ -68,6 +77,19 @@ async def test_a_default_and_a_fixed_value_go_with_the_create_and_the_default_co
 
 
 @virtually
+async def test_the_shipped_definition_says_what_becomes_of_every_text_that_may_be_too_long() -> None:
+    """R-055: by the metadata of both systems; a line that says nothing is named."""
+    async with RealWorld() as world:
+        left, right = [await world.metadata(side) for side in Side]
+        assert list(length_findings(world.definition, left, right)) == []
+        silent = read_definition(definition_text().replace(", too_long: park", ""), DEFINITION)
+        named = [finding.text.split()[0] for finding in length_findings(silent, left, right)]
+        assert "dataverse.name" in named
+        assert "dataverse.emailaddress1" in named
+        assert "dataverse.telephone1" not in named, "the international form is short"
+
+
+@virtually
 async def test_a_new_field_reaches_linked_records_with_their_next_change() -> None:
     """R-042: pairs that were linked before the line was added agree on it once either of them changes."""
     before = definition_text().replace("  - {dataverse: websiteurl, ", "  # {dataverse: websiteurl, ")
@@ -76,10 +98,10 @@ async def test_a_new_field_reaches_linked_records_with_their_next_change() -> No
         account, customer = await world.pair_made(websiteurl="https://aurora-milling.example")
         assert world.customer(customer)["website"] == ""
         await world.work_with(Setup().definition())
-        await world.edit_account(account, telephone1="0471 888888")
+        await world.edit_account(account, telephone1="+390471888888")
         await world.settle()
         assert world.customer(customer)["website"] == "https://aurora-milling.example"
-        assert world.customer(customer)["phoneNumber"] == "0471 888888"
+        assert world.customer(customer)["phoneNumber"] == "+390471888888"
 
 
 MISTAKES = {

@@ -35,7 +35,7 @@ async def test_a_deleted_customer_leaves_its_account_and_a_tombstone() -> None:
         await world.erp.delete("5d115c9c-44e3-ea11-bb43-000d3a2feca1", "customers", customer)
         await world.settle()
         assert world.account(account) == before
-        await world.edit_account(account, telephone1="0471 444444")
+        await world.edit_account(account, telephone1="+390471444444")
         await world.settle(quiet_seconds=700)
         assert world.customers == {}
         assert (await world.link_of_account(account)).state is LinkState.UNLINKED
@@ -51,7 +51,7 @@ async def test_a_delete_that_nobody_told_of_is_found_when_the_partner_changes() 
         gone = await world.partner_of(second)
         await world.crm.delete("account", first)
         await world.erp.delete("5d115c9c-44e3-ea11-bb43-000d3a2feca1", "customers", gone)
-        await world.edit_account(second, telephone1="0471 555555")
+        await world.edit_account(second, telephone1="+390471555555")
         await world.settle(quiet_seconds=700)
         assert await world.links() == {}
         assert len(world.accounts) == 1
@@ -65,10 +65,10 @@ async def test_a_link_undone_by_a_person_stays_undone() -> None:
         account, customer = await world.pair_made()
         operations = Operations(world.apps[0], await world.apps[0].engine())
         await operations.unlink(("dataverse", "account", account), "", "a tester", "not the same company")
-        await world.edit_account(account, telephone1="0471 666666")
+        await world.edit_account(account, telephone1="+390471666666")
         await world.edit_customer(customer, displayName="Aurora Works")
         await world.settle(quiet_seconds=700)
         assert await world.links() == {}
         assert len(world.accounts) == len(world.customers) == 1
-        assert world.customer(customer)["phoneNumber"] != "0471 666666"
+        assert world.customer(customer)["phoneNumber"] != "+390471666666"
         assert world.account(account)["name"] != "Aurora Works"

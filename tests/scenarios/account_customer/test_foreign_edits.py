@@ -90,10 +90,10 @@ async def test_who_never_stops_is_stopped_after_three_times_a_day() -> None:
 async def conflict(world: RealWorld, account: str, customer: str) -> None:
     """Both sides change the telephone number before either hears of the other."""
     away = world.erp_goes_away()
-    await world.edit_account(account, telephone1="0471 222222")
+    await world.edit_account(account, telephone1="+390471222222")
     await world.pass_time(minutes=3)
     world.erp.faults.remove(away)
-    await world.edit_customer(customer, phoneNumber="0471 333333")
+    await world.edit_customer(customer, phoneNumber="+390471333333")
     await world.settle()
 
 
@@ -103,10 +103,10 @@ async def test_a_conflict_is_settled_by_the_stated_rule_and_the_losing_value_bec
     async with RealWorld(Setup(text=shared_phone("business_central"))) as world:
         account, customer = await world.pair_made()
         await conflict(world, account, customer)
-        assert world.account(account)["telephone1"] == "0471 333333"
-        assert world.customer(customer)["phoneNumber"] == "0471 333333"
+        assert world.account(account)["telephone1"] == "+390471333333"
+        assert world.customer(customer)["phoneNumber"] == "+390471333333"
         (note,) = notes(world)
-        assert "0471 222222" in note["notetext"]
+        assert "+390471222222" in note["notetext"]
         assert await world.parked(TO_CRM) == await world.parked(TO_ERP) == []
 
 
@@ -116,10 +116,10 @@ async def test_a_losing_value_that_no_note_can_keep_is_not_overwritten() -> None
     async with RealWorld(Setup(text=shared_phone("dataverse"))) as world:
         account, customer = await world.pair_made()
         await conflict(world, account, customer)
-        assert world.account(account)["telephone1"] == "0471 222222"
-        assert world.customer(customer)["phoneNumber"] == "0471 333333"
+        assert world.account(account)["telephone1"] == "+390471222222"
+        assert world.customer(customer)["phoneNumber"] == "+390471333333"
         (item,) = await world.parked(TO_ERP)
         assert item.code == "CD-4010"
-        await world.edit_customer(customer, phoneNumber="0471 222222")
+        await world.edit_customer(customer, phoneNumber="+390471222222")
         await world.settle()
         assert await world.parked(TO_ERP) == []

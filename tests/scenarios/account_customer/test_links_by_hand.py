@@ -23,8 +23,8 @@ async def operations(world: RealWorld) -> Operations:
 async def strangers(world: RealWorld) -> tuple[str, str]:
     """An account and a customer of one company that no match rule brings together; the customer is linked elsewhere
     by nobody, since its own transfer may only match."""
-    account = await world.new_account(name="Alfa Works", telephone1="0471 1", address1_city="Bolzano")
-    customer = await world.new_customer(displayName="Alfa (old name)", phoneNumber="0471 2", city="Trento")
+    account = await world.new_account(name="Alfa Works", telephone1="+390471000001", address1_city="Bolzano")
+    customer = await world.new_customer(displayName="Alfa (old name)", phoneNumber="+390471000002", city="Trento")
     await world.settle()
     return account, await _unlinked(world, customer)
 
@@ -50,7 +50,11 @@ async def test_the_preview_shows_every_field_its_master_and_what_would_be_writte
         name, phone = fields["name"], fields["telephone1"]
         assert (name["left"], name["right"], name["master"]) == ("Alfa Works", "Alfa (old name)", "right")
         assert (name["writes"], name["becomes"]) == ("left", "Alfa (old name)")
-        assert (phone["writes"], phone["becomes"], phone["state"]) == ("right", "0471 1", FieldState.PENDING.value)
+        assert (phone["writes"], phone["becomes"], phone["state"]) == (
+            "right",
+            "+390471000001",
+            FieldState.PENDING.value,
+        )
         assert world.crm_sent("PATCH") == world.erp_writes() == 0
 
 
@@ -65,7 +69,7 @@ async def test_a_link_by_hand_brings_both_records_together_by_their_masters() ->
         assert (await world.links())[account] == customer
         assert list(differing(world.account(account), world.customer(customer))) == []
         assert world.account(account)["name"] == "Alfa (old name)"
-        assert world.customer(customer)["phoneNumber"] == "0471 1"
+        assert world.customer(customer)["phoneNumber"] == "+390471000001"
         assert world.account(account)["accountnumber"] == world.customer(customer)["number"]
         told = await world.journal(Side.LEFT, account)
         assert any("the same company by its order" in entry.reason for entry in told)
@@ -109,7 +113,7 @@ async def test_a_link_that_died_half_way_is_finished_by_the_next_message() -> No
             await (await operations(world)).link_records(TO_ERP, account, customer, *WHY)
         stores_links.replace = inner  # type: ignore[method-assign] # the next process
         await world.pass_time(minutes=5)
-        await world.edit_account(account, telephone1="0471 5")
+        await world.edit_account(account, telephone1="+390471000005")
         await world.settle()
         assert (await world.links())[account] == customer
         assert len(world.customers) == 1

@@ -13,9 +13,9 @@ async def test_a_commercial_field_goes_over_with_one_read_and_one_write() -> Non
     """R-041, R-042, R-059: the CRM is master; a change costs one read of the source and one write to the target."""
     async with RealWorld() as world:
         account, customer = await world.pair_made()
-        await world.edit_account(account, telephone1="0471 999999")
+        await world.edit_account(account, telephone1="+390471999999")
         await world.pass_time(seconds=5)
-        assert world.customer(customer)["phoneNumber"] == "0471 999999"
+        assert world.customer(customer)["phoneNumber"] == "+390471999999"
         assert world.erp_sent("PATCH") == 1
         assert world.erp_sent("GET") == 0
         assert world.crm_sent("PATCH") == 0
@@ -27,7 +27,7 @@ async def test_the_echo_of_our_own_write_costs_a_read_and_no_write() -> None:
     """R-042: the ERP tells of our own write; each transfer reads once and finds nothing to do."""
     async with RealWorld() as world:
         account, _ = await world.pair_made()
-        await world.edit_account(account, telephone1="0471 999999")
+        await world.edit_account(account, telephone1="+390471999999")
         await world.pass_time(seconds=5)
         world.forget_requests()
         await world.settle()
@@ -76,7 +76,7 @@ async def test_a_commercial_field_edited_in_the_erp_is_put_back() -> None:
     async with RealWorld() as world:
         account, customer = await world.pair_made()
         before = world.account(account)
-        await world.edit_customer(customer, phoneNumber="0471 111111")
+        await world.edit_customer(customer, phoneNumber="+390471111111")
         await world.settle()
         assert world.customer(customer)["phoneNumber"] == COMPANY_VALUES["telephone1"]
         assert world.account(account) == before
@@ -116,11 +116,11 @@ async def test_changes_during_an_outage_of_the_erp_become_one_write() -> None:
         account, customer = await world.pair_made()
         away = world.erp_goes_away()
         for number in range(12):
-            await world.edit_account(account, telephone1=f"0471 {number:06d}")
+            await world.edit_account(account, telephone1=f"+390471{number:06d}")
             await world.pass_time(seconds=20)
         world.erp.faults.remove(away)
         world.forget_requests()
         await world.settle()
-        assert world.customer(customer)["phoneNumber"] == "0471 000011"
+        assert world.customer(customer)["phoneNumber"] == "+390471000011"
         assert world.erp_writes() == 1
         assert await world.parked() == []

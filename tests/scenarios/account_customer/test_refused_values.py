@@ -34,7 +34,7 @@ class Case:
 REFUSED = "CD-1008"
 REFUSED_FIELD = "CD-4008"
 
-LETTERS = Case({"telephone1": "ask at the mill"}, {"telephone1": "0471 000002"}, "CD-4003", "telephone1")
+LETTERS = Case({"telephone1": "ask at the mill"}, {"telephone1": "+390471000002"}, "CD-4003", "telephone1")
 TOO_LONG = Case(
     {"emailaddress1": f"{'o' * 70}@mill.example"},
     {"emailaddress1": "sales@aurora-milling.example"},
@@ -50,11 +50,29 @@ NO_SUCH_TERMS = Case(
 )
 LONG_NAME = Case({"name": "N" * 101}, {"name": "N" * 100}, "CD-4007", "name")
 VAT = Case(
-    {"address1_country": "DE", "crossdock_vatnumber": "12345"},
-    {"address1_country": "DE", "crossdock_vatnumber": "123456789"},
-    REFUSED,
-    "",
+    {"address1_country": "Germany", "address1_postalcode": "01067", "crossdock_vatnumber": "123456789"},
+    {"crossdock_vatnumber": "136695976"},
+    "CD-4005",
+    "crossdock_vatnumber",
 )
+POST_CODE = Case(
+    {"address1_country": "Italien", "address1_postalcode": "3910"},
+    {"address1_postalcode": "39100"},
+    "CD-4034",
+    "address1_postalcode",
+)
+PROVINCE = Case(
+    {"address1_country": "IT", "address1_stateorprovince": "Bolzano"},
+    {"address1_stateorprovince": "BZ"},
+    "CD-4035",
+    "address1_stateorprovince",
+)
+COUNTRY = Case({"address1_country": "Utopia"}, {"address1_country": "Italia"}, "CD-4036", "address1_country")
+MAIL = Case(
+    {"emailaddress1": "office at mill"}, {"emailaddress1": "a@mill.example; b@mill.example"}, "CD-4004", "emailaddress1"
+)
+WEB = Case({"websiteurl": "the mill"}, {"websiteurl": "www.mill.example"}, "CD-4037", "websiteurl")
+TWO_NUMBERS = Case({"telephone1": "0471 000001 / 2"}, {"telephone1": "0471 000001"}, "CD-4038", "telephone1")
 WRONG_VAT = Case(
     {"crossdock_vatnumber": "00000001111"}, {"crossdock_vatnumber": vat_number(7)}, "CD-4005", "crossdock_vatnumber"
 )
@@ -67,7 +85,13 @@ CASES = {
 }
 ON_CREATE = CASES | {
     "a name that is too long": LONG_NAME,
-    "a VAT number of another form": VAT,
+    "a VAT number that is wrong in its country": VAT,
+    "a post code that is none of its country": POST_CODE,
+    "a province that does not exist": PROVINCE,
+    "a country that does not exist": COUNTRY,
+    "a text that is no e-mail address": MAIL,
+    "a text that is no web address": WEB,
+    "two telephone numbers": TWO_NUMBERS,
     "a VAT number with a wrong check digit": WRONG_VAT,
 }
 

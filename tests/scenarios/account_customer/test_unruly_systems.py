@@ -39,7 +39,7 @@ async def companies_come_and_change(world: RealWorld) -> None:
     for number in range(COMPANIES):
         key = await world.new_account(**company(number))
         await world.pass_time(seconds=15)
-        await world.edit_account(key, telephone1=f"0472 {number:06d}")
+        await world.edit_account(key, telephone1=f"+390472{number:06d}")
 
 
 async def all_is_well(world: RealWorld, count: int) -> None:
@@ -62,7 +62,7 @@ async def test_a_system_that_misbehaves_for_a_while_costs_time_and_nothing_else(
         sandbox.faults.remove(fault)
         await world.settle()
         await all_is_well(world, COMPANIES)
-        assert sum(1 for row in world.customers.values() if row["phoneNumber"].startswith("0472")) == COMPANIES
+        assert sum(1 for row in world.customers.values() if row["phoneNumber"].startswith("+390472")) == COMPANIES
 
 
 @pytest.mark.parametrize("system", ["dataverse", "business_central"])
@@ -73,11 +73,11 @@ async def test_retry_after_is_kept(system: str) -> None:
         account, customer = await world.pair_made()
         sandbox = world.crm if system == "dataverse" else world.erp
         sandbox.faults.add(FaultRule(FaultKind.THROTTLED, retry_after_seconds=40, times=1))
-        await world.edit_account(account, telephone1="0471 777777")
+        await world.edit_account(account, telephone1="+390471777777")
         await world.settle()
         told = _first_two(sandbox.requests.entries())
         assert told >= timedelta(seconds=40)
-        assert world.customer(customer)["phoneNumber"] == "0471 777777"
+        assert world.customer(customer)["phoneNumber"] == "+390471777777"
         assert await world.parked() == []
 
 
@@ -109,9 +109,9 @@ async def test_tokens_that_expire_are_renewed_before_they_do() -> None:
         account, customer = await world.pair_made()
         for number in range(5):
             await world.pass_time(minutes=40)
-            await world.edit_account(account, telephone1=f"0471 {number:06d}")
+            await world.edit_account(account, telephone1=f"+390471{number:06d}")
         await world.settle()
-        assert world.customer(customer)["phoneNumber"] == "0471 000004"
+        assert world.customer(customer)["phoneNumber"] == "+390471000004"
         assert world.erp.requests.count(status=401) == world.crm.requests.count(status=401) == 0
 
 
@@ -145,7 +145,7 @@ async def test_two_hours_without_the_erp_end_by_themselves() -> None:
 
 async def _changes_for_two_hours(world: RealWorld, keys: list[str]) -> None:
     for number in range(3600):
-        await world.edit_account(keys[number % len(keys)], telephone1=f"0471 {number:06d}")
+        await world.edit_account(keys[number % len(keys)], telephone1=f"+390471{number:06d}")
         await world.pass_time(seconds=2)
 
 

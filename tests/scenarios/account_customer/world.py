@@ -47,6 +47,7 @@ from shared.sync.ports import (
     ParkedItem,
     Side,
     Switch,
+    TableMetadata,
 )
 from tests.simulation.loop import LoopClock, run_virtually
 from tests.simulation.world import SeededIds
@@ -415,6 +416,12 @@ class RealWorld:
         assert engine is not None
         return engine.pipeline.ports.connectors
 
+    async def metadata(self, side: Side) -> TableMetadata:
+        """A table as its system describes it."""
+        table = self.definition.table(side)
+        found: TableMetadata = await self._connectors[table.system].metadata(table.table)
+        return found
+
     async def link(self, side: Side, key: str) -> LinkRow | None:
         """A record's row in the store."""
         return await self.stores.links.get(self.pair, side, key)
@@ -536,7 +543,7 @@ COMPANY_VALUES: dict[str, Any] = {
     "name": "Aurora Milling",
     "crossdock_stage": "qualified",
     "crossdock_vatnumber": vat_number(1),
-    "telephone1": "0471 000001",
+    "telephone1": "+390471000001",
     "emailaddress1": "office@aurora-milling.example",
     "address1_line1": "Mill Lane 1",
     "address1_postalcode": "39100",

@@ -13,8 +13,8 @@ async def strangers(world: RealWorld, number: int) -> tuple[str, str]:
     """An account and a customer that no rule brings together, with all transfers off."""
     for name in world.names:
         await world.switch(name, Switch.OFF)
-    account = await world.new_account(name=f"Alfa {number}", telephone1="0471 1")
-    return account, await world.new_customer(displayName=f"Alfa {number} (old)", phoneNumber="0471 2")
+    account = await world.new_account(name=f"Alfa {number}", telephone1="+390471000001")
+    return account, await world.new_customer(displayName=f"Alfa {number} (old)", phoneNumber="+390471000002")
 
 
 @virtually

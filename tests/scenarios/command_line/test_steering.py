@@ -81,7 +81,7 @@ async def test_a_parked_record_is_told_with_its_cause_mended_and_put_back() -> N
         assert [TO_ERP, "CD-4003", "1"] in [row[:3] for row in said.rows]
         assert ["left", account, "CD-4003", "telephone1"] in [row[:4] for row in said.rows]
         assert "ask at the mill" not in said.out
-        await world.crm.edit("account", account, {"telephone1": "0471 000002"})
+        await world.crm.edit("account", account, {"telephone1": "+390471000002"})
         shown = await typed(world, "retry", TO_ERP, "left", account)
         assert (shown.code, "1 records would be put back" in shown.out) == (1, True)
         assert (await typed(world, "retry", TO_ERP, "left", account, "--apply")).code == 0

@@ -14,6 +14,7 @@ from shared.stores.rows import RowStoreUnavailable
 from shared.sync.message import Message
 from shared.sync.ports import (
     BreakerRow,
+    Candidate,
     JournalEntry,
     LinkRow,
     LinkState,
@@ -50,6 +51,7 @@ def parked(key: str = ACCOUNT, transfer: str = TO_ERP) -> ParkedItem:
         correlation_id="c",
         run="r",
         others=(CUSTOMER,),
+        candidates=(Candidate(CUSTOMER, 92, ("displayName 88", "postalCode 100")),),
     )
 
 
@@ -293,6 +295,7 @@ async def test_a_parked_record_says_what_to_do_and_is_put_back(doors: Doors) -> 
     await doors.stores.parked.put(parked())
     (item,) = (await doors.operate("GET", f"transfers/{TO_ERP}/parked")).json()["items"]
     assert (item["code"], item["others"], item["side"]) == ("CD-4301", [CUSTOMER], "left")
+    assert item["candidates"] == [{"key": CUSTOMER, "score": 92, "reasons": ["displayName 88", "postalCode 100"]}]
     path = f"transfers/{TO_ERP}/parked/left/{ACCOUNT}"
     assert (await doors.operate("GET", path)).json() == item
     answer = await doors.operate("POST", f"{path}/retry", {"by": "ticket-17"})

@@ -65,9 +65,11 @@ def test_every_argument_is_explained() -> None:
     assert set(table("argument")) == {argument for one in takes for argument in one}
 
 
-def test_every_normaliser_is_explained() -> None:
-    """By its name."""
-    assert set(table("normaliser")) == set(NORMALISERS)
+def test_every_normaliser_is_explained_in_its_own_words() -> None:
+    """With what it may be told."""
+    assert table("normaliser") == {
+        name: [one.meaning, ", ".join(f"`{argument}`" for argument in one.takes)] for name, one in NORMALISERS.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_every_normaliser_is_explained() -> None:
     [
         ("## The file", Definition, {"file", "left", "right"}),
         ("## A transfer", Transfer, {"name", "source", "line", "walk_seconds"}),
-        ("## Matching", MatchRule, {"left", "right", "line"}),
+        ("## Matching", MatchRule, {"left", "right", "line", "normalise_with"}),
         ("## A field", FieldRule, COMPILED),
         ("## A transfer", ChooseKey, set()),
     ],

@@ -133,7 +133,7 @@ def test_the_schema_knows_every_key_of_the_models() -> None:
     assert set(parts["brakes"]["properties"]) == _keys(Brakes)
     own = {"left", "right", "line", "master_unlinked", "master_linked", "convert_with", "check_with"}
     assert set(parts["fields"]["items"]["properties"]) == _keys(FieldRule, *own) | {"master"}
-    assert set(parts["match"]["items"]["properties"]) == _keys(MatchRule, *own)
+    assert set(parts["match"]["items"]["properties"]) == _keys(MatchRule, *own, "normalise_with")
     assert set(parts) == _keys(Definition, "file", *own) | {"pair"}
 
 

@@ -267,6 +267,8 @@ def test_a_country_comes_back_as_its_code_or_as_its_name() -> None:
         ("unix_time", BARE, 10**20, "CD-4009"),
         ("phone_e164", Given(told={"country": "IT"}), "0471 123 int. 5", "CD-4003"),
         ("phone_e164", Given(told={"country": "IT"}), "0471 123456 #12", "CD-4038"),
+        ("phone_e164", Given(told={"country": "IT"}), "0471 000001 / 2", "CD-4038"),
+        ("phone_e164", Given(told={"country": "IT"}), "0471 000001; 2", "CD-4038"),
         ("phone_e164", Given(told={"country": "IT"}), "12", "CD-4038"),
         ("phone_e164", BARE, "0471 123456", "CD-4038"),
         ("phone_e164", Given(told={"country": "IT"}), "0471 123456 / 0471 123457", "CD-4038"),
