@@ -66,7 +66,7 @@ MISTAKES = {
         "a key of one system means nothing in the other",
     ),
     "a longer text without a rule": Mistake(
-        "check: phone, on_create: fill, too_long: park", "check: phone, on_create: fill", "CD-4605", "warning", "50"
+        "check: email, on_create: fill, too_long: park", "check: email, on_create: fill", "CD-4605", "warning", "100"
     ),
     "a value that is no choice": Mistake(
         BLOCKED,
