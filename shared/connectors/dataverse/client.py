@@ -42,9 +42,10 @@ class DataverseClient:
         found = await self._get(ROOT + path + _encoded(query), template, {}, doing)
         return _object(found)
 
-    async def get_or_none(self, path: str, query: Query, template: str) -> JsonObject | None:
+    async def get_or_none(self, path: str, query: Query, template: str, prefer: str = "") -> JsonObject | None:
         """A record, or None when it does not exist."""
-        call = Call("GET", ROOT + path + _encoded(query), template, HEADERS)
+        headers = {"Prefer": prefer} if prefer else {}
+        call = Call("GET", ROOT + path + _encoded(query), template, {**HEADERS, **headers})
         reply = await self._http.send(call)
         if is_missing(reply):
             return None

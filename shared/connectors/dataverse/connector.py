@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from shared.connectors.budget import Budget
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
-from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, rows_of, selected
+from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, preferring, rows_of, selected
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.dataverse.surveys import Surveys
 from shared.connectors.keys import canonical_guid
@@ -195,7 +195,7 @@ class DataverseConnector:
         if since is not None and not _TOKEN.fullmatch(since):
             raise FeedExpired(SYSTEM, detail=f"{SYSTEM}: the watermark is no delta token")
         query = [selected(shape, fields)] + ([("$deltatoken", since)] if since is not None else [])
-        prefer = f"odata.track-changes,odata.maxpagesize={self._page_size}"
+        prefer = preferring(fields, "odata.track-changes", f"odata.maxpagesize={self._page_size}")
         async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
             yield await self._change_page(shape, fields, page)
 
@@ -237,8 +237,8 @@ class DataverseConnector:
         return await self._schema.table(table), fields
 
     async def _read_one(self, shape: Table, fields: Sequence[Field], key: str) -> dict[str, Record]:
-        query = [selected(shape, fields)]
-        row = await self._client.get_or_none(f"{shape.set_name}({key})", query, f"{shape.set_name}(..)")
+        query, target = [selected(shape, fields)], f"{shape.set_name}({key})"
+        row = await self._client.get_or_none(target, query, f"{shape.set_name}(..)", preferring(fields))
         records = await self._records.records(shape, fields, [] if row is None else [row])
         return {record.key: record for record in records}
 
@@ -248,7 +248,7 @@ class DataverseConnector:
         query = [selected(shape, fields), ("$filter", condition)]
         query += [] if limit is None else [("$top", str(limit))]
         found: list[Record] = []
-        async for page in self._client.pages(shape.set_name, query, shape.set_name):
+        async for page in self._client.pages(shape.set_name, query, shape.set_name, preferring(fields)):
             found += await self._records.records(shape, fields, rows_of(page))
         return found
 
@@ -266,7 +266,7 @@ class DataverseConnector:
             target if method == "POST" else f"{draft.shape.set_name}(..)",
             draft.body,
             doing=doing,
-            headers={"Prefer": "return=representation", **condition},
+            headers={"Prefer": preferring(draft.fields, "return=representation"), **condition},
             columns=draft.names,
             within_seconds=budget.left(),
         )

@@ -28,6 +28,16 @@ def selected(table: Table, fields: Sequence[Field]) -> tuple[str, str]:
     return "$select", ",".join(dict.fromkeys([table.primary_id, *(field.json_name for field in fields)]))
 
 
+POINTS_TO = "Microsoft.Dynamics.CRM.lookuplogicalname"
+"""The annotation that says which table a reference points to."""
+
+
+def preferring(fields: Sequence[Field], *more: str) -> str:
+    """The Prefer header: what else is wanted, and the annotation where a column may point to several tables."""
+    annotation = [f'odata.include-annotations="{POINTS_TO}"'] if any(field.shared for field in fields) else []
+    return ",".join([*more, *annotation])
+
+
 def version_of(etag: str) -> str:
     """A row version as a bare number, which can be ordered; an etag of another form (elastic tables) as it is."""
     found = _ETAG.fullmatch(etag)
@@ -200,10 +210,19 @@ def _near_values(fields: Sequence[Field], row: JsonObject, partial: bool) -> dic
     for field in fields:
         if field.json_name in row:
             kind = ColumnType.REFERENCE if field.lookup else field.type
-            values[field.name] = to_value(kind, row[field.json_name], field.json_name)
+            value = to_value(kind, row[field.json_name], field.json_name)
+            values[field.name] = value if _is_meant(field, row, value) else None
         elif not partial:
             raise WrongShape(f"{field.json_name} is missing")
     return values
+
+
+def _is_meant(field: Field, row: JsonObject, value: Value) -> bool:
+    """Whether a reference points to the table that the name means; raises WrongShape where the row does not say."""
+    if not field.shared or field.lookup is None or value is None:
+        return True
+    name = f"{field.json_name}@{POINTS_TO}"
+    return as_text(row.get(name), name) == field.lookup.target
 
 
 def _with_far(near: Mapping[str, Value], behind: Mapping[str, Mapping[str, Value]]) -> dict[str, Value]:

@@ -66,12 +66,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column as a definition names it. lookup: for references and dotted names; far: the name behind the dot."""
+    """A column as a definition names it. lookup: for references and dotted names; far: the name behind the dot.
+    shared: its column may point to other tables than the one that the name means."""
 
     name: str
     type: ColumnType
     lookup: Lookup | None = None
     far: str = ""
+    shared: bool = False
 
     @property
     def json_name(self) -> str:
@@ -122,7 +124,7 @@ class Schema:
             column = table.columns.get(lookup.column if lookup else near)
         if column is None or (not far and column.type is ColumnType.REFERENCE and lookup is None):
             raise _unknown(name)
-        return Field(name, column.type, lookup, far)
+        return Field(name, column.type, lookup, far, lookup is not None and _is_shared(table, lookup))
 
     async def _load(self, name: str) -> Table:
         path, template = f"EntityDefinitions(LogicalName='{name}')", "EntityDefinitions(..)"
@@ -186,6 +188,10 @@ def _lookup(table: Table, near: str) -> Lookup | None:
         return exact[0]
     by_column = [lookup for lookup in table.lookups if lookup.column == near]
     return by_column[0] if len(by_column) == 1 else None
+
+
+def _is_shared(table: Table, lookup: Lookup) -> bool:
+    return any(one.column == lookup.column and one.target != lookup.target for one in table.lookups)
 
 
 def _table(name: str, row: JsonObject, dates: Collection[str]) -> Table:

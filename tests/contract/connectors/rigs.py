@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import httpx
+
 from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.faults import FaultKind, FaultRule, Faults
@@ -203,8 +205,8 @@ class DataverseRig(Rig):
         self.faults, self.requests = self.sandbox.faults, self.sandbox.requests
         self.connector: DataverseConnector = self.connect(ORGANIZATION)
 
-    def connect(self, organization: str) -> DataverseConnector:
-        """A connector that believes to speak to an organisation."""
+    def connect(self, organization: str, http: httpx.AsyncBaseTransport | None = None) -> DataverseConnector:
+        """A connector that believes to speak to an organisation; `http` may alter what it is answered."""
         client = HttpClient(
             system="dataverse",
             base_url="https://crm.example",
@@ -212,7 +214,7 @@ class DataverseRig(Rig):
             tokens=self.tokens(),
             clock=self.clock,
             ids=CountingIds(),
-            http=SandboxTransport(self.sandbox.app),
+            http=http or SandboxTransport(self.sandbox.app),
             owns_tokens=True,
         )
         return DataverseConnector(client, self.clock, organization, page_size=3)

@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind
+from sandbox.transport import SandboxTransport
 from shared.connectors.dataverse.connector import NAMESPACE
 from shared.errors import (
     AlreadyExists,
+    BadAnswer,
     FeedExpired,
     Refused,
     SettingsError,
@@ -34,6 +37,14 @@ async def rig() -> AsyncIterator[DataverseRig]:
     yield made
     await made.aclose()
     assert made.requests.unforeseen() == []
+
+
+class WithoutAnnotations(SandboxTransport):
+    """A service that does not annotate references, whatever it is asked."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.headers["Prefer"] = request.headers.get("Prefer", "").partition("odata.include-annotations")[0]
+        return await super().handle_async_request(request)
 
 
 async def feed(rig: DataverseRig, since: str | None) -> list[ChangePage]:
@@ -235,6 +246,54 @@ async def test_a_reference_to_several_tables_is_named_by_its_navigation_property
     assert made.values == {"parentcustomerid_account": account}
     with pytest.raises(UnknownColumn):
         await rig.connector.read("contact", [made.key], ["parentcustomerid"])
+
+
+async def test_a_reference_is_read_only_where_it_points_to_the_table_that_is_meant(rig: DataverseRig) -> None:
+    """A contact below another contact has no account: one record, many, the feed and the answer to a write agree."""
+    account = await rig.person_creates("Aurora Milling")
+    of_account = await rig.sandbox.create("contact", {"lastname": "Verdi", "parentcustomerid": ("account", account)})
+    of_contact = await rig.sandbox.create("contact", {"lastname": "Neri", "parentcustomerid": ("contact", of_account)})
+    alone = await rig.sandbox.create("contact", {"lastname": "Rossi"})
+    columns = ["parentcustomerid_account", "parentcustomerid_contact"]
+    expected = {
+        of_account: {"parentcustomerid_account": account, "parentcustomerid_contact": None},
+        of_contact: {"parentcustomerid_account": None, "parentcustomerid_contact": of_account},
+        alone: {"parentcustomerid_account": None, "parentcustomerid_contact": None},
+    }
+    many = await rig.connector.read("contact", list(expected), columns)
+    assert {key: record.values for key, record in many.items()} == expected
+    for key, values in expected.items():
+        assert (await rig.connector.read("contact", [key], columns))[key].values == values
+    pages = [page async for page in rig.connector.changes("contact", None, columns)]
+    fed = {record.key: record.values for page in pages for record in page.records}
+    assert {key: fed[key] for key in expected} == expected
+    renamed = await rig.connector.update("contact", of_contact, {"lastname": "Bruni"}, columns, version=None)
+    assert renamed.values == expected[of_contact]
+
+
+async def test_a_contact_moves_between_accounts_and_is_found_by_them(rig: DataverseRig) -> None:
+    """The key of the account writes, clears and finds; what is behind it can be read, too."""
+    one, other = await rig.person_creates("Aurora Milling"), await rig.person_creates("Borealis Milling")
+    columns = ["parentcustomerid_account", "parentcustomerid_account.name"]
+    contact = await rig.sandbox.create("contact", {"lastname": "Verdi", "parentcustomerid": ("account", one)})
+    await rig.sandbox.create("contact", {"lastname": "Neri", "parentcustomerid": ("contact", contact)})
+    assert [r.key for r in await rig.connector.find("contact", columns[0], [one], [])] == [contact]
+    moved = await rig.connector.update("contact", contact, {columns[0]: other}, columns, version=None)
+    assert moved.values == dict(zip(columns, [other, "Borealis Milling"], strict=True))
+    assert await rig.connector.find("contact", columns[0], [one], []) == []
+    free = await rig.connector.update("contact", contact, {columns[0]: None}, columns, version=moved.version)
+    assert set(free.values.values()) == {None}
+
+
+async def test_a_reference_that_does_not_say_where_it_points_is_a_bad_answer(rig: DataverseRig) -> None:
+    """The annotation was asked for; without it the key of a contact could be taken for that of an account."""
+    account = await rig.person_creates("Aurora Milling")
+    contact = await rig.sandbox.create("contact", {"lastname": "Verdi", "parentcustomerid": ("account", account)})
+    connector = rig.connect(ORGANIZATION, WithoutAnnotations(rig.sandbox.app))
+    with pytest.raises(BadAnswer):
+        await connector.read("contact", [contact], ["parentcustomerid_account"])
+    assert (await connector.read("contact", [contact], ["lastname"]))[contact].values == {"lastname": "Verdi"}
+    await connector.aclose()
 
 
 async def test_a_reference_to_nothing_is_not_taken_for_a_missing_record(rig: DataverseRig) -> None:
