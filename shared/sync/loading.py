@@ -30,7 +30,7 @@ from shared.sync.planner import plan_update
 from shared.sync.planning import index_target
 from shared.sync.ports import DeadLetter, LinkRow, LinkState, Outgoing, Queue, Record, Side
 
-CHUNKS_AT_ONCE = 4
+CHUNKS_AT_ONCE = 6
 """Messages in hand; never more, so that live changes wait behind a few chunks at most."""
 _RENEW_SECONDS = 60.0
 _UNLIMITED = 1_000_000_000

@@ -201,7 +201,7 @@ class BusinessCentralConnector:
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        """In batches of a hundred. A part that is refused is sent once more by itself, so that it gets the same error,
+        """In batches. A part that is refused is sent once more by itself, so that it gets the same error,
         and the same second chance with fresh references, as a single create."""
         budget = Budget(SYSTEM, self._clock, within_seconds)
         results: list[Record | ConnectorError] = []
