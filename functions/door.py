@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import azure.functions as func
@@ -39,7 +40,7 @@ def new_blueprint() -> func.Blueprint:
     return func.Blueprint()  # type: ignore[no-untyped-call] # the package leaves this constructor without types
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """One admitted request."""
 
@@ -142,6 +143,7 @@ def answered(content: Mapping[str, Any], status: int = 200) -> func.HttpResponse
     return func.HttpResponse(text, status_code=status, headers=HEADERS, mimetype="application/json")
 
 
+@cache
 def empty(status: int) -> func.HttpResponse:
-    """An answer without a body."""
+    """The answer without a body. Made once for each status: the platform only reads it."""
     return func.HttpResponse(status_code=status, headers=HEADERS)

@@ -149,9 +149,10 @@ def current() -> App:
     if _installed:
         return _installed[-1]
     loop = asyncio.get_running_loop()
-    if loop not in _apps:
-        _apps[loop] = App(os.environ)
-    return _apps[loop]
+    app = _apps.get(loop)
+    if app is None:
+        app = _apps[loop] = App(os.environ)
+    return app
 
 
 @contextmanager

@@ -5,17 +5,17 @@ No store is asked and no system called; what comes back to the caller is decided
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
 from shared.errors import SettingsError
-from shared.routes import RequestError, TooLarge, is_one_of
+from shared.routes import RequestError, TooLarge, encoded, is_one_of
 from shared.settings import BusinessCentralDoor, DataverseDoor, Section, Settings
-from shared.sync.notices import Notice, Recipients, message_for
+from shared.sync.notices import Notice, Recipients, outgoing_for
 from shared.sync.ports import Clock, Ids, Outgoing, Queue
 
 log = logging.getLogger(__name__)
@@ -50,19 +50,20 @@ class Notices:
             raise TooLarge
         organization_id = _required(DataverseDoor, "organization_id", self._settings.get(DataverseDoor).organization_id)
         try:
-            read = dataverse.read_notice(body, organization_id, self._clock.now(), self._ids.new())
+            read = dataverse.read_notice(body, organization_id, self._clock.now(), self._ids.new)
         except dataverse.NotANotice as error:
             raise RequestError(str(error)) from None
-        return await self._take(dataverse.SYSTEM, [read])
+        return await self._take(dataverse.SYSTEM, (read,))
 
     async def from_business_central(self, body: bytes) -> int:
         """Queue all good rows of a body; answers how many messages were sent. Raises like `from_dataverse`."""
         if len(body) > business_central.MAX_BODY_BYTES:
             raise TooLarge
         door = self._settings.get(BusinessCentralDoor)
+        client_states = encoded(door.client_state, door.client_state_previous)
 
         def is_ours(shown: str) -> bool:
-            return is_one_of(shown, (door.client_state, door.client_state_previous))
+            return is_one_of(shown, client_states)
 
         try:
             rows = business_central.read_rows(body)
@@ -81,40 +82,34 @@ class Notices:
 
     async def _take(self, system: str, found: Iterable[Notice | dataverse.Ignored | business_central.Ignored]) -> int:
         """Send what is to be sent, and only then count: a send that fails leaves no trace but its error."""
-        outcomes: Counter[str] = Counter()
+        now = self._clock.now()
+        outcomes: dict[str, int] = {}
         by_transfer: dict[str, list[Outgoing]] = {}
         for one in found:
-            outcomes[self._address(one, by_transfer)] += 1
-        await self._send(by_transfer)
+            outcome = self._address(one, now, by_transfer)
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        if by_transfer:
+            await self._queue().send_all(by_transfer)
         for reason, times in outcomes.items():
             self.counts[f"{system}: {reason}"] += times
             log.info("notices", extra={"action": "notice", "system": system, "outcome": reason, "times": times})
-        return sum(len(messages) for messages in by_transfer.values())
+        return sum(map(len, by_transfer.values()))
 
     def _address(
-        self, one: Notice | dataverse.Ignored | business_central.Ignored, by_transfer: dict[str, list[Outgoing]]
+        self,
+        one: Notice | dataverse.Ignored | business_central.Ignored,
+        now: datetime,
+        by_transfer: dict[str, list[Outgoing]],
     ) -> str:
         """Add the messages of a notice; answers its outcome."""
         if not isinstance(one, Notice):
             return one.value
         recipients = self._recipients().of(one.system, one.table)
-        for recipient in recipients:
-            message = message_for(recipient, one, self._clock.now())
-            out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
-            by_transfer.setdefault(recipient.transfer, []).append(out)
-        return "queued" if recipients else NO_TRANSFER
-
-    async def _send(self, by_transfer: dict[str, list[Outgoing]]) -> None:
-        """To all queues at once; raises the first failure after every send has ended."""
-        if not by_transfer:
-            return
-        queue = self._queue()
-        sends: Sequence[BaseException | None] = await asyncio.gather(
-            *(queue.send(name, messages) for name, messages in by_transfer.items()), return_exceptions=True
-        )
-        for result in sends:
-            if result is not None:
-                raise result
+        if not recipients:
+            return NO_TRANSFER
+        for transfer, message in outgoing_for(recipients, one, now).items():
+            by_transfer.setdefault(transfer, []).append(message)
+        return "queued"
 
 
 def _required(kind: type[Section], field: str, value: str | None) -> str:

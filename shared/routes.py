@@ -206,27 +206,37 @@ class Caller:
     id: str = ""
 
 
+_NOBODY: Final = Caller()
+
+
 class Doorkeeper:
     """Admits callers by the table."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._secrets: dict[type[DataverseDoor | BusinessCentralDoor], tuple[bytes, ...]] = {}
 
     def admit(self, route: Route, headers: Mapping[str, str], parameters: Mapping[str, str]) -> Caller:
         """The caller; raises NotAdmitted, RoleTooLow, and SettingsError when a webhook's settings are wrong."""
         match route.guard:
             case Guard.HEADER_SECRET:
-                dataverse = self._settings.get(DataverseDoor)
-                _require(headers.get(WEBHOOK_HEADER), dataverse.secret, dataverse.previous)
-                return Caller()
+                return self._with_secret(headers.get(WEBHOOK_HEADER), DataverseDoor)
             case Guard.PATH_SECRET:
-                erp = self._settings.get(BusinessCentralDoor)
-                _require(parameters.get("secret"), erp.secret, erp.previous)
-                return Caller()
+                return self._with_secret(parameters.get("secret"), BusinessCentralDoor)
             case Guard.PUBLIC:
                 return self._known(headers)
             case _:
                 return self._with_role(headers, Role[route.guard.name])
+
+    def _with_secret(self, shown: str | None, kind: type[DataverseDoor | BusinessCentralDoor]) -> Caller:
+        """A webhook's sender; its door's secrets are encoded once."""
+        allowed = self._secrets.get(kind)
+        if allowed is None:
+            door = self._settings.get(kind)
+            allowed = self._secrets[kind] = encoded(door.secret, door.previous)
+        if not is_one_of(shown, allowed):
+            raise NotAdmitted
+        return _NOBODY
 
     def _with_role(self, headers: Mapping[str, str], wanted: Role) -> Caller:
         caller = self._known(headers)
@@ -242,27 +252,26 @@ class Doorkeeper:
             door = self._settings.get(OperatorDoor)
         except SettingsError as error:  # strangers are not told which setting is wrong
             log.error("nobody can be known: %s", error, extra={"action": "door"})
-            return Caller()
-        if is_one_of(headers.get(OPERATOR_KEY_HEADER), (door.key, door.previous)):
+            return _NOBODY
+        if is_one_of(headers.get(OPERATOR_KEY_HEADER), encoded(door.key, door.previous)):
             return Caller(Role.ADMIN)
         if door.platform_sign_in == "off":
-            return Caller()
+            return _NOBODY
         shown = headers.get(PRINCIPAL_ID_HEADER) or ""
         return Caller(_role(headers.get(PRINCIPAL_HEADER)), shown if _PLAIN_ID.fullmatch(shown) else "")
 
 
-def _require(shown: str | None, *allowed: SecretStr | None) -> None:
-    if not is_one_of(shown, allowed):
-        raise NotAdmitted
+def encoded(*secrets: SecretStr | None) -> tuple[bytes, ...]:
+    """Secrets as `is_one_of` takes them; one that is missing is empty."""
+    return tuple(secret.get_secret_value().encode() if secret else b"" for secret in secrets)
 
 
-def is_one_of(shown: str | None, allowed: Sequence[SecretStr | None]) -> bool:
+def is_one_of(shown: str | None, allowed: Sequence[bytes]) -> bool:
     """Whether the text is one of the secrets. The same work for a wrong and a missing one; an empty secret opens
     nothing."""
     given, found = (shown or "").encode("utf-8", "surrogatepass"), False
     for secret in allowed:
-        value = secret.get_secret_value().encode() if secret else b""
-        found |= hmac.compare_digest(given, value) and value != b""
+        found |= hmac.compare_digest(given, secret) and secret != b""
     return found
 
 

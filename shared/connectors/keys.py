@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
-_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LOWER = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ANY_CASE = _LOWER.replace("a-f", "a-fA-F")
+_GUID = re.compile(_LOWER)
+ANY_GUID = rf"{_ANY_CASE}|\{{{_ANY_CASE}\}}"
+"""Pattern of every spelling of a GUID, for validators that read many at once."""
 ZERO_GUID = "00000000-0000-0000-0000-000000000000"
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from shared.errors import QueueUnavailable
-from shared.messaging.outgoing import check
+from shared.messaging.outgoing import check, send_in_turn
 from shared.sync.ports import Clock, DeadLetter, Outgoing
 
 MAX_DELIVERIES_REASON: Final = "MaxDeliveryCountExceeded"
@@ -122,6 +122,10 @@ class MemoryQueue:
         shelf = self._shelf(queue)
         for message in messages:
             self._store(shelf, message)
+
+    async def send_all(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> None:
+        """Store the messages of several queues, one queue after another."""
+        await send_in_turn(self.send, by_queue)
 
     async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
         """Lock up to `limit` dead letters and return them, the oldest first."""

@@ -8,13 +8,13 @@ The package is imported on first use, because it costs a good part of a cold sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from shared.errors import QueueUnavailable
-from shared.messaging.outgoing import check
+from shared.messaging.outgoing import check, send_at_once
 from shared.sync.ports import DeadLetter, Outgoing
 
 if TYPE_CHECKING:
@@ -156,6 +156,10 @@ class ServiceBusQueue:
                 await sender.send_messages(_wire(messages[0]))
             else:
                 await _send_batches(sender, [_wire(message) for message in messages])
+
+    async def send_all(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> None:
+        """Send to several queues at the same time: each has its own connection, and none waits for another's."""
+        await send_at_once(self.send, by_queue)
 
     async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
         """Lock up to `limit` dead letters and return them; waits a while for each few. QueueUnavailable."""

@@ -15,7 +15,7 @@ from shared.sync.context import Ports, Prepared, pair_name
 from shared.sync.definition import Definition, Index, Transfer
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.outcome import Kind, Outcome, Why
-from shared.sync.ports import LinkState, Outgoing, Side
+from shared.sync.ports import LinkState, Side
 
 MOST_DEPENDENTS = 20_000
 """Of one record; what is beyond waits for the next walk."""
@@ -93,5 +93,4 @@ class Dependents:
 
     async def _send(self, message: Message, delay: timedelta | None) -> None:
         due = self.ports.clock.now() + delay if delay else None
-        out = Outgoing(message.message_id(), message.to_json(), due, message.correlation_id)
-        await self.ports.queue.send(message.transfer, [out])
+        await self.ports.queue.send(message.transfer, [message.outgoing(due)])

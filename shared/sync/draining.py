@@ -11,7 +11,7 @@ from datetime import datetime
 from shared.sync.definition import Transfer
 from shared.sync.message import MAX_KEYS, Message, MessageInvalid
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import DeadLetter, Outgoing, ParkedItem, PendingItem, RowTaken, Side, Switch, Watermark
+from shared.sync.ports import DeadLetter, ParkedItem, PendingItem, RowTaken, Side, Switch, Watermark
 from shared.sync.problems import PROBLEMS
 
 log = logging.getLogger(__name__)
@@ -100,8 +100,7 @@ class Draining:
             correlation_id=ids.new(),
             change_id=f"drain/{ids.new()}",
         )
-        out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
-        await self.pipeline.ports.queue.send(transfer.name, [out])
+        await self.pipeline.ports.queue.send(transfer.name, [message.outgoing()])
 
     # --- dead letters and parked items ---
 
@@ -166,8 +165,7 @@ class Draining:
             correlation_id=ids.new(),
             change_id=f"retry/{ids.new()}",
         )
-        out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
-        await self.pipeline.ports.queue.send(item.transfer, [out])
+        await self.pipeline.ports.queue.send(item.transfer, [message.outgoing()])
 
 
 def _after(item: PendingItem) -> str:

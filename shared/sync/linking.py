@@ -19,7 +19,7 @@ from shared.sync.message import Message
 from shared.sync.outcome import Kind
 from shared.sync.pipeline import Pipeline
 from shared.sync.planner import agree
-from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, NeverMatch, Outgoing, Record, RowTaken, Side
+from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, NeverMatch, Record, RowTaken, Side
 
 
 class CannotLink(Exception):
@@ -158,8 +158,7 @@ class Linking:
         for transfer in self.definition.transfers:
             message = self._message(transfer, keys[transfer.source], run, by)
             due = ports.clock.now() + ports.timing.link_settles
-            out = Outgoing(message.message_id(), message.to_json(), due, message.correlation_id)
-            await ports.queue.send(transfer.name, [out])
+            await ports.queue.send(transfer.name, [message.outgoing(due)])
         about = self._message(self._transfer, keys[self._transfer.source], run, by)
         await Dependents(ports, self.pipeline.index).tell_of_link(prepared.definition, keys, about, run)
 

@@ -69,6 +69,12 @@ class LoadQueue:
             heapq.heappush(self.kept, (due, next(self._order), message.body))
         return None
 
+    async def send_all(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> None:
+        own = {queue: messages for queue, messages in by_queue.items() if queue == self.transfer}
+        for queue, messages in own.items():
+            await self.send(queue, messages)
+        await self.inner.send_all({queue: by_queue[queue] for queue in by_queue.keys() - own.keys()})
+
     def next_due(self) -> datetime | None:
         """When the next kept message may run."""
         return self.kept[0][0] if self.kept else None

@@ -7,15 +7,17 @@ names are ignored, an unknown version is refused.
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from shared.errors import CrossdockError, Who
-from shared.sync.ports import Side
+from shared.sync.ports import Outgoing, Side
 
 VERSION: Final = 1
 MAX_KEYS: Final = 100
@@ -59,9 +61,9 @@ class Message:
     def __post_init__(self) -> None:
         if not 1 <= len(self.keys) <= MAX_KEYS:
             raise MessageInvalid(f"keys: {len(self.keys)} given, a message has 1 to {MAX_KEYS}; send several messages")
-        for name in ("transfer", "table", "change_id"):
-            if not getattr(self, name):
-                raise MessageInvalid(f"{name}: is empty; fill it in before sending")
+        if not (self.transfer and self.table and self.change_id):
+            name = next(name for name in ("transfer", "table", "change_id") if not getattr(self, name))
+            raise MessageInvalid(f"{name}: is empty; fill it in before sending")
         if self.occurred_at.tzinfo is None:
             raise MessageInvalid("occurred_at: has no time zone; give an aware time")
 
@@ -76,21 +78,34 @@ class Message:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def to_json(self) -> str:
-        """Return the body to send."""
+        """Return the body to send; raises MessageInvalid where a text holds half a character."""
+        return _address(self.transfer, self.side) + self._news()
+
+    def outgoing(self, not_before: datetime | None = None) -> Outgoing:
+        """Return what the queue takes: id, body, due time and correlation id."""
+        return Outgoing(self.message_id(), self.to_json(), not_before, self.correlation_id)
+
+    def outgoing_to(self, addresses: Iterable[tuple[str, Side]]) -> dict[str, Outgoing]:
+        """Return the same news for several transfers, each with the side that the keys are from, by transfer."""
+        message_id, news = self.message_id(), self._news()
+        return {
+            transfer: Outgoing(message_id, _address(transfer, side) + news, None, self.correlation_id)
+            for transfer, side in addresses
+        }
+
+    def _news(self) -> str:
+        """The body behind the address."""
         body = {
-            "v": VERSION,
-            "transfer": self.transfer,
-            "side": self.side.value,
             "table": self.table,
-            "keys": list(self.keys),
+            "keys": self.keys,
             "cause": self.cause,
-            "occurred_at": self.occurred_at.astimezone(UTC).isoformat(),
+            "occurred_at": self.occurred_at.astimezone(UTC),
             "attempt": self.attempt,
             "correlation_id": self.correlation_id,
             "change_id": self.change_id,
             "failures": self.failures,
         }
-        return json.dumps(body, separators=(",", ":"))
+        return _json(body)[1:]
 
     @staticmethod
     def from_json(body: str | bytes) -> Message:
@@ -111,6 +126,19 @@ class Message:
             change_id=wire.change_id,
             failures=wire.failures,
         )
+
+
+@lru_cache(maxsize=256)
+def _address(transfer: str, side: Side) -> str:
+    """The beginning of a body: the same for every message to a transfer from one side."""
+    return _json({"v": VERSION, "transfer": transfer, "side": side})[:-1] + ","
+
+
+def _json(body: dict[str, object]) -> str:
+    try:
+        return to_json(body).decode()
+    except PydanticSerializationError:
+        raise MessageInvalid("a text holds half a surrogate pair; only whole characters can be sent") from None
 
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.sync.message import Message
-from shared.sync.ports import Side
+from shared.sync.ports import Outgoing, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,7 @@ class Notice:
     correlation_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """A transfer that a table's changes concern, and the side of its pair that they are on."""
 
     transfer: str
@@ -72,12 +71,13 @@ def _heard_by(definition: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], 
             yield (definition[source.value]["system"], related), Recipient(name, source)
 
 
-def message_for(recipient: Recipient, notice: Notice, received_at: datetime) -> Message:
-    """The message to one recipient. Its time is that of its arrival: a notice that comes days late has waited enough
-    already and must not be given up at the first obstacle."""
-    return Message(
-        transfer=recipient.transfer,
-        side=recipient.side,
+def outgoing_for(recipients: Sequence[Recipient], notice: Notice, received_at: datetime) -> dict[str, Outgoing]:
+    """The messages to all recipients, by transfer. Their time is that of arrival: a notice that comes days late has
+    waited enough already and must not be given up at the first obstacle."""
+    transfer, side = recipients[0]
+    message = Message(
+        transfer=transfer,
+        side=side,
         table=notice.table,
         keys=(notice.key,),
         cause="webhook",
@@ -86,3 +86,4 @@ def message_for(recipient: Recipient, notice: Notice, received_at: datetime) -> 
         correlation_id=notice.correlation_id,
         change_id=notice.change_id,
     )
+    return message.outgoing_to(recipients)

@@ -42,7 +42,6 @@ from shared.sync.ports import (
     JournalEntry,
     LinkRow,
     LinkState,
-    Outgoing,
     ParkedItem,
     PendingItem,
     Record,
@@ -272,8 +271,7 @@ class Pipeline:
         now = self.ports.clock.now()
         for (delay, failed), keys in by_delay.items():
             copy = deferred_copy(message, keys, failed=failed)
-            out = Outgoing(copy.message_id(), copy.to_json(), now + delay if delay else None, copy.correlation_id)
-            await self.ports.queue.send(message.transfer, [out])
+            await self.ports.queue.send(message.transfer, [copy.outgoing(now + delay if delay else None)])
 
     async def _keep_pending(self, message: Message, one: Done) -> None:
         now, why = self.ports.clock.now(), one.outcome.why.value
@@ -554,8 +552,7 @@ class _Work:
                     failures=0,
                 )
                 due = self._ports.clock.now() + timedelta(seconds=3)
-                out = Outgoing(told.message_id(), told.to_json(), due, told.correlation_id)
-                await self._ports.queue.send(transfer.name, [out])
+                await self._ports.queue.send(transfer.name, [told.outgoing(due)])
 
 
 @dataclass(frozen=True)

@@ -714,6 +714,10 @@ class Queue(Protocol):
 
     async def send(self, queue: str, messages: Sequence[Outgoing]) -> None: ...
 
+    async def send_all(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> None:
+        """Send to several queues. Every queue is tried, whatever another one does; then the first failure is raised."""
+        ...
+
     async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
         """Messages of the dead-letter queue, locked until settled."""
         ...

@@ -19,7 +19,7 @@ from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import ChangePage, Connector, LinkState, Outgoing, Record, RowTaken, Side, Switch, Watermark
+from shared.sync.ports import ChangePage, Connector, LinkState, Record, RowTaken, Side, Switch, Watermark
 
 log = logging.getLogger(__name__)
 
@@ -175,8 +175,7 @@ class _Walk:
             correlation_id=self.pipeline.ports.ids.new(),
             change_id=f"walk/{digest}",
         )
-        out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
-        await self.pipeline.ports.queue.send(transfer.name, [out])
+        await self.pipeline.ports.queue.send(transfer.name, [message.outgoing()])
 
 
 def _digest(page: ChangePage) -> str:

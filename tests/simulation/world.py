@@ -21,6 +21,7 @@ from typing import TypeVar
 from local.definitions import read_definition
 from shared.errors import QueueUnavailable, SystemDown, UnknownResult
 from shared.messaging.memory import Delivery, LockLost, MemoryQueue, Rules
+from shared.messaging.outgoing import send_in_turn
 from shared.stores.rows import Operation, Page, Properties, Row, RowStore, RowStoreUnavailable
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
@@ -156,6 +157,9 @@ class FaultyQueue:
         self._wake.set()
         gone = QueueUnavailable("simulated")
         await self._faults.effect("queue send", gone, gone, lambda: self._inner.send(queue, messages))
+
+    async def send_all(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> None:
+        await send_in_turn(self.send, by_queue)
 
     async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
         return await self._inner.dead_letters(queue, limit)

@@ -8,13 +8,14 @@ and dates are always there, and more is not needed: values of a body are never u
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from shared.connectors.keys import ZERO_GUID, canonical_guid
+from shared.connectors.keys import ANY_GUID, ZERO_GUID
 from shared.sync.notices import Notice
 
 SYSTEM: Final = "dataverse"
@@ -46,12 +47,8 @@ class Ignored(StrEnum):
     FUTURE = "from the future"
 
 
-def _none_for_zero(value: Any) -> Any:
-    return None if value in ("", ZERO_GUID) else value
-
-
-Id = Annotated[Annotated[str, AfterValidator(canonical_guid)] | None, BeforeValidator(_none_for_zero)]
-"""A GUID in canonical spelling; None where it is missing, null or all zeros."""
+Id = Annotated[str, StringConstraints(pattern=f"^({ANY_GUID})?$", to_lower=True)] | None
+"""A GUID in small letters, perhaps in braces, or empty; `_id` makes a key of it."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
@@ -96,11 +93,11 @@ class _Parameters(_Part):
     parameters: Annotated[list[_Parameter] | None, Field(alias="InputParameters")] = None
 
 
-def read_notice(body: bytes, organization_id: str, now: datetime, fresh_id: str) -> Notice | Ignored:
-    """Read a body. fresh_id: stands for the change where the body names no operation; raises NotANotice."""
+def read_notice(body: bytes, organization_id: str, now: datetime, new_id: Callable[[], str]) -> Notice | Ignored:
+    """Read a body. new_id: makes what stands for the change where the body names no operation; raises NotANotice."""
     raw = body.removeprefix(_BOM)
     context = _parsed(_Context, raw)
-    if context.organization_id != organization_id:
+    if _id(context.organization_id) != organization_id:
         return Ignored.FOREIGN
     if context.message not in MESSAGES:
         return Ignored.MESSAGE
@@ -109,11 +106,19 @@ def read_notice(body: bytes, organization_id: str, now: datetime, fresh_id: str)
         return Ignored.TOO_OLD
     if at > now + NEWEST:
         return Ignored.FUTURE
-    key = context.key or _target_key(raw, context.table)
+    key = _id(context.key) or _target_key(raw, context.table)
     if key is None:
         return Ignored.NO_RECORD
-    correlation_id = context.correlation_id or fresh_id
-    return Notice(SYSTEM, context.table, key, _change_id(context, key, fresh_id), correlation_id)
+    change_id = f"{organization_id}/{_operation(context, new_id)}/{key}/{context.created_on}"
+    return Notice(SYSTEM, context.table, key, change_id, _id(context.correlation_id) or new_id())
+
+
+def _id(text: str | None) -> str | None:
+    """The one spelling of a GUID; None where it is missing, null, empty or all zeros."""
+    if not text:
+        return None
+    inner = text[1:-1] if text[0] == "{" else text
+    return None if inner == ZERO_GUID else inner
 
 
 def _parsed(kind: type[_PartT], raw: bytes) -> _PartT:
@@ -132,9 +137,12 @@ def _moment(text: str) -> datetime:
     if found is None:
         raise NotANotice("OperationCreatedOn: is no date")
     milliseconds, sign, hours, minutes = found.groups()
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
     try:
-        return _EPOCH + timedelta(milliseconds=int(milliseconds)) + (-offset if sign == "-" else offset)
+        at = _EPOCH + timedelta(milliseconds=int(milliseconds))
+        if sign is None:
+            return at
+        offset = timedelta(hours=int(hours), minutes=int(minutes))
+        return at - offset if sign == "-" else at + offset
     except OverflowError:
         raise NotANotice("OperationCreatedOn: is no date of a calendar") from None
 
@@ -149,16 +157,16 @@ def _target_key(raw: bytes, table: str) -> str | None:
         read = _Target.model_validate(target)
     except ValidationError:
         raise NotANotice("InputParameters.Target: is neither a record nor a reference") from None
-    return read.id if read.table in ("", table) else None
+    return _id(read.id) if read.table in ("", table) else None
 
 
-def _change_id(context: _Context, key: str, fresh_id: str) -> str:
-    """`organisation/operation/step`, with record and time behind it.
+def _operation(context: _Context, new_id: Callable[[], str]) -> str:
+    """`operation/step`: what a change is known by, together with its record and time.
 
     A synchronous step's operation is the whole request, and one request may change several records, or one record
     twice: without record and time the queue would take the second change for the first.
     Without any operation the id is new, so that a repeated notice costs a run but no change is swallowed.
     """
-    operation = context.operation_id or context.request_id or f"unknown-{fresh_id}"
-    step = context.step.id if context.step and context.step.id else "unknown"
-    return f"{context.organization_id}/{operation}/{step}/{key}/{context.created_on}"
+    operation = _id(context.operation_id) or _id(context.request_id) or f"unknown-{new_id()}"
+    step = (_id(context.step.id) if context.step else None) or "unknown"
+    return f"{operation}/{step}"

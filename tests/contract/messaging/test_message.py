@@ -56,8 +56,23 @@ def test_any_message_survives_the_round_trip(message: Message) -> None:
 def test_times_travel_in_utc() -> None:
     """Whatever zone they had."""
     summer = replace(MESSAGE, occurred_at=datetime(2026, 7, 1, 10, tzinfo=timezone(timedelta(hours=2))))
-    assert json.loads(summer.to_json())["occurred_at"] == "2026-07-01T08:00:00+00:00"
+    assert json.loads(summer.to_json())["occurred_at"] == "2026-07-01T08:00:00Z"
     assert Message.from_json(summer.to_json()).occurred_at.tzinfo is UTC
+
+
+def test_the_same_news_for_several_transfers_differ_in_their_address_only() -> None:
+    """Each is what a message of its own would be; the id is that of the change, each queue knows it for itself."""
+    addresses = [("account_to_business_central", Side.LEFT), ('Größe "eins"', Side.RIGHT)]
+    assert MESSAGE.outgoing_to(addresses) == {
+        transfer: replace(MESSAGE, transfer=transfer, side=side).outgoing() for transfer, side in addresses
+    }
+
+
+def test_half_a_character_is_refused_before_it_is_sent() -> None:
+    """Nobody could read it; the text says so without showing it."""
+    for field in ("transfer", "table", "cause", "correlation_id", "change_id"):
+        with pytest.raises(MessageInvalid, match="half a surrogate pair"):
+            replace(MESSAGE, **{field: "x\ud800"}).to_json()  # type: ignore[arg-type]  # the field's name is chosen here
 
 
 def test_the_id_is_that_of_the_change() -> None:

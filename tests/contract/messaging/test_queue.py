@@ -101,6 +101,26 @@ async def test_a_queue_that_does_not_exist_takes_nothing(door: Door) -> None:
         await door.queue.send("no_such_transfer", [outgoing(1)])
 
 
+async def test_several_queues_get_theirs_with_one_call(door: Door) -> None:
+    """Each its own messages, and none those of another."""
+    transfer, other = door.names
+    await door.queue.send_all({transfer: [outgoing(1), outgoing(2)], other: [outgoing(3)]})
+    assert sorted(one.message_id for one in await door.receive_all(transfer)) == ["change-1", "change-2"]
+    assert [one.message_id for one in await door.receive_all(other)] == ["change-3"]
+
+
+@pytest.mark.parametrize("missing_first", [True, False])
+async def test_a_queue_that_takes_nothing_keeps_no_other_from_its_messages(door: Door, missing_first: bool) -> None:
+    """Whoever sends hears of it; what the others were to get is stored, and stored once when all is sent again."""
+    transfer, other = door.names
+    names = ["no_such_transfer", transfer, other] if missing_first else [transfer, other, "no_such_transfer"]
+    for _ in range(2):
+        with pytest.raises(QueueUnavailable, match="no_such_transfer"):
+            await door.queue.send_all({name: [outgoing(1)] for name in names})
+    for name in (transfer, other):
+        assert [one.message_id for one in await door.receive_all(name)] == ["change-1"]
+
+
 async def test_a_message_that_no_queue_takes_is_refused_before_anything_is_sent(door: Door) -> None:
     """The text names the field; the others of the list are not sent either."""
     transfer, _ = door.names

@@ -46,7 +46,7 @@ class FakeSender:
         self.busy = True
         await asyncio.sleep(0)
         self.busy = False
-        if self.client.hanging:
+        if self.queue in self.client.hanging_queues:
             await asyncio.sleep(3600)
         if self.client.failures:
             raise self.client.failures.pop()
@@ -65,7 +65,7 @@ class FakeClient:
         self.senders: list[FakeSender] = []
         self.sent: list[tuple[str, ServiceBusMessage | ServiceBusMessageBatch]] = []
         self.failures: list[Exception] = []
-        self.hanging = False
+        self.hanging_queues: set[str] = set()
         self.closed = 0
 
     def get_queue_sender(self, queue: str) -> FakeSender:
@@ -139,12 +139,38 @@ async def test_after_an_error_the_sender_is_opened_anew(
 
 async def test_a_queue_that_never_answers_is_given_up(queue: ServiceBusQueue, client: FakeClient) -> None:
     """A webhook's sender waits for us: the call is bounded, and the connection is not used again."""
-    client.hanging = True
+    client.hanging_queues.add("a")
     with pytest.raises(QueueUnavailable):
         await queue.send("a", [Outgoing("1", "{}")])
-    client.hanging = False
+    client.hanging_queues.clear()
     await queue.send("a", [Outgoing("1", "{}")])
     assert len(client.senders) == 2
+
+
+async def test_queues_do_not_wait_for_each_other(queue: ServiceBusQueue, client: FakeClient) -> None:
+    """One that never answers is given up while the others have long got theirs; no task is left behind."""
+    client.hanging_queues.add("a")
+    before = asyncio.all_tasks()
+    with pytest.raises(QueueUnavailable, match="Queue a"):
+        await queue.send_all({name: [Outgoing("1", "{}")] for name in ("a", "b", "c")})
+    assert sorted(name for name, _ in client.sent) == ["b", "c"]
+    await queue.aclose()
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("own", ["a", "b"])
+async def test_a_caller_that_gives_up_stops_all_sends(queue: ServiceBusQueue, client: FakeClient, own: str) -> None:
+    """Whichever queue it is waiting for: nothing goes on behind its back."""
+    client.hanging_queues.update({"a", "b"} if own == "b" else {"a"})
+    before = asyncio.all_tasks()
+    sending = asyncio.ensure_future(queue.send_all({name: [Outgoing("1", "{}")] for name in ("a", "b")}))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await queue.aclose()
+    assert asyncio.all_tasks() == before
 
 
 async def test_closing_twice_is_harmless_and_sending_afterwards_opens_again(

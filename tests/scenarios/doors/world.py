@@ -206,4 +206,4 @@ def dump(content: Any) -> bytes:
 
 def outgoing(message: Message) -> Outgoing:
     """A message ready to be sent."""
-    return Outgoing(message.message_id(), message.to_json())
+    return message.outgoing()
