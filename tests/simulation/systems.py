@@ -7,6 +7,7 @@ about every change, also about our own. The sandboxes imitate the real systems o
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -71,6 +72,8 @@ class MemorySystem:
     bulk_creates: int = 0
     updates: int = 0
     reads: int = 0
+    edits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    writes: Counter[tuple[str, str]] = field(default_factory=Counter)
     _version: int = 0
     _series: int = 10000
     _deleted: list[tuple[int, str]] = field(default_factory=list)
@@ -81,7 +84,9 @@ class MemorySystem:
         """A person creates or edits a record."""
         if key is None:
             key = str(uuid.uuid5(_NAMES, f"{self.system} typed in {self._version}"))
+            self.edits.update((key, name) for name in values)
             return self._insert(key, values)
+        self.edits.update((key, name) for name in values)
         self._change(key, values)
         return key
 
@@ -250,6 +255,7 @@ class MemorySystem:
             if version is not None and version != self._record(key).version:
                 raise VersionConflict(self.system)
             self.updates += 1
+            self.writes.update((key, name) for name in values)
             self._change(key, values)
             return self._record(key)
 

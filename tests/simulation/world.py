@@ -460,6 +460,7 @@ class World:
             partners[other] = key
             if other in self.erp.records and key not in parked and other not in parked:
                 wrong += await self._differences(key, other)
+            wrong += self._needless_writes(key, other)
         for key in self.erp.records:
             if key not in partners and key not in parked:
                 wrong.append(f"lost or doubled: customer {key} has no account and is not parked")
@@ -500,6 +501,17 @@ class World:
                 wrong.append(
                     f"stale: {rule.left}={crm.get(rule.left)!r} {rule.right}={erp.get(rule.right)!r} of {left}"
                 )
+        return wrong
+
+    def _needless_writes(self, left: str, right: str) -> list[str]:
+        """Fields that the transfers wrote more often than people changed them on either side. A record that a transfer
+        made, or filled in by a template, counts as one change of every field."""
+        wrong = []
+        for rule in self.definition.fields:
+            writes = self.crm.writes[left, rule.left] + self.erp.writes[right, rule.right]
+            edits = self.crm.edits[left, rule.left] + self.erp.edits[right, rule.right]
+            if writes > edits + 1:
+                wrong.append(f"needless: {rule.left} of {left} was changed {edits} times and written {writes} times")
         return wrong
 
     async def _kept_blanks(self, left: str, right: str) -> set[str]:

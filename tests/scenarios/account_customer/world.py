@@ -121,6 +121,7 @@ class Setup:
     text: str = field(default_factory=definition_text)
     index: Index | None = None
     brakes: Brakes | None = WIDE
+    environment: Mapping[str, str] = field(default_factory=dict)
     crm: DataverseOptions = field(default_factory=lambda: DataverseOptions(application_users=(CRM_CLIENT,)))
     erp: BusinessCentralOptions = field(default_factory=BusinessCentralOptions)
 
@@ -144,6 +145,7 @@ class RealWorld:
         self.setup = setup or Setup()
         self.clock = LoopClock()
         self.rng = random.Random(self.setup.seed)
+        self.environment = {**ENVIRONMENT, **self.setup.environment}
         self.index = self.setup.index or Index(definitions=(self.setup.definition(),))
         self.definition = self.index.definitions[0]
         self.names = [transfer.name for transfer in self.definition.transfers]
@@ -214,7 +216,7 @@ class RealWorld:
             rows=self.rows,
             http=lambda name: SandboxTransport(served[name]),
         )
-        return App(ENVIRONMENT, outside, self.index.model_dump_json().encode())
+        return App(self.environment, outside, self.index.model_dump_json().encode())
 
     # --- starting and stopping ---
 
@@ -293,6 +295,11 @@ class RealWorld:
     async def work_with(self, definition: Definition) -> None:
         """Deploy another definition: new processes with the new index take over from the old ones."""
         self.definition, self.index = definition, Index(definitions=(definition,))
+        await self.restart()
+
+    async def restart(self, **settings: str) -> None:
+        """New processes take over from the old ones, with other settings where they are named."""
+        self.environment |= settings
         await self._stop()
         for app in self.apps:
             await app.aclose()
