@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox.clock import Clock
 from sandbox.dataverse import errors
+from sandbox.dataverse.customizing import ManyToMany
 from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.metadata import CHOICES, Column, Kind, Model, Relationship, Table
 from sandbox.dataverse.security import ACTIONS, DEPTHS, Security, privilege_id, privilege_name
@@ -43,6 +44,7 @@ _TYPES: Mapping[Kind, tuple[str, str]] = {
     Kind.LOOKUP: ("Lookup", "LookupAttributeMetadata"),
     Kind.OWNER: ("Owner", "LookupAttributeMetadata"),
     Kind.CUSTOMER: ("Customer", "LookupAttributeMetadata"),
+    Kind.FILE: ("Virtual", "FileAttributeMetadata"),
 }
 _CAST = re.compile(r"Microsoft\.Dynamics\.CRM\.(\w+AttributeMetadata)")
 _BY_NAME = re.compile(r"(\w+)\(LogicalName='(\w+)'\)")
@@ -64,10 +66,17 @@ def label(text: str) -> Described:
 
 
 class Definitions:
-    """Answers requests below EntityDefinitions. Tracking can be switched on, keys made and dropped; no more."""
+    """Describes tables, columns, relationships and keys; makes and drops keys."""
 
     def __init__(
-        self, model: Model, store: Store, clock: Clock, root: str, key_index_seconds: float, security: Security
+        self,
+        model: Model,
+        store: Store,
+        clock: Clock,
+        root: str,
+        key_index_seconds: float,
+        security: Security,
+        many_to_many: Mapping[str, ManyToMany],
     ) -> None:
         self._model = model
         self._store = store
@@ -75,13 +84,14 @@ class Definitions:
         self._root = root
         self._key_index_seconds = key_index_seconds
         self._security = security
+        self._many_to_many = many_to_many
 
     def get(self, segments: Sequence[str], options: Mapping[str, str]) -> Described:
         """Answer a GET; `segments` start with EntityDefinitions."""
         for option in options:
             if option not in ("$select", "$filter", "$expand"):
                 raise NotImitated(f"the query option {option} on definitions")
-        table = self._table(segments[0])
+        table = self.table(segments[0])
         if table is None:
             found = [self._describe_table(one) for one in self._model.tables.values()]
             return self._list("EntityDefinitions", found, options, self._expand_table)
@@ -89,7 +99,7 @@ class Definitions:
             return self._single("EntityDefinitions", self._describe_table(table), options, self._expand_table)
         return self._part(table, segments[1:], options)
 
-    def _table(self, segment: str) -> Table | None:
+    def table(self, segment: str) -> Table | None:
         """Return the table a segment names, or None for the whole set."""
         if segment == "EntityDefinitions":
             return None
@@ -114,10 +124,66 @@ class Definitions:
             if segments[0] == "Keys":
                 return self._list(context, [_describe_key(k) for k in self._store.keys(table.name)], options)
             return self._single(context, _describe_key(self._key(table, segments[0])), options)
-        if tuple(segments) == ("ManyToOneRelationships",):
-            relations = [r for r in self._model.relationships if r.referencing_table == table.name]
-            return self._list(context, [_describe_relationship(self._model, r) for r in relations], options)
+        if len(segments) == 1 and segments[0].endswith("Relationships"):
+            return self._list(context, self._relationships_of(table, segments[0]), options)
         raise NotImitated(f"EntityDefinitions/{'/'.join(segments)}")
+
+    def _relationships_of(self, table: Table, kind: str) -> list[Described]:
+        if kind == "ManyToManyRelationships":
+            found = [one for one in self._many_to_many.values() if table.name in (one.first, one.second)]
+            return [_describe_many_to_many(one) for one in found]
+        if kind == "ManyToOneRelationships":
+            relations = [r for r in self._model.relationships if r.referencing_table == table.name]
+        elif kind == "OneToManyRelationships":
+            relations = self._model.referencing(table.name)
+        else:
+            raise NotImitated(f"EntityDefinitions/{kind}")
+        return [_describe_relationship(self._model, relation) for relation in relations]
+
+    def relationships(self, segments: Sequence[str], options: Mapping[str, str]) -> Described:
+        """Answer a GET below RelationshipDefinitions: all of them, or one by its MetadataId."""
+        found = [_describe_relationship(self._model, relation) for relation in self._model.relationships]
+        found += [_describe_many_to_many(one) for one in self._many_to_many.values()]
+        typed = [{"@odata.type": f"#{CRM}.{one['RelationshipType']}Metadata", **one} for one in found]
+        if list(segments) == ["RelationshipDefinitions"]:
+            return self._list("RelationshipDefinitions", typed, options)
+        by_id = _BY_ID.fullmatch(segments[0]) if len(segments) == 1 else None
+        for one in typed:
+            if by_id is not None and one["MetadataId"] == by_id[2].lower():
+                return self._single("RelationshipDefinitions", one, options)
+        text = f"Could not find a relationship for '{'/'.join(segments)}'."
+        raise DataverseError(404, "0x80040217", text)
+
+    def changes(self, query: Mapping[str, Any]) -> list[Described]:
+        """Answer RetrieveMetadataChanges: the one table that the criteria name, with the columns asked for."""
+        table = self._model.tables.get(_named(query.get("Criteria")) or "")
+        if table is None:
+            return []
+        asked = query.get("AttributeQuery") or {}
+        only = _named(asked.get("Criteria"))
+        described = [self._describe_column(table, one) for one in table.columns.values() if only in (None, one.name)]
+        names = (asked.get("Properties") or {}).get("PropertyNames") or []
+        attributes = [
+            {
+                "@odata.type": f"#{CRM}.Complex{one['@odata.type'].removeprefix(f'#{CRM}.')}",
+                **{name: value for name, value in one.items() if name in names},
+                "MetadataId": one["MetadataId"],
+                "HasChanged": None,
+            }
+            for one in described
+        ]
+        about = {"LogicalName": table.name, "MetadataId": metadata_id(table.name), "HasChanged": None}
+        return [{**about, "Attributes": attributes}]
+
+    def column(self, table: Table, segment: str) -> Column:
+        """Return the column a segment names, by logical name or MetadataId; raises DataverseError 404."""
+        by_name, by_id = _BY_NAME.fullmatch(segment), _BY_ID.fullmatch(segment)
+        for column in table.columns.values():
+            if by_name is not None and by_name[1] == "Attributes" and column.name == by_name[2]:
+                return column
+            if by_id is not None and metadata_id(table.name, column.name) == by_id[2].lower():
+                return column
+        raise DataverseError(404, "0x80060888", f"Could not find an attribute of '{table.name}' for '{segment}'.")
 
     def _attributes(self, table: Table, segments: Sequence[str], options: Mapping[str, str], context: str) -> Described:
         cast = _CAST.fullmatch(segments[-1]) if len(segments) == 2 else None
@@ -130,43 +196,22 @@ class Definitions:
             if cast is not None:
                 described = [one for one in described if one["@odata.type"] == f"#{CRM}.{cast[1]}"]
             return self._list(context, described, options, self._expand_column)
-        named = _BY_NAME.fullmatch(segments[0])
-        column = table.columns.get(named[2]) if named is not None else None
-        if column is None:
-            text = f"Could not find an attribute of '{table.name}' for '{segments[0]}'."
-            raise DataverseError(404, "0x80060888", text)
-        return self._single(context, self._describe_column(table, column), options, self._expand_column)
+        described_one = self._describe_column(table, self.column(table, segments[0]))
+        if cast is not None and described_one["@odata.type"] != f"#{CRM}.{cast[1]}":
+            raise DataverseError(404, "0x80060888", f"'{segments[0]}' is not of the type {cast[1]}.")
+        return self._single(context, described_one, options, self._expand_column)
 
     # Writing
 
-    def switch_tracking_on(self, segments: Sequence[str], body: Any) -> None:
-        """Take the PUT of a table's definition, as far as it switches change tracking on."""
-        table = self._table(segments[0])
-        if len(segments) != 1 or table is None or not isinstance(body, dict):
-            raise NotImitated(f"PUT {'/'.join(segments)}")
-        wanted = body.get("ChangeTrackingEnabled")
-        if wanted is False and table.tracked:
-            raise errors.invalid_argument("Change tracking cannot be switched off again.")
-        if wanted is not True:
-            raise NotImitated("changes of a table's definition other than ChangeTrackingEnabled: true")
-        if not table.tracked:
-            raise NotImitated("change tracking on this table")
-
-    def create_key(self, segments: Sequence[str], body: Any) -> str:
+    def create_key(self, table: Table, body: Any) -> str:
         """Take the POST of an alternate key; returns its address. The index is Pending for a while."""
-        table = self._table(segments[0])
-        if list(segments[1:]) != ["Keys"] or table is None:
-            raise NotImitated(f"POST {'/'.join(segments)}")
         key = self._checked_key(table, body)
         self._store.add_key(key)
-        return f"{self._root}/EntityDefinitions({metadata_id(table.name)})/Keys({key.metadata_id})"
+        return f"EntityDefinitions({metadata_id(table.name)})/Keys({key.metadata_id})"
 
-    def drop_key(self, segments: Sequence[str]) -> None:
+    def drop_key(self, table: Table, segment: str) -> None:
         """Take the DELETE of an alternate key."""
-        table = self._table(segments[0])
-        if len(segments) != 2 or table is None or not segments[1].startswith("Keys("):
-            raise NotImitated(f"DELETE {'/'.join(segments)}")
-        self._store.drop_key(table.name, self._key(table, segments[1]).logical_name)
+        self._store.drop_key(table.name, self._key(table, segment).logical_name)
 
     def define_key(self, table: str, schema_name: str, columns: Sequence[str]) -> None:
         """Make an alternate key that is usable at once; for tests and local set-up."""
@@ -225,9 +270,12 @@ class Definitions:
             "PrimaryNameAttribute": table.primary_name,
             "ObjectTypeCode": table.type_code,
             "DisplayName": label(table.display_name),
+            "DisplayCollectionName": label(table.collection_display or f"{table.display_name}s"),
             "ChangeTrackingEnabled": table.tracked,
             "IsOptimisticConcurrencyEnabled": table.versioned,
-            "IsCustomEntity": False,
+            "IsCustomEntity": table.custom,
+            "IsPrivate": False,
+            "IsIntersect": False,
             "OwnershipType": "UserOwned" if "ownerid" in table.columns else "OrganizationOwned",
             "TableType": "Standard",
             "Privileges": [_describe_privilege(table, action) for action in ACTIONS],
@@ -240,9 +288,8 @@ class Definitions:
             found = [self._describe_column(table, column) for column in table.columns.values()]
         elif part == "Keys":
             found = [_describe_key(key) for key in self._store.keys(table.name)]
-        elif part == "ManyToOneRelationships":
-            relations = [r for r in self._model.relationships if r.referencing_table == table.name]
-            found = [_describe_relationship(self._model, relation) for relation in relations]
+        elif part.endswith("Relationships"):
+            found = self._relationships_of(table, part)
         else:
             raise NotImitated(f"$expand={part} on definitions")
         return [_select(one, options) for one in _filter(found, options)]
@@ -362,7 +409,7 @@ def _describe_column(table: Table, column: Column, *, secured: bool) -> Describe
         "SchemaName": column.schema_name,
         "EntityLogicalName": table.name,
         "AttributeType": type_name,
-        "AttributeTypeName": {"Value": f"{type_name}Type"},
+        "AttributeTypeName": {"Value": "FileType" if column.kind is Kind.FILE else f"{type_name}Type"},
         "IsCustomAttribute": column.custom,
         "IsPrimaryId": column.name == table.primary_id,
         "IsPrimaryName": column.name == table.primary_name,
@@ -370,8 +417,8 @@ def _describe_column(table: Table, column: Column, *, secured: bool) -> Describe
         "IsValidForCreate": column.write in ("both", "create"),
         "IsValidForUpdate": column.write == "both",
         "IsSecured": secured,
-        "DisplayName": label(column.schema_name),
-        "RequiredLevel": {"Value": "None", "CanBeChanged": True},
+        "DisplayName": label(column.display or column.schema_name),
+        "RequiredLevel": {"Value": column.required, "CanBeChanged": True},
     }
     if column.length is not None:
         described["MaxLength"] = column.length
@@ -429,3 +476,28 @@ def _describe_relationship(model: Model, relation: Relationship) -> Described:
         "RelationshipType": "OneToManyRelationship",
         "IsCustomRelationship": relation.column.custom,
     }
+
+
+def _describe_many_to_many(one: ManyToMany) -> Described:
+    return {
+        "MetadataId": metadata_id("relationship", one.schema_name),
+        "SchemaName": one.schema_name,
+        "Entity1LogicalName": one.first,
+        "Entity2LogicalName": one.second,
+        "IntersectEntityName": one.intersect,
+        "RelationshipType": "ManyToManyRelationship",
+        "IsCustomRelationship": True,
+    }
+
+
+def _named(criteria: Any) -> str | None:
+    """Return the LogicalName that criteria ask for; None for no criteria, others are not imitated."""
+    if criteria is None:
+        return None
+    conditions = criteria.get("Conditions") or []
+    if len(conditions) != 1 or set(criteria) - {"Conditions", "FilterOperator"}:
+        raise NotImitated("metadata criteria other than one condition")
+    (one,) = conditions
+    if (one.get("PropertyName"), one.get("ConditionOperator")) != ("LogicalName", "Equals"):
+        raise NotImitated("metadata criteria other than a LogicalName")
+    return str((one.get("Value") or {}).get("Value"))

@@ -35,6 +35,11 @@ def unknown_property(name: str, table: str) -> DataverseError:
     return DataverseError(400, "0x80060888", text)
 
 
+def unknown_attribute(text: str) -> DataverseError:
+    """Refuse a column nobody knows, in FetchXML or SQL."""
+    return DataverseError(400, "0x80041103", text)
+
+
 def bad_query(reason: str) -> DataverseError:
     """Refuse a query option that does not parse or does not fit."""
     return DataverseError(400, "0x80060888", reason)
@@ -160,6 +165,12 @@ def unknown_reference(reference: str) -> DataverseError:
     """Refuse a reference to a request that is not before this one in its change set."""
     text = f"Content-ID Reference: '{reference}' does not exist in the batch context."
     return DataverseError(400, "0x80060888", text)
+
+
+def associated(display_name: str) -> DataverseError:
+    """Refuse to delete a row that others hold."""
+    text = f"The {display_name} record cannot be deleted because it is associated with another record."
+    return DataverseError(405, "0x80040227", text)
 
 
 def invalid_status(table: str) -> DataverseError:

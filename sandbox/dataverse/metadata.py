@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -36,6 +36,7 @@ class Kind(StrEnum):
     LOOKUP = "lookup"
     OWNER = "owner"
     CUSTOMER = "customer"
+    FILE = "file"
 
 
 LOOKUPS = frozenset({Kind.LOOKUP, Kind.OWNER, Kind.CUSTOMER})
@@ -58,6 +59,7 @@ EDM: Mapping[Kind, str] = {
     Kind.LOOKUP: "Edm.Guid",
     Kind.OWNER: "Edm.Guid",
     Kind.CUSTOMER: "Edm.Guid",
+    Kind.FILE: "Edm.Guid",
 }
 """Edm types after Microsoft Learn, 'Web API properties', section 'Types and properties'."""
 
@@ -86,7 +88,11 @@ class Column:
     custom: bool = False
     format_name: str | None = None
     computed: bool = False
-    """A `_base` column, which follows its money column."""
+    """A column that follows another one: the `_base` of an amount, the name of a file."""
+    display: str | None = None
+    required: str = "None"
+    relationship: str | None = None
+    """The schema name of a lookup's relationship, where it was given one."""
 
     @property
     def is_lookup(self) -> bool:
@@ -138,6 +144,8 @@ class Table:
     notices: bool = False
     read_only: bool = False
     delete_only: bool = False
+    custom: bool = False
+    collection_display: str | None = None
     properties: Mapping[str, Column] = field(init=False)
     navigations: Mapping[str, tuple[Column, str]] = field(init=False)
 
@@ -158,12 +166,25 @@ class Table:
 
 
 class Model:
-    """All tables, by logical name and by entity set name."""
+    """All tables of one organisation, by logical name and by entity set name; they can be added and changed."""
 
     def __init__(self, tables: Mapping[str, Table]) -> None:
-        self.tables = tables
-        self.by_set = {table.set_name: table for table in tables.values()}
-        self.relationships = [relation for table in tables.values() for relation in _relationships(table)]
+        self.tables: Mapping[str, Table] = tables
+        self._derive()
+
+    def put(self, table: Table) -> None:
+        """Add a table, or take its new definition."""
+        self.tables = {**self.tables, table.name: table}
+        self._derive()
+
+    def drop(self, name: str) -> None:
+        """Forget a table."""
+        self.tables = {other: table for other, table in self.tables.items() if other != name}
+        self._derive()
+
+    def _derive(self) -> None:
+        self.by_set = {table.set_name: table for table in self.tables.values()}
+        self.relationships = [relation for table in self.tables.values() for relation in _relationships(table)]
         self._referencing: dict[str, list[Relationship]] = {}
         self.collections: dict[tuple[str, str], Relationship] = {}
         for relation in self.relationships:
@@ -189,7 +210,8 @@ def _relationships(table: Table) -> list[Relationship]:
     found = []
     for column in table.columns.values():
         for navigation, target in column.navigation_names().items():
-            prefix = f"{column.schema_name}_{target}" if column.custom else f"{target}_{table.name}_{column.name}"
+            usual = f"{column.schema_name}_{target}" if column.custom else f"{target}_{table.name}_{column.name}"
+            prefix = column.relationship or usual
             collection = KNOWN_COLLECTIONS.get((table.name, navigation), prefix)
             found.append(Relationship(prefix, table.name, column, target, navigation, collection))
     return found
@@ -209,23 +231,30 @@ KNOWN_COLLECTIONS = {
 """Collection-valued navigation names as the table reference gives them; the others follow a pattern."""
 
 
-@cache
 def load_model() -> Model:
-    """Read metadata.json, once."""
+    """Return the tables every organisation begins with, as a model of its own."""
+    return Model(_standard_tables())
+
+
+@cache
+def _standard_tables() -> Mapping[str, Table]:
+    return {name: read_table(name, about) for name, about in _described()["tables"].items()}
+
+
+@cache
+def _described() -> dict[str, Any]:
     text = (Path(__file__).parent / "metadata.json").read_text(encoding="utf-8")
-    described = json.loads(text)
-    return Model({name: _table(name, about, described["common"]) for name, about in described["tables"].items()})
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
-def _table(name: str, about: Mapping[str, Any], common: Mapping[str, Any]) -> Table:
+def read_table(name: str, about: Mapping[str, Any]) -> Table:
+    """Read a table's description in the form of metadata.json."""
+    common = _described()["common"]
     described: dict[str, Any] = {about["primary_id"]: {"type": "guid", "write": "create"}}
     for source in (about["columns"], *(common[group] for group in about["common"])):
         described.update({column: rest for column, rest in source.items() if column not in described})
-    columns: dict[str, Column] = {}
-    for column, rest in described.items():
-        columns[column] = _column(column, rest)
-        if columns[column].kind is Kind.MONEY:
-            columns[f"{column}_base"] = _base_column(columns[column])
+    flags = ("tracked", "versioned", "notices", "read_only", "delete_only", "custom")
     return Table(
         name=name,
         set_name=about["set"],
@@ -233,13 +262,32 @@ def _table(name: str, about: Mapping[str, Any], common: Mapping[str, Any]) -> Ta
         display_name=about["display"],
         primary_id=about["primary_id"],
         primary_name=about["primary_name"],
-        columns=MappingProxyType(columns),
+        columns=MappingProxyType(_all_columns({one: read_column(one, rest) for one, rest in described.items()})),
         type_code=about["type_code"],
-        **{flag: about.get(flag, False) for flag in ("tracked", "versioned", "notices", "read_only", "delete_only")},
+        collection_display=about.get("collection"),
+        **{flag: about.get(flag, False) for flag in flags},
     )
 
 
-def _column(name: str, about: Mapping[str, Any]) -> Column:
+def with_columns(table: Table, columns: Mapping[str, Column]) -> Table:
+    """Return a table with these columns instead, and those that follow from them."""
+    own = {name: column for name, column in columns.items() if not column.computed}
+    return replace(table, columns=MappingProxyType(_all_columns(own)))
+
+
+def _all_columns(columns: Mapping[str, Column]) -> dict[str, Column]:
+    found: dict[str, Column] = {}
+    for name, column in columns.items():
+        found[name] = column
+        if column.kind is Kind.MONEY:
+            found[f"{name}_base"] = _base_column(column)
+        if column.kind is Kind.FILE:
+            found[f"{name}_name"] = _name_column(column)
+    return found
+
+
+def read_column(name: str, about: Mapping[str, Any]) -> Column:
+    """Read a column's description in the form of metadata.json."""
     return Column(
         name=name,
         kind=Kind(about["type"]),
@@ -259,6 +307,9 @@ def _column(name: str, about: Mapping[str, Any]) -> Column:
         readable=about.get("read", True),
         custom=about.get("custom", False),
         format_name=about.get("format"),
+        display=about.get("display"),
+        required=about.get("required", "None"),
+        relationship=about.get("relationship"),
     )
 
 
@@ -270,5 +321,18 @@ def _base_column(money: Column) -> Column:
         precision=money.precision,
         write="none",
         custom=money.custom,
+        computed=True,
+    )
+
+
+def _name_column(file: Column) -> Column:
+    """The column that holds the name of a file."""
+    return Column(
+        name=f"{file.name}_name",
+        kind=Kind.STRING,
+        schema_name=f"{file.schema_name}_Name",
+        length=255,
+        write="none",
+        custom=file.custom,
         computed=True,
     )

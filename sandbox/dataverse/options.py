@@ -11,6 +11,7 @@ class DataverseOptions:
 
     `latency_seconds` is the time that each request takes, and each part of a batch; `target_seconds` what each target
     of a bulk message takes on top. `no_bulk_messages` names tables for which the organisation offers none.
+    `bulk_delete_seconds` pass until a bulk deletion runs.
     `limits` switches service protection; its numbers are those of Microsoft Learn, 'Service protection API limits'.
     `trimmed_members` says whether the members a too large notice loses are "absent" or "null" (the documents do
     not tell). `any_port` lets webhooks be registered on other ports than 80 and 443, for use on one machine.
@@ -26,6 +27,7 @@ class DataverseOptions:
     latency_seconds: float = 0
     target_seconds: float = 0
     no_bulk_messages: tuple[str, ...] = ()
+    bulk_delete_seconds: float = 20
     max_page_size: int = 5000
     key_index_seconds: float = 60
     async_delay_seconds: float = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -23,6 +23,7 @@ from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.formatting import formatted
 from sandbox.dataverse.metadata import Column, Kind, Model, Table
 from sandbox.dataverse.options import DataverseOptions
+from sandbox.dataverse.queries import Translated, translated
 from sandbox.dataverse.security import QUERY_OF_SECURED
 from sandbox.dataverse.store import Row, Store
 from sandbox.dataverse.values import lookup_target
@@ -45,6 +46,8 @@ FORMATTED = "OData.Community.Display.V1.FormattedValue"
 LOOKUP_TABLE = "Microsoft.Dynamics.CRM.lookuplogicalname"
 NAVIGATION = "Microsoft.Dynamics.CRM.associatednavigationproperty"
 TOTAL_COUNT = "Microsoft.Dynamics.CRM.totalrecordcount"
+PAGING_COOKIE = "Microsoft.Dynamics.CRM.fetchxmlpagingcookie"
+MORE_RECORDS = "Microsoft.Dynamics.CRM.morerecords"
 TOTAL_COUNT_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
 KNOWN_OPTIONS = frozenset({"$select", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken", "tag"})
 REFUSED_WHEN_TRACKING = ("$filter", "$orderby", "$expand", "$top")
@@ -80,6 +83,8 @@ class Query:
     """The path below the service root, as it was asked."""
     hidden: frozenset[str] = frozenset()
     """Secured columns that the caller may not read."""
+    asked: Mapping[str, str] | None = None
+    """The options as they were asked, where they have been translated from another language."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,9 @@ class Reader:
     def page(self, query: Query) -> dict[str, Any]:
         """Return one page of rows, with nextLink or deltaLink."""
         cursor = _parse_cursor(query.options.get("$skiptoken"))
+        other = translated(query.table, query.options)
+        if other is not None:
+            return self._translated_page(query, other, cursor)
         tracking = query.preferences.track_changes or "$deltatoken" in query.options or cursor.tracking
         if tracking:
             _refuse_beside_tracking(query)
@@ -145,6 +153,28 @@ class Reader:
             raise self._refusal(query, error) from error
         except UnsupportedQuery as error:
             raise NotImitated(error.what) from error
+
+    def _translated_page(self, query: Query, other: Translated, cursor: _Cursor) -> dict[str, Any]:
+        own = replace(query, options=other.options, asked=query.options)
+        try:
+            return self._fetched_page(own, other) if other.fetched else self._plain_page(own, cursor)
+        except BadQuery as error:
+            raise self._refusal(query, error) from error
+
+    def _fetched_page(self, query: Query, fetch: Translated) -> dict[str, Any]:
+        """Return a page of FetchXML: the query says which one, the answer says whether there are more."""
+        selected, rows = self._selected(query), self._ordered(query, self._filtered(query))
+        rows = rows[: parse_top(query.options["$top"])] if "$top" in query.options else rows
+        size = min(fetch.size or self._options.max_page_size, self._options.max_page_size)
+        shown = rows[(fetch.page - 1) * size : fetch.page * size]
+        more = len(rows) > fetch.page * size
+        body: dict[str, Any] = {"@odata.context": self._context(query, selected)}
+        if more and query.preferences.wants(PAGING_COOKIE):
+            last = str(shown[-1][query.table.primary_id])
+            body[f"@{PAGING_COOKIE}"] = _cookie(_Cursor(fetch.page + 1, last), query.table.primary_id)
+        if query.preferences.wants(MORE_RECORDS):
+            body[f"@{MORE_RECORDS}"] = more
+        return {**body, "value": [self._shown(query, row, selected) for row in shown]}
 
     def count(self, query: Query) -> int:
         """Return the number of rows of `/$count`, at most 5000."""
@@ -309,7 +339,8 @@ class Reader:
         return self._link(query, {"$skiptoken": _cookie(cursor, query.table.primary_id)})
 
     def _link(self, query: Query, changes: Mapping[str, str]) -> str:
-        kept = {n: v for n, v in query.options.items() if n not in ("$skiptoken", "$deltatoken") or n not in changes}
+        options = query.asked if query.asked is not None else query.options
+        kept = {n: v for n, v in options.items() if n not in ("$skiptoken", "$deltatoken") or n not in changes}
         if "$deltatoken" in changes:
             kept.pop("$skiptoken", None)
         parts = [f"{name}={quote(value, safe='$,()')}" for name, value in {**kept, **changes}.items()]

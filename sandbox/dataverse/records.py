@@ -121,6 +121,7 @@ class Records:
             before = self._existing(table, row_id, version)
             event = self._event("Delete", table, row_id, caller, {}, {}, before, None)
             await self._synchronous(event, lambda: None)
+            self._check_restricted(table, row_id)
             for relation in self._model.referencing(table.name):
                 await self._let_go(work, relation, row_id, caller)
             work.remove(table.name, row_id)
@@ -176,6 +177,13 @@ class Records:
             self._registrations.forget()
         if event.table.notices:
             self._notices.asynchronous(event)
+
+    def _check_restricted(self, table: Table, row_id: str) -> None:
+        """Refuse to delete a row that others hold by a relationship that restricts it."""
+        for relation in self._model.referencing(table.name):
+            held = relation.column.on_delete == "Restrict"
+            if held and self._store.find(relation.referencing_table, [relation.column.name], [row_id]):
+                raise errors.associated(table.display_name)
 
     async def _let_go(self, work: Transaction, relation: Relationship, row_id: str, caller: Caller) -> None:
         """Do to the rows that point to a deleted one what the relationship says: cascade, or empty the lookup."""

@@ -58,6 +58,12 @@ def seed_filters(table: Table, store: Store, *, bulk: bool = True) -> None:
         store.put("sdkmessagefilter", filter_id, row)
 
 
+def drop_filters(table: Table, store: Store) -> None:
+    """Take out which messages a table takes, when it is gone."""
+    for message in (*MESSAGES, *BULK_MESSAGES, *OTHER_MESSAGES):
+        store.remove("sdkmessagefilter", platform_id(f"{message} of {table.name}"))
+
+
 class Registrations:
     """The steps in force, read from the rows; `forget` after a registration row has changed."""
 

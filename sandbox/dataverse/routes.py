@@ -18,13 +18,15 @@ from starlette.types import Receive, Scope, Send
 from sandbox.clock import Clock
 from sandbox.dataverse import errors
 from sandbox.dataverse.batch import Batches
+from sandbox.dataverse.bulk_delete import BulkDeletes
 from sandbox.dataverse.calls import BASE, Call, error_answer, json_answer, method_not_allowed, read_call, refusal
 from sandbox.dataverse.context import Caller
-from sandbox.dataverse.definitions import Definitions, metadata_id
+from sandbox.dataverse.definitions import metadata_id
 from sandbox.dataverse.elsewhere import ELSEWHERE
 from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.limits import Admission, Limits
 from sandbox.dataverse.metadata import Model
+from sandbox.dataverse.metadata_api import SETS, MetadataApi
 from sandbox.dataverse.options import DataverseOptions
 from sandbox.dataverse.records import Records
 from sandbox.dataverse.rows import RowApi
@@ -80,7 +82,8 @@ class WebApi:
         options: DataverseOptions,
         records: Records,
         rows: RowApi,
-        definitions: Definitions,
+        bulk_deletes: BulkDeletes,
+        metadata: MetadataApi,
         security: Security,
         new_id: Callable[[], str],
     ) -> None:
@@ -95,7 +98,8 @@ class WebApi:
         self._limits = limits
         self._options = options
         self._rows = rows
-        self._definitions = definitions
+        self._bulk_deletes = bulk_deletes
+        self._metadata = metadata
         self._security = security
         self._new_id = new_id
         self._root = base_url + BASE
@@ -192,8 +196,10 @@ class WebApi:
         first = call.segments[0] if call.segments else ""
         if first in ("WhoAmI", "WhoAmI()"):
             return self._who_am_i(call)
-        if first.partition("(")[0] == "EntityDefinitions":
-            return self._definition(call)
+        if first.partition("(")[0] in SETS:
+            return self._metadata.serve(call)
+        if call.segments == ("BulkDelete",):
+            return self._bulk_deletes.take(call)
         if call.segments[1:] and call.segments[1].removesuffix("()") in RIGHTS_FUNCTIONS:
             return self._rights(call)
         if first.startswith("$") or not first or first.partition("(")[0] in ELSEWHERE:
@@ -231,22 +237,6 @@ class WebApi:
         if kind == "RetrieveUserPrivileges":
             return json_answer(body | {"RolePrivileges": self._security.privileges(user_id)})
         return json_answer(body | {"AttributePrivileges": self._security.attribute_privileges(user_id, metadata_id)})
-
-    def _definition(self, call: Call) -> Response:
-        if call.method == "GET":
-            options = {name: value for name, value in call.options.items() if name.startswith("$")}
-            return json_answer(self._definitions.get(call.segments, options))
-        if call.method == "PUT":
-            self._definitions.switch_tracking_on(call.segments, call.json())
-            return Response(status_code=204)
-        if call.method == "POST":
-            return Response(
-                status_code=204, headers={"OData-EntityId": self._definitions.create_key(call.segments, call.json())}
-            )
-        if call.method == "DELETE":
-            self._definitions.drop_key(call.segments)
-            return Response(status_code=204)
-        raise NotImitated(f"{call.method} on definitions")
 
 
 def _limit_headers(admission: Admission) -> dict[str, str]:

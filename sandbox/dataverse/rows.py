@@ -18,7 +18,8 @@ from sandbox.dataverse.bulk import BulkMessages
 from sandbox.dataverse.calls import Call, check_write, json_answer, method_not_allowed
 from sandbox.dataverse.encoding import header_text
 from sandbox.dataverse.errors import DataverseError, NotImitated
-from sandbox.dataverse.metadata import LOOKUPS, Model, Table
+from sandbox.dataverse.files import Files
+from sandbox.dataverse.metadata import LOOKUPS, Kind, Model, Table
 from sandbox.dataverse.reading import Query, Reader, etag
 from sandbox.dataverse.records import ANY_VERSION, Records
 from sandbox.dataverse.security import Security
@@ -31,7 +32,7 @@ _ETAG = re.compile(r'W/"(\d+)"')
 
 
 class RowApi:
-    """Requests for a table's set and for its rows."""
+    """Requests for a table's set, for its rows and for what is below them."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class RowApi:
         bodies: BodyReader,
         security: Security,
         bulk: BulkMessages,
+        files: Files,
     ) -> None:
         self._model = model
         self._store = store
@@ -51,6 +53,7 @@ class RowApi:
         self._bodies = bodies
         self._security = security
         self._bulk = bulk
+        self._files = files
 
     async def set(self, call: Call, table: Table) -> Response:
         """Serve a request for a table, for its count or for one of its bulk messages."""
@@ -71,6 +74,9 @@ class RowApi:
         """Serve a request for a row or for a collection of it."""
         self._check_privilege(call, table)
         if len(call.segments) > 1:
+            column = table.columns.get(call.segments[1])
+            if column is not None and column.kind is Kind.FILE:
+                return self._files.serve(call, table, self._bodies.resolve(table, key), column)
             return self._collection(call, table, key)
         handlers: Mapping[str, Callable[[Call, Table, KeyReference], Awaitable[Response]]] = {
             "GET": self._read,

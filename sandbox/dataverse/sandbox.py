@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,10 +19,14 @@ from sandbox.admin import admin_app
 from sandbox.clock import Clock
 from sandbox.dataverse import registrations
 from sandbox.dataverse.bulk import BulkMessages
+from sandbox.dataverse.bulk_delete import BulkDeletes
 from sandbox.dataverse.context import Caller, ContextWriter, Organization
+from sandbox.dataverse.customizing import Customizations
 from sandbox.dataverse.definitions import Definitions
+from sandbox.dataverse.files import Files
 from sandbox.dataverse.limits import Limits
 from sandbox.dataverse.metadata import Table, load_model
+from sandbox.dataverse.metadata_api import MetadataApi
 from sandbox.dataverse.notices import Notices
 from sandbox.dataverse.options import DataverseOptions
 from sandbox.dataverse.reading import Reader
@@ -70,6 +75,7 @@ class DataverseSandbox:
         self.requests = RequestLog("dataverse")
         self._model = load_model()
         self._disk = Disk(persist)
+        self._customizations = Customizations(self._model, self._disk)
         self._store = Store(self._model, clock, self._disk)
         self._random = random.Random(f"dataverse {seed} {self._store.version}")
         self._post = post
@@ -89,9 +95,26 @@ class DataverseSandbox:
         )
         self._bodies = BodyReader(self._model, self._store, self.base_url)
         reader = Reader(self._model, self._store, clock, self.options, self.base_url)
+        self._files = Files(store=self._store, disk=self._disk, root=reader.root, new_id=self._new_id)
+        self._bulk_deletes = BulkDeletes(
+            model=self._model,
+            store=self._store,
+            disk=self._disk,
+            records=self._records,
+            clock=clock,
+            root=reader.root,
+            seconds=self.options.bulk_delete_seconds,
+            new_id=self._new_id,
+        )
         self._security = Security(self._model, self._fixed.business_unit)
         self._definitions = Definitions(
-            self._model, self._store, clock, reader.root, self.options.key_index_seconds, self._security
+            self._model,
+            self._store,
+            clock,
+            reader.root,
+            self.options.key_index_seconds,
+            self._security,
+            self._customizations.many_to_many,
         )
         vendor = self._make_api(reader, issuer, Limits(clock, self.options, seed))
         self.app: ASGIApp = FrontDoor(
@@ -134,7 +157,13 @@ class DataverseSandbox:
             options=self.options,
             records=self._records,
             rows=self._make_rows(reader),
-            definitions=self._definitions,
+            bulk_deletes=self._bulk_deletes,
+            metadata=MetadataApi(
+                definitions=self._definitions,
+                customizations=self._customizations,
+                store=self._store,
+                root=reader.root,
+            ),
             security=self._security,
             new_id=self._new_id,
         )
@@ -157,6 +186,7 @@ class DataverseSandbox:
             bodies=self._bodies,
             security=self._security,
             bulk=bulk,
+            files=self._files,
         )
 
     def _new_id(self) -> str:
@@ -282,16 +312,19 @@ class DataverseSandbox:
     # Notices
 
     async def deliver_due(self) -> int:
-        """Post the notices that are due now, and return how many were posted."""
+        """Run the bulk deletions and post the notices that are due now, and return how many were posted."""
+        await self._bulk_deletes.outbox.deliver_due()
         return await self._notices.outbox.deliver_due()
 
     async def flush(self) -> int:
-        """Post all waiting notices now, due or not, and return how many were posted."""
+        """Run all waiting bulk deletions and post all waiting notices now, due or not; returns how many were
+        posted."""
+        await self._bulk_deletes.outbox.flush()
         return await self._notices.outbox.flush()
 
     async def run_deliveries(self) -> None:
-        """Post notices as they fall due, until cancelled."""
-        await self._notices.outbox.run()
+        """Run bulk deletions and post notices as they fall due, until cancelled."""
+        await asyncio.gather(self._bulk_deletes.outbox.run(), self._notices.outbox.run())
 
     def waiting_notices(self) -> int:
         """Count the notices that have not been posted yet."""
@@ -299,8 +332,11 @@ class DataverseSandbox:
 
     def reset(self) -> None:
         """Empty the organisation: as freshly made, without rows, keys, registrations and waiting notices."""
+        self._customizations.reset()
         self._store.reset()
         self._notices.outbox.clear()
+        self._bulk_deletes.outbox.clear()
+        self._files.reset()
         self._registrations.forget()
         self._seed_rows()
         for client_id in self.options.application_users:

@@ -6,7 +6,7 @@ In memory, written through to a file when there is one. Rows are never changed i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -84,11 +84,37 @@ class Store:
     def _load(self) -> None:
         self.version = self._disk.load("meta").get("version", self.version)
         for name in self._model.tables:
-            self._rows[name].update(self._disk.load(f"row:{name}"))
-            for row_id, version in self._disk.load(f"deleted:{name}").items():
-                self._tombstones[name][row_id] = Tombstone(row_id, version)
-            for key_name, about in self._disk.load(f"key:{name}").items():
-                self._keys[name][key_name] = AlternateKey(**{**about, "columns": tuple(about["columns"])})
+            self._load_table(name)
+
+    def _load_table(self, name: str) -> None:
+        self._rows[name].update(self._disk.load(f"row:{name}"))
+        for row_id, version in self._disk.load(f"deleted:{name}").items():
+            self._tombstones[name][row_id] = Tombstone(row_id, version)
+        for key_name, about in self._disk.load(f"key:{name}").items():
+            self._keys[name][key_name] = AlternateKey(**{**about, "columns": tuple(about["columns"])})
+
+    def open_table(self, name: str) -> None:
+        """Make room for the rows of a new table."""
+        self._rows[name], self._tombstones[name], self._keys[name] = {}, {}, {}
+
+    def close_table(self, name: str) -> None:
+        """Forget a table with all its rows, keys and tombstones."""
+        for row_id in list(self._rows[name]):
+            self._disk.delete(f"row:{name}", row_id)
+        for row_id in list(self._tombstones[name]):
+            self._forget_tombstone(name, row_id)
+        for key in list(self._keys[name]):
+            self.drop_key(name, key)
+        del self._rows[name], self._tombstones[name], self._keys[name]
+        self._indexes.pop(name, None)
+
+    def empty_column(self, table: str, names: Collection[str]) -> None:
+        """Take values out of all rows of a table, as when their column is dropped; versions stay."""
+        self._indexes.pop(table, None)
+        for row_id, row in self._rows[table].items():
+            kept = {name: value for name, value in row.items() if name.partition("@")[0] not in names}
+            self._rows[table][row_id] = kept
+            self._disk.put(f"row:{table}", row_id, kept)
 
     def reset(self) -> None:
         """Forget every row, key and tombstone; versions go on growing."""

@@ -121,4 +121,4 @@ async def test_change_tracking_can_be_switched_on_but_not_off(org: Organisation)
     """Switching on what is on is harmless."""
     assert (await org.client.put(ACCOUNT, json={"ChangeTrackingEnabled": True})).status_code == 204
     assert (await org.client.put(ACCOUNT, json={"ChangeTrackingEnabled": False})).status_code == 400
-    assert (await org.client.post(f"{ACCOUNT}/Attributes", json={})).status_code == 501
+    assert (await org.client.patch(ACCOUNT, json={"ChangeTrackingEnabled": True})).status_code == 405

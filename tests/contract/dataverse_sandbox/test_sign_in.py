@@ -88,7 +88,7 @@ async def test_an_unforeseen_request_is_501_and_logged(org: Organisation) -> Non
         ("GET", "/accounts?$expand=primarycontactid"),
         ("GET", f"/organizations({ORGANIZATION_ID})?$expand=createdby"),
         ("PATCH", f"/organizations({ORGANIZATION_ID})"),
-        ("GET", "/accounts?fetchXml=%3Cfetch/%3E"),
+        ("GET", "/accounts?sql=SELECT%20TOP%201%20name%20FROM%20account"),
         ("GET", "/leads?$select=subject"),
         ("GET", "/RetrieveTotalRecordCount(EntityNames=['account'])"),
         ("PUT", f"/accounts({ORGANIZATION_ID})/name"),
