@@ -1,4 +1,5 @@
-"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters.
+"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters, and the
+subscriptions that die when nobody renews them.
 
 Every tick may be missed or come twice. None is made up for: the next one finds the same work.
 """
@@ -17,6 +18,7 @@ from shared.app import current
 from shared.settings import schedule
 
 if TYPE_CHECKING:
+    from shared.app import App
     from shared.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -24,12 +26,22 @@ log = logging.getLogger(__name__)
 blueprint = new_blueprint()
 
 
-def _timer(name: str, work: Callable[[Engine], Awaitable[object]]) -> None:
+Work = Callable[["App"], Awaitable[object]]
+
+
+def _of_engine(work: Callable[[Engine], Awaitable[object]]) -> Work:
+    async def run(app: App) -> object:
+        return await work(await app.engine())
+
+    return run
+
+
+def _timer(name: str, work: Work) -> None:
     """Register a timer; its schedule is the setting of its name."""
 
     async def tick(timer: func.TimerRequest) -> None:
         try:
-            await work(await current().engine())
+            await work(current())
         except Exception as error:
             log.exception("a tick failed", extra={"action": name})
             raise presentable(error) from None
@@ -41,6 +53,13 @@ def _timer(name: str, work: Callable[[Engine], Awaitable[object]]) -> None:
     blueprint.function_name(name)(trigger(tick))
 
 
-_timer("walks", lambda engine: engine.walks.due())
-_timer("drain", lambda engine: engine.draining.tick())
-_timer("sweep", lambda engine: engine.draining.sweep())
+async def _subscriptions(app: App) -> object:
+    from shared.subscriptions import renew_subscriptions  # with the engine: what takes notices starts without it
+
+    return await renew_subscriptions(app)
+
+
+_timer("walks", _of_engine(lambda engine: engine.walks.due()))
+_timer("drain", _of_engine(lambda engine: engine.draining.tick()))
+_timer("sweep", _of_engine(lambda engine: engine.draining.sweep()))
+_timer("subscriptions", _subscriptions)

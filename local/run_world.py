@@ -18,28 +18,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import httpx
-
 from local.bootstrap import ROOT
 from local.definitions import compile_folder
 from local.given_settings import OURS
 from local.host import FunctionsHost, HostKeys
 from local.run_installation import LOCK_FILE, RUN_FILE, Installation, forget, open_installation, write_private
 from local.servicebus import QueueSettings, ServiceBusEndpoint
-from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
+from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.clock import SystemClock
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.server import Served, serve
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from shared.app import App, Outside, installed, transfer_names
 from shared.routes import WEBHOOK_HEADER
+from shared.subscriptions import renew_subscriptions
 from shared.sync.context import Timing
 from shared.sync.definition import Index
 
 ENVIRONMENT_NAME: Final = "Production"
 COMPANY_NAME: Final = "CROSSDOCK"
-RENEW_SECONDS: Final = 12 * 3600.0
-"""Subscriptions of Business Central live three days."""
 LOCK_DURATION: Final = timedelta(minutes=5)
 
 _StartedT = TypeVar("_StartedT")
@@ -93,6 +90,7 @@ class LocalRun:
         self.urls: dict[str, str] = {}
         self.crm: DataverseSandbox | None = None
         self.erp: BusinessCentralSandbox | None = None
+        self.app: App | None = None
         self.host: FunctionsHost | None = None
         self.queue: ServiceBusEndpoint | None = None
         self.notes: list[str] = []
@@ -246,20 +244,23 @@ class LocalRun:
     # --- the functions ---
 
     async def _start_functions(self) -> None:
+        port = self.wish.ports.functions or _free_port()
+        if self.erp is not None:
+            self.environment.setdefault("CROSSDOCK_PUBLIC_URL", f"http://127.0.0.1:{port}")
         for name in [name for name in os.environ if name.startswith(OURS)]:
             del os.environ[name]  # what of it shall count came in by the wish; the demo wishes for none of it
         os.environ.update(self.environment)  # the functions read the schedules of their timers from it
         function_app = _function_app(self.transfers)
-        app = App(os.environ, Outside(timing=self.wish.timing), self.index.model_dump_json().encode())
-        self._parts.push_async_callback(app.aclose)
-        self._parts.enter_context(installed(app))
+        self.app = App(os.environ, Outside(timing=self.wish.timing), self.index.model_dump_json().encode())
+        self._parts.push_async_callback(self.app.aclose)
+        self._parts.enter_context(installed(self.app))
         self.host = FunctionsHost(
             function_app,
             settings=os.environ,
             host_json=json.loads((ROOT / "host.json").read_text("utf-8")),
             keys=HostKeys(master=self.installation.functions_key),
             clock=self._clock,
-            http_port=self.wish.ports.functions,
+            http_port=port,
             state_path=self.wish.state / "timers.json",
             grace_seconds=5.0,
         )
@@ -272,7 +273,7 @@ class LocalRun:
         if self.crm is not None:
             await self._register_crm(self.crm)
         if self.erp is not None:
-            await self._subscribe()
+            await self._subscribe(self.erp)
         for system in ("dataverse", "business_central"):
             if self._is_real(system):
                 self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
@@ -305,39 +306,23 @@ class LocalRun:
         counts = [self.queue.queue(name).counts() for name in self.transfers] if self.queue else []
         return not notices and not any(c.active or c.scheduled or c.locked for c in counts)
 
-    async def _subscribe(self) -> None:
-        """Subscribe to the customers of the sandbox, or renew what an earlier run has subscribed to."""
-        own = self.installation
-        secret = self.environment["CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET"]
-        state = self.environment["CROSSDOCK_BUSINESS_CENTRAL_CLIENT_STATE"]
-        notify = f"{self.urls['functions']}/api/webhooks/business-central/{secret}"
-        root = f"{self.urls['business_central']}/v2.0/{TENANT_ID}/{ENVIRONMENT_NAME}/api/v2.0"
-        signed_in = {"Authorization": f"Bearer {self.issuer.issue(own.erp_client, AUDIENCE)}"}
-        async with httpx.AsyncClient(base_url=root, headers=signed_in, timeout=30.0) as http:
-            known = _checked(await http.get("/subscriptions")).json()["value"]
-            for one in known:
-                address = f"/subscriptions('{one['subscriptionId']}')"
-                _checked(await http.delete(address, headers={"If-Match": one["@odata.etag"]}))
-            for table in _tables(self.index, "business_central"):
-                wanted = {
-                    "notificationUrl": f"{notify}/{table}",
-                    "resource": f"/api/v2.0/companies({own.company_id})/{table}",
-                    "clientState": state,
-                }
-                _checked(await http.post("/subscriptions", json=wanted))
+    async def _subscribe(self, erp: BusinessCentralSandbox) -> None:
+        """Subscribe at the sandbox; the timer goes on with it. What led to another address of an earlier run is gone,
+        as in a copied environment."""
+        assert self.app is not None
+        ours = self.environment["CROSSDOCK_PUBLIC_URL"]
+        if not all(str(one["notificationUrl"]).startswith(ours) for one in erp.subscriptions()):
+            erp.forget_subscriptions()
+        report = await renew_subscriptions(self.app)
+        for one in report.items:
+            if one.code:
+                raise CannotRun(f"the sandbox refused a subscription to {one.table}: {one.code} {one.sentence}")
 
     def _deliver(self) -> None:
         """From now on the sandboxes post their notices; stopped before the functions are."""
         work = [system.run_deliveries() for system in (self.crm, self.erp) if system is not None]
-        if self.erp is not None:
-            work.append(self._keep_subscribed())
         tasks = [asyncio.create_task(one) for one in work]
         self._parts.push_async_callback(_end, tasks)
-
-    async def _keep_subscribed(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            await self._subscribe()
 
     def _write_run_file(self) -> None:
         path = self.wish.state / RUN_FILE
@@ -413,12 +398,6 @@ async def _listening(name: str, port: int, starting: Awaitable[_StartedT]) -> _S
         return await starting
     except OSError as error:
         raise CannotRun(f"port {port} for {name} cannot be used ({error.strerror}); choose others by --port") from None
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    if answer.is_error:
-        raise CannotRun(f"the sandbox refused a subscription with {answer.status_code}")
-    return answer
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -37,6 +37,7 @@ from shared.sync.draining import Draining
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import Connector, Permits, Side
+from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Engine:
     pipeline: Pipeline
     walks: Walks
     draining: Draining
+    subscriptions: Subscriptions
     own: Sequence[HttpConnector | Allowance | RowStore]
 
     async def aclose(self) -> None:
@@ -90,7 +92,16 @@ async def build(app: App) -> Engine:
     )
     pipeline = Pipeline(ports, _without_unknown_systems(index, connectors))
     own = (*systems.connectors.values(), *systems.allowances.values(), *(() if app.outside.rows is rows else (rows,)))
-    return Engine(pipeline.index, stores, pipeline, Walks(pipeline), Draining(pipeline), own)
+    walks = Walks(pipeline)
+    return Engine(
+        index=pipeline.index,
+        stores=stores,
+        pipeline=pipeline,
+        walks=walks,
+        draining=Draining(pipeline),
+        subscriptions=Subscriptions(pipeline, walks),
+        own=own,
+    )
 
 
 async def _made(systems: Systems, names: Sequence[str], rows: RowStore) -> Mapping[str, Connector]:

@@ -203,6 +203,27 @@ class BadAnswer(SystemDown):
     sentence = "The system's answer could not be understood."
 
 
+class SubscriptionRefused(Refused):
+    """The system makes or renews no subscription of ours: it could not reach our address in time, or the table cannot
+    be subscribed to."""
+
+    code = "CD-1014"
+    sentence = "The system refuses to tell us of changes."
+    who = Who.ADMINISTRATOR
+    remedy = (
+        "Check that CROSSDOCK_PUBLIC_URL can be reached from outside and answers within seconds; "
+        "walks find the changes meanwhile."
+    )
+
+
+class TooManySubscriptions(SubscriptionRefused):
+    """The system holds as many subscriptions as it allows, of all its users together."""
+
+    code = "CD-1015"
+    sentence = "The system holds as many subscriptions as it allows."
+    remedy = "End subscriptions that nobody needs any more; walks find the changes meanwhile."
+
+
 class StoreUnavailable(CrossdockError):
     """Our own store did not answer; the message goes back to the queue."""
 

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from shared.errors import SettingsError
+from shared.settings import LOOPBACK
 from shared.strict_json import Json, NotJson, load
 from shared.sync.ports import Clock
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 RENEW_BEFORE = timedelta(minutes=5)
 SMALLEST_REST = timedelta(seconds=30)
 LARGEST_ANSWER_BYTES = 1024 * 1024

@@ -12,9 +12,8 @@ from datetime import datetime
 
 from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
-from shared.errors import SettingsError
 from shared.routes import RequestError, TooLarge, encoded, is_one_of
-from shared.settings import BusinessCentralDoor, DataverseDoor, Section, Settings
+from shared.settings import BusinessCentralDoor, DataverseDoor, Settings, needed
 from shared.sync.notices import Notice, Recipients, outgoing_for
 from shared.sync.ports import Clock, Ids, Outgoing, Queue
 
@@ -48,7 +47,7 @@ class Notices:
         """
         if len(body) > dataverse.MAX_BODY_BYTES:
             raise TooLarge
-        organization_id = _required(DataverseDoor, "organization_id", self._settings.get(DataverseDoor).organization_id)
+        organization_id = needed(DataverseDoor, "organization_id", self._settings.get(DataverseDoor).organization_id)
         try:
             read = dataverse.read_notice(body, organization_id, self._clock.now(), self._ids.new)
         except dataverse.NotANotice as error:
@@ -69,8 +68,8 @@ class Notices:
             rows = business_central.read_rows(body)
         except business_central.NotANotice as error:
             raise RequestError(str(error)) from None
-        company = _required(BusinessCentralDoor, "company_id", door.company_id)
-        environment = _required(BusinessCentralDoor, "environment", door.environment)
+        company = needed(BusinessCentralDoor, "company_id", door.company_id)
+        environment = needed(BusinessCentralDoor, "environment", door.environment)
         return await self._take(
             business_central.SYSTEM,
             [business_central.read_row(row, company, environment, is_ours, self._ids.new()) for row in rows],
@@ -110,10 +109,3 @@ class Notices:
         for transfer, message in outgoing_for(recipients, one, now).items():
             by_transfer.setdefault(transfer, []).append(message)
         return "queued"
-
-
-def _required(kind: type[Section], field: str, value: str | None) -> str:
-    """The setting; raises SettingsError when it is missing: a mistake of ours makes no notice a foreign one."""
-    if value is None:
-        raise SettingsError(f"{kind.model_fields[field].alias}: is missing; set it.")
-    return value

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import CrossdockError, SettingsError
+from shared.feeds import subscriptions_health
 from shared.routes import NotLinkable, Overtaken, RequestError, SwitchedOff, Unknown, error_body
 from shared.settings import (
     Address,
@@ -365,15 +366,18 @@ async def health(app: App) -> Json:
     errors: list[CrossdockError] = [*app.settings.check()]
     details: Json = {"notices": dict(app.notices.counts), "closed_doors": _closed_doors(app)}
     try:
-        operations = Operations(app, await app.engine())
+        engine = await app.engine()
+        operations = Operations(app, engine)
         details["definitions"] = [*(await operations.transfers())["problems"], *operations.refused()]
         details["left_out"] = operations.left_out()
         details["systems"] = (await operations.breakers())["items"]
+        details["subscriptions"] = await subscriptions_health(engine)
     except CrossdockError as error:
         if str(error) not in {str(one) for one in errors}:
             errors.append(error)
     details["errors"] = [error_body(error) for error in errors]
     bad = errors or details.get("definitions") or any(one["open"] for one in details.get("systems", ()))
+    bad = bad or any(one["bad"] for one in details.get("subscriptions", ()))
     return {"status": "degraded" if bad else "up", **details}
 
 

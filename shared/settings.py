@@ -12,8 +12,18 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from shared.connectors.keys import canonical_guid
 from shared.errors import SettingsError
@@ -23,6 +33,9 @@ AZURE_VARIABLES: Final = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME")
 UNRESOLVED: Final = "@Microsoft.KeyVault("
 """A Key Vault reference that could not be resolved reaches the app as this text (Microsoft Learn, "Use Key Vault
 references as app settings")."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are this very machine: only they may be called without encryption."""
 
 OnOff = Literal["on", "off"]
 Guid = Annotated[str, AfterValidator(canonical_guid)]
@@ -69,6 +82,21 @@ class Place(Section):
     """Where the app runs."""
 
     local: Annotated[OnOff, Field(alias="CROSSDOCK_LOCAL")] = "off"
+
+
+class PublicAddress(Section):
+    """Where the systems reach the app; needed by those that are told so when we subscribe."""
+
+    url: Annotated[str | None, Field(alias="CROSSDOCK_PUBLIC_URL")] = None
+
+    @field_validator("url")
+    @classmethod
+    def _can_be_reached(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "https://missing")
+        safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if not safe or not parts.hostname or parts.username or parts.query or parts.fragment:
+            raise ValueError("give an https address without user name, query and fragment")
+        return url
 
 
 class DataverseDoor(Section):
@@ -246,10 +274,12 @@ class Schedules(Section):
     walks: Annotated[str, Field(alias="CROSSDOCK_WALKS_SCHEDULE")] = "*/30 * * * * *"
     drain: Annotated[str, Field(alias="CROSSDOCK_DRAIN_SCHEDULE")] = "*/10 * * * * *"
     sweep: Annotated[str, Field(alias="CROSSDOCK_SWEEP_SCHEDULE")] = "15 * * * * *"
+    subscriptions: Annotated[str, Field(alias="CROSSDOCK_SUBSCRIPTIONS_SCHEDULE")] = "0 7 * * * *"
 
 
 SECTIONS: Final[tuple[type[Section], ...]] = (
     Place,
+    PublicAddress,
     DataverseDoor,
     BusinessCentralDoor,
     OperatorDoor,
@@ -262,6 +292,14 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
 )
 
 SectionT = TypeVar("SectionT", bound=Section)
+ValueT = TypeVar("ValueT")
+
+
+def needed(kind: type[Section], field: str, value: ValueT | None) -> ValueT:
+    """A setting that what comes next cannot do without; raises SettingsError naming it."""
+    if value is None:
+        raise SettingsError(f"{kind.model_fields[field].alias}: is missing; set it.")
+    return value
 
 
 class Settings:

@@ -17,6 +17,7 @@ from shared.stores import (
     parked,
     pending,
     permits,
+    subscriptions,
     watermarks,
 )
 from shared.stores.rows import RowStore
@@ -33,6 +34,7 @@ from shared.sync.ports import (
     ParkedItems,
     PendingItems,
     Permits,
+    SubscriptionRows,
     Watermarks,
 )
 
@@ -51,6 +53,7 @@ TABLES: Final = tuple(
         breakers,
         counters,
         permits,
+        subscriptions,
     )
 )
 """The tables that the row store must be made with."""
@@ -72,6 +75,7 @@ class Stores:
     breakers: Breakers
     counters: Counters
     permits: Permits
+    subscriptions: SubscriptionRows
 
 
 def open_stores(rows: RowStore, clock: Clock) -> Stores:
@@ -89,4 +93,5 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         breakers=breakers.BreakersStore(rows),
         counters=counters.CountersStore(rows, clock),
         permits=permits.PermitsStore(rows),
+        subscriptions=subscriptions.SubscriptionsStore(rows),
     )

@@ -7,9 +7,9 @@ Failures in a row are counted in the process; opening and closing are rows in th
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.errors import ConnectorError, SystemDown
@@ -22,6 +22,8 @@ from shared.sync.ports import (
     NewRecord,
     Record,
     RowTaken,
+    Subscribing,
+    Subscription,
     TableMetadata,
     Value,
 )
@@ -195,6 +197,40 @@ class Watched:
             raise
         self._panel.succeeded(self)
         return answer
+
+
+class WatchedSubscriber(Watched):
+    """The same for a connector whose system tells of changes to whoever subscribes."""
+
+    def __init__(self, inner: Connector, subscriber: Subscribing, panel: BreakerPanel) -> None:
+        super().__init__(inner, panel)
+        self._subscriber = subscriber
+
+    @property
+    def subscription_life(self) -> timedelta:
+        return self._subscriber.subscription_life
+
+    async def notifying(self, tables: Collection[str]) -> Collection[str]:
+        return await self._told(self._subscriber.notifying(tables))
+
+    async def subscriptions(self) -> Sequence[Subscription]:
+        return await self._told(self._subscriber.subscriptions())
+
+    async def subscribe(self, table: str, address: str, state: str) -> Subscription:
+        return await self._told(self._subscriber.subscribe(table, address, state))
+
+    async def renew(self, subscription: Subscription, address: str, state: str) -> Subscription:
+        return await self._told(self._subscriber.renew(subscription, address, state))
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        await self._told(self._subscriber.unsubscribe(subscription))
+
+
+def watched(connector: Connector, panel: BreakerPanel) -> Watched:
+    """The connector as the engine uses it."""
+    if isinstance(connector, Subscribing):
+        return WatchedSubscriber(connector, connector, panel)
+    return Watched(connector, panel)
 
 
 def _name(connector: Connector) -> str:

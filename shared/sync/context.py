@@ -26,6 +26,7 @@ from shared.sync.ports import (
     PendingItems,
     Queue,
     Side,
+    SubscriptionRows,
     Watermarks,
 )
 
@@ -55,6 +56,8 @@ class StoreSet(Protocol):
     def breakers(self) -> Breakers: ...
     @property
     def counters(self) -> Counters: ...
+    @property
+    def subscriptions(self) -> SubscriptionRows: ...
 
 
 class MatchIndex(Protocol):

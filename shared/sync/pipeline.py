@@ -29,7 +29,7 @@ from shared.errors import (
     VersionConflict,
 )
 from shared.sync.brakes import Brake, BrakePulled
-from shared.sync.breaker import BreakerPanel, Watched
+from shared.sync.breaker import BreakerPanel, watched
 from shared.sync.claims import Doubled, Taken, Undone
 from shared.sync.context import MatchIndex, Ports, Prepared, pair_name
 from shared.sync.creating import Creating, Linked, parked
@@ -95,8 +95,8 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.panel = BreakerPanel(self.ports)
-        watched = {name: Watched(connector, self.panel) for name, connector in self.ports.connectors.items()}
-        self.ports = replace(self.ports, connectors=watched)
+        connectors = {name: watched(connector, self.panel) for name, connector in self.ports.connectors.items()}
+        self.ports = replace(self.ports, connectors=connectors)
 
     # --- the steps of a message ---
 

@@ -6,12 +6,12 @@ Every port has one contract suite under tests/contract that runs on each of its 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from shared.errors import ConnectorError
@@ -288,6 +288,53 @@ class Connector(Protocol):
 
     async def ping(self) -> None:
         """The cheapest request that proves the system answers and accepts our sign-in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A system's promise to tell an address of a table's changes, until it expires; not only ours.
+
+    table: empty where it is about something else than a table of the connector's instance. address and state: where
+    the notices go and what they show there; both hold secrets. version: what renewing and ending it must name.
+    """
+
+    id: str
+    table: str
+    address: str = field(repr=False)
+    state: str = field(repr=False)
+    expires_at: datetime
+    version: str
+
+
+@runtime_checkable
+class Subscribing(Protocol):
+    """What a connector offers beside `Connector` where its system tells of changes to whoever subscribes.
+
+    The methods raise like those of `Connector`; making and renewing also `SubscriptionRefused`.
+    """
+
+    @property
+    def subscription_life(self) -> timedelta:
+        """How long a subscription lives when it is not renewed."""
+        ...
+
+    async def notifying(self, tables: Collection[str]) -> Collection[str]:
+        """Those of the tables whose changes can be subscribed to."""
+        ...
+
+    async def subscriptions(self) -> Sequence[Subscription]:
+        """All that there are, also those of others."""
+        ...
+
+    async def subscribe(self, table: str, address: str, state: str) -> Subscription: ...
+
+    async def renew(self, subscription: Subscription, address: str, state: str) -> Subscription:
+        """Let it live anew, with this address and state."""
+        ...
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End it; one that is gone already is fine."""
         ...
 
 
@@ -633,6 +680,38 @@ class Breakers(Protocol):
 
     async def put(self, row: BreakerRow) -> BreakerRow:
         """Conditional on the etag given; raises RowTaken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    """What is known of the subscription to a table since the last look.
+
+    id: the one whose catch-up walk is done; empty while there is none. made_at: when it was first seen. code: of the
+    error that stands in the way.
+    """
+
+    system: str
+    instance: str
+    table: str
+    id: str = ""
+    made_at: datetime | None = None
+    expires_at: datetime | None = None
+    looked_at: datetime | None = None
+    code: str = ""
+
+
+class SubscriptionRows(Protocol):
+    """One row for each table that a system is to tell us of; writing replaces."""
+
+    async def get(self, system: str, instance: str, table: str) -> SubscriptionRow | None: ...
+
+    async def put(self, row: SubscriptionRow) -> None: ...
+
+    async def remove(self, row: SubscriptionRow) -> None: ...
+
+    async def all(self) -> Sequence[SubscriptionRow]:
+        """Every row, for people and for finding those that are no longer wanted."""
         ...
 
 

@@ -1,9 +1,9 @@
 """Walks over the systems' change feeds: webhooks give speed, the feed gives truth.
 
-One walk per table of a pair. It queues every changed key to all transfers of the pair, both ways, and advances its
-watermark only after the queue has taken the page. A walk whose transfers are all off stands still, so that nothing is
-lost while a transfer is switched off; the first walk after the first switching-on starts from now and queues nothing
-that existed before.
+One walk per table of a pair, and one per related table (`also_on`). It queues every changed key to the transfers that
+hear of the table, and advances its watermark only after the queue has taken the page. A walk whose transfers are all
+off stands still, so that nothing is lost while a transfer is switched off; the first walk after the first switching-on
+starts from now and queues nothing that existed before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 from shared.errors import ConnectorError, FeedExpired, SettingsError
 from shared.sync.context import pair_name
-from shared.sync.definition import Definition, Transfer
+from shared.sync.definition import Definition, Index, Transfer
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import ChangePage, Connector, LinkState, Record, RowTaken, Side, Switch, Watermark
@@ -30,86 +30,146 @@ _PAGES_REMEMBERED = 200
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What one walk found: changed and deleted keys that were queued; started: it only took its starting point."""
+    """What one walk found: changed and deleted keys that were queued; started: it only took its starting point.
+
+    code: of the error that ended it early; the next walk goes on where it stopped.
+    """
 
     name: str
     queued: int = 0
     started: bool = False
     expired: bool = False
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The change feed of one table, for the transfers of one pair that hear of it.
+
+    side: of the pair that the table is on, or whose records a related table names. every: how often it is walked, the
+    shortest time that one of the transfers names; None: only when somebody asks for it.
+    """
+
+    definition: Definition
+    side: Side
+    table: str
+    transfers: Sequence[Transfer]
+    every: timedelta | None
+
+    @property
+    def system(self) -> str:
+        return self.definition.table(self.side).system
+
+    @property
+    def is_related(self) -> bool:
+        """Whether its records only name records of the pair."""
+        return self.table != self.definition.table(self.side).table
+
+
+def feeds(index: Index) -> Iterator[Feed]:
+    """Every feed that concerns a transfer."""
+    for definition in index.definitions:
+        for side in Side:
+            yield _feed(definition, side, definition.table(side).table, definition.transfers)
+            from_here = [transfer for transfer in definition.transfers if transfer.source is side]
+            for table in dict.fromkeys(table for transfer in from_here for table in transfer.also_on):
+                yield _feed(definition, side, table, [one for one in from_here if table in one.also_on])
+
+
+def _feed(definition: Definition, side: Side, table: str, transfers: Sequence[Transfer]) -> Feed:
+    named = [transfer.walk_seconds for transfer in transfers if transfer.source is side and transfer.walk_seconds]
+    return Feed(definition, side, table, transfers, timedelta(seconds=min(named)) if named else None)
 
 
 @dataclass(frozen=True)
 class Walks:
-    """Runs the walks that are due."""
+    """Runs walks: those that are due, and those that somebody asks for."""
 
     pipeline: Pipeline
 
     async def due(self) -> list[Walked]:
-        """Run every walk whose time has come; two at the same moment do not disturb each other."""
-        done = []
-        for definition in self.pipeline.index.definitions:
-            for side in Side:
-                transfers = await self._switched_on(definition)
-                every = self._every(definition, side)
-                if transfers and every is not None:
-                    done += await self._walk_if_due(definition, side, transfers, every)
-        return done
+        """Run every walk whose time has come; two at the same moment do not disturb each other.
 
-    def _every(self, definition: Definition, side: Side) -> timedelta | None:
-        """How often a side's feed is walked: the shortest time that one of the transfers from it names."""
-        named = [t.walk_seconds for t in definition.transfers if t.source is side and t.walk_seconds]
-        return timedelta(seconds=min(named)) if named else None
+        A feed that nobody walks by the clock gets its starting point, so that a walk on demand knows where to begin.
+        """
+        walked = [
+            await (self._walk(feed, feed.every) if feed.every is not None else self._begun(feed))
+            for feed in feeds(self.pipeline.index)
+        ]
+        return [one for one in walked if one is not None]
 
-    async def _switched_on(self, definition: Definition) -> list[Transfer]:
-        """All transfers of the pair if at least one moves; stopped ones get messages too, which then wait as
-        pending."""
-        switches = [await self.pipeline.switch(transfer.name) for transfer in definition.transfers]
-        moving = any(switch is Switch.ON for switch in switches)
-        return [t for t, s in zip(definition.transfers, switches, strict=True) if s is not Switch.OFF] if moving else []
+    async def now(self, system: str, table: str) -> list[Walked]:
+        """Walk all feeds of a table at once, from where each stands, whether or not they are due."""
+        wanted = [feed for feed in feeds(self.pipeline.index) if (feed.system, feed.table) == (system, table)]
+        walked = [await self._walk(feed, None) for feed in wanted]
+        return [one for one in walked if one is not None]
 
-    async def _walk_if_due(
-        self, definition: Definition, side: Side, transfers: Sequence[Transfer], every: timedelta
-    ) -> list[Walked]:
+    async def _begun(self, feed: Feed) -> Walked | None:
+        """Take the starting point of a feed that is ordered by time, once; the others would have to be read for it."""
         ports = self.pipeline.ports
-        connector = ports.connectors[definition.table(side).system]
-        name = f"{pair_name(definition, ports.connectors)}|{side}"
+        name = feed_name(feed, pair_name(feed.definition, ports.connectors))
+        if await ports.stores.watermarks.get(name) or not await self._switched_on(feed):
+            return None
+        connector, now = ports.connectors[feed.system], ports.clock.now()
+        if connector.watermark_at(feed.table, now) is None:
+            return None
+        return await _run(_Walk(self.pipeline, feed, [], connector, name, now), None)
+
+    async def _walk(self, feed: Feed, every: timedelta | None) -> Walked | None:
+        """One walk; None when it is not due (`every` None: it is), when its transfers are off or its system is away."""
+        transfers = await self._switched_on(feed)
+        if not transfers:
+            return None
+        ports = self.pipeline.ports
+        name = feed_name(feed, pair_name(feed.definition, ports.connectors))
         mark = await ports.stores.watermarks.get(name)
         now = ports.clock.now()
-        if mark and mark.done_at and now - mark.done_at < every:
-            return []
+        if every is not None and mark and mark.done_at and now - mark.done_at < every:
+            return None
+        connector = ports.connectors[feed.system]
         if await self.pipeline.panel.is_open(connector):
-            return []
-        walk = _Walk(self.pipeline, definition, side, transfers, connector, name, now)
-        try:
-            return [await (walk.run(mark) if mark else walk.start())]
-        except FeedExpired:
-            return [await walk.start_over(mark or Watermark(None))]
-        except RowTaken:
-            return []
-        except (ConnectorError, SettingsError) as error:
-            log.warning("walk failed", extra={"walk": name, "code": error.code})
-            return []
+            return None
+        return await _run(_Walk(self.pipeline, feed, transfers, connector, name, now), mark)
+
+    async def _switched_on(self, feed: Feed) -> list[Transfer]:
+        """The feed's transfers if at least one of the pair moves; stopped ones get messages too, which then wait as
+        pending."""
+        switches = {one.name: await self.pipeline.switch(one.name) for one in feed.definition.transfers}
+        moving = Switch.ON in switches.values()
+        return [one for one in feed.transfers if switches[one.name] is not Switch.OFF] if moving else []
+
+
+def feed_name(feed: Feed, pair: str) -> str:
+    """The name of a feed's watermark."""
+    return f"{pair}|{feed.side}|{feed.table}" if feed.is_related else f"{pair}|{feed.side}"
+
+
+async def _run(walk: _Walk, mark: Watermark | None) -> Walked | None:
+    try:
+        return await (walk.run(mark) if mark else walk.start())
+    except FeedExpired:
+        return await walk.start_over(mark or Watermark(None))
+    except RowTaken:
+        return None
+    except (ConnectorError, SettingsError) as error:
+        log.warning("walk failed", extra={"walk": walk.name, "code": error.code})
+        return Walked(walk.name, code=error.code)
 
 
 @dataclass
 class _Walk:
     pipeline: Pipeline
-    definition: Definition
-    side: Side
+    feed: Feed
     transfers: Sequence[Transfer]
     connector: Connector
     name: str
     now: datetime
 
-    @property
-    def _table(self) -> str:
-        return self.definition.table(self.side).table
-
     async def start(self) -> Walked:
         """Take the feed's present end as the starting point; nothing is queued."""
-        value = self.connector.watermark_at(self._table, self.now)
+        value = self.connector.watermark_at(self.feed.table, self.now)
         if value is None:
-            async for page in self.connector.changes(self._table, None, ()):
+            async for page in self.connector.changes(self.feed.table, None, ()):
                 value = page.watermark or value
         await self.pipeline.ports.stores.watermarks.put(self.name, Watermark(value, self.now))
         return Walked(self.name, started=True)
@@ -123,7 +183,7 @@ class _Walk:
     async def run(self, mark: Watermark) -> Walked:
         """Queue what changed since the watermark; a page's watermark is kept once the page is queued."""
         before, pages, queued = set(mark.seen.split(",")), list[str](), 0
-        async for page in self.connector.changes(self._table, mark.value, ()):
+        async for page in self.connector.changes(self.feed.table, mark.value, ()):
             digest = _digest(page)
             if digest and digest not in before:
                 queued += await self._queue(page)
@@ -139,11 +199,13 @@ class _Walk:
     async def _queue(self, page: ChangePage) -> int:
         """Queue a page: news to every transfer; versions that were transferred already only to those that check
         this side."""
-        known = {record.key for record in page.records if await self._is_known(record)}
+        known = set[str]()
+        if not self.feed.is_related:
+            known = {record.key for record in page.records if await self._is_known(record)}
         keys = list(dict.fromkeys([*(record.key for record in page.records), *page.deleted]))
         versions = {record.key: record.version or "" for record in page.records}
         for transfer in self.transfers:
-            wanted = keys if transfer.target is self.side else [key for key in keys if key not in known]
+            wanted = keys if transfer.target is self.feed.side else [key for key in keys if key not in known]
             for chunk in _chunks(wanted):
                 await self._send(transfer, chunk, versions)
         return len(keys)
@@ -151,13 +213,13 @@ class _Walk:
     async def _is_known(self, record: Record) -> bool:
         """Whether the record has the version that its link remembers: our own write, or transferred already from
         here."""
-        links, pair = self.pipeline.ports.stores.links, pair_name(self.definition, self.pipeline.ports.connectors)
-        home = await links.get(pair, self.side, record.key)
+        links, pair = self.pipeline.ports.stores.links, pair_name(self.feed.definition, self.pipeline.ports.connectors)
+        home = await links.get(pair, self.feed.side, record.key)
         if home and home.side is Side.RIGHT and home.state is LinkState.LINKED:
             home = await links.get(pair, Side.LEFT, home.other)
         if home is None or home.state is not LinkState.LINKED or record.version is None:
             return False
-        return record.version == (home.left_version if self.side is Side.LEFT else home.right_version)
+        return record.version == (home.left_version if self.feed.side is Side.LEFT else home.right_version)
 
     async def _send(self, transfer: Transfer, keys: Sequence[str], versions: dict[str, str]) -> None:
         """The id names the versions seen: a walk repeated after a crash is taken once, a new change never is
@@ -166,8 +228,8 @@ class _Walk:
         digest = blake2b(seen.encode(), digest_size=16).hexdigest()
         message = Message(
             transfer=transfer.name,
-            side=self.side,
-            table=self._table,
+            side=self.feed.side,
+            table=self.feed.table,
             keys=tuple(keys),
             cause="walk",
             occurred_at=self.now,

@@ -182,6 +182,8 @@ class MemorySystem:
         async def do() -> ChangePage:
             return self._page(since)
 
+        if table != self.table:
+            return  # what only names records of ours is in no feed here
         page = await self._pass("changes", do)
         assert isinstance(page, ChangePage)
         yield page

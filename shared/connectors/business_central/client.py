@@ -58,8 +58,18 @@ class BusinessCentralClient:
         self, path: str, query: Query, template: str, page_size: int | None = None, columns: Collection[str] = ()
     ) -> AsyncIterator[JsonObject]:
         """All pages of a list, next links followed untouched and with the same headers."""
-        target = self._company + path + _encoded(query)
         headers = {"Prefer": f"odata.maxpagesize={page_size}"} if page_size else {}
+        async for page in self._pages(self._company + path + _encoded(query), template, headers, columns):
+            yield page
+
+    async def root_pages(self, path: str) -> AsyncIterator[JsonObject]:
+        """All pages of a list of the environment."""
+        async for page in self._pages(self.below(path), path, {}, ()):
+            yield page
+
+    async def _pages(
+        self, target: str, template: str, headers: Mapping[str, str], columns: Collection[str]
+    ) -> AsyncIterator[JsonObject]:
         while True:
             page = _object(_checked(await self._get(target, template, headers), Doing.READ, columns))
             yield page
@@ -72,6 +82,21 @@ class BusinessCentralClient:
         """What can be subscribed to."""
         path = "webhookSupportedResources"
         return _object(_checked(await self._get(self._runtime + path + _encoded(query), path), Doing.READ))
+
+    def below(self, path: str) -> str:
+        """The address of what belongs to the environment and to no company."""
+        return f"{self._root}/{path}"
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        template: str,
+        body: JsonObject | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send any request; what its status means is the caller's to judge."""
+        return await self._next().send(Call(method, target, template, {**HEADERS, **(headers or {})}, body))
 
     async def metadata(self) -> bytes:
         """The CSDL document of the API."""

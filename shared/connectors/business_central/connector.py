@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +24,7 @@ from shared.connectors.business_central.persons import COLUMN
 from shared.connectors.business_central.records import Records, selected
 from shared.connectors.business_central.rows import rows_of, value_in
 from shared.connectors.business_central.schema import GIVEN_ONCE, Field, Schema
+from shared.connectors.business_central.subscriptions import LIFE, Subscriptions
 from shared.connectors.keys import canonical_guid
 from shared.errors import (
     Answer,
@@ -47,6 +48,7 @@ from shared.sync.ports import (
     Reach,
     Record,
     Right,
+    Subscription,
     TableMetadata,
     Value,
     VersionKind,
@@ -117,6 +119,7 @@ class BusinessCentralConnector:
         self._clock = clock
         self._schema = Schema(self._client, clock)
         self._records = Records(self._client, self._schema, clock)
+        self._subscriptions = Subscriptions(self._client, environment, company)
         self._instance = f"{environment}/{company}"
         self._page_size = page_size
         self._took_our_number: set[str] = set()
@@ -330,6 +333,29 @@ class BusinessCentralConnector:
     async def ping(self) -> None:
         """Raises SettingsError when environment or company do not exist."""
         await self._client.get("companyInformation", [("$select", "id")], "companyInformation")
+
+    # --- subscriptions ---
+
+    @property
+    def subscription_life(self) -> timedelta:
+        return LIFE
+
+    async def notifying(self, tables: Collection[str]) -> Collection[str]:
+        return await self._subscriptions.notifying(tables)
+
+    async def subscriptions(self) -> Sequence[Subscription]:
+        return await self._subscriptions.all()
+
+    async def subscribe(self, table: str, address: str, state: str) -> Subscription:
+        return await self._subscriptions.make(table, address, state)
+
+    async def renew(self, subscription: Subscription, address: str, state: str) -> Subscription:
+        return await self._subscriptions.renew(subscription, address, state)
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        await self._subscriptions.end(subscription)
+
+    # --- searching and writing ---
 
     async def _search(
         self, table: str, fields: Sequence[Field], condition: str, limit: int | None = None

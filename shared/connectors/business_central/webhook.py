@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from shared.connectors.keys import canonical_guid
+from shared.connectors.business_central.resources import read_resource
 from shared.sync.notices import Notice
 
 SYSTEM: Final = "business_central"
@@ -23,12 +23,6 @@ CHANGES: Final = frozenset({"created", "updated", "deleted"})
 
 _BOM: Final = b"\xef\xbb\xbf"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9 ._~+/=:@!*,;()-]{1,512}", re.ASCII)
-_RESOURCE: Final = re.compile(
-    r"(?:https://[^/?#]+/v2\.0/(?:[^/?#]+/)?(?P<environment>[^/?#]+))?/?api/v2\.0/companies\((?P<company>[^()/?#]{1,64})\)"
-    r"/(?P<table>[A-Za-z][A-Za-z0-9]{0,63})(?:\((?P<key>[^()/?#]{1,64})\))?(?P<query>\?.*)?",
-    re.ASCII | re.DOTALL,
-)
-"""A resource as subscribed, absolute or not, with or without the slash before it, and the record's id behind it."""
 
 
 class NotANotice(ValueError):
@@ -90,20 +84,18 @@ def read_row(
         return Ignored.SHAPE
     if not is_ours(read.client_state):
         return Ignored.CLIENT_STATE
-    found = _RESOURCE.fullmatch(read.resource)
-    if found is None:
+    named = read_resource(read.resource)
+    if named is None:
         return Ignored.RESOURCE
-    named = found["environment"]
-    if _guid(found["company"]) != company_id or (named is not None and named.lower() != environment.lower()):
+    if not named.is_in(company_id, environment):
         return Ignored.FOREIGN
     if read.change == "collection":
         return Ignored.COLLECTION
-    key = _guid(found["key"] or "")
     if read.change not in CHANGES:
         return Ignored.CHANGE
-    if key is None or found["query"]:
+    if not named.key or named.query:
         return Ignored.RESOURCE
-    return Notice(SYSTEM, found["table"], key, _change_id(read, found["table"], key, fresh_id), fresh_id)
+    return Notice(SYSTEM, named.table, named.key, _change_id(read, named.table, named.key, fresh_id), fresh_id)
 
 
 def _change_id(row: _Row, table: str, key: str, fresh_id: str) -> str:
@@ -111,10 +103,3 @@ def _change_id(row: _Row, table: str, key: str, fresh_id: str) -> str:
     then costs a run, but no change is swallowed."""
     when = row.changed_at or f"unknown-{fresh_id}"
     return f"{SYSTEM}/{row.subscription}/{table}/{key}/{row.change}/{when}"
-
-
-def _guid(text: str) -> str | None:
-    try:
-        return canonical_guid(text)
-    except ValueError:
-        return None

@@ -1,4 +1,7 @@
-"""Watermarks, modes and breakers: written by condition, so that two who steer at once notice each other."""
+"""Watermarks, modes and breakers: written by condition, so that two who steer at once notice each other.
+
+Subscriptions: one row each, the last look counts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 from shared.errors import StoreUnavailable
 from shared.stores.stores import Stores
-from shared.sync.ports import BreakerRow, Mode, RowTaken, Switch, Watermark
+from shared.sync.ports import BreakerRow, Mode, RowTaken, SubscriptionRow, Switch, Watermark
 from tests.contract.domain_stores.fakes import START, WatchedRows
 
 
@@ -78,3 +81,20 @@ async def test_only_one_of_those_who_want_to_probe_does(stores: Stores) -> None:
     results = await asyncio.gather(*(stores.breakers.put(probe) for _ in range(10)), return_exceptions=True)
     assert sum(isinstance(result, BreakerRow) for result in results) == 1
     assert sum(isinstance(result, RowTaken) for result in results) == 9
+
+
+async def test_a_subscription_is_known_as_it_was_last_seen(stores: Stores) -> None:
+    """Nothing is known of a table that nobody looked at; rows can be listed and removed."""
+    place = "business_central", "production/Nordwind & Co.", "customers"
+    assert await stores.subscriptions.get(*place) is None
+    first = SubscriptionRow(*place, looked_at=START, code="CD-1014")
+    await stores.subscriptions.put(first)
+    assert await stores.subscriptions.get(*place) == first
+    second = SubscriptionRow(*place, id="c670ea73", made_at=START, expires_at=START, looked_at=START)
+    other = replace(second, table="items")
+    for row in (second, other, other):
+        await stores.subscriptions.put(row)
+    assert list(await stores.subscriptions.all()) == [second, other]
+    await stores.subscriptions.remove(second)
+    await stores.subscriptions.remove(second)
+    assert list(await stores.subscriptions.all()) == [other]

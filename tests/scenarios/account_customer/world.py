@@ -17,14 +17,16 @@ from datetime import timedelta
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec
+from urllib.parse import parse_qs
 
 import httpx
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import function_app
 from local.definitions import read_definition
 from local.host import FunctionsHost, HostKeys
-from sandbox.business_central import AUDIENCE, BusinessCentralOptions, BusinessCentralSandbox, Company
+from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.faults import FaultKind, FaultRule
 from sandbox.request_log import LoggedRequest
@@ -35,6 +37,7 @@ from shared.engine import Engine
 from shared.messaging.memory import Delivery, LockLost, MemoryQueue
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
+from shared.subscriptions import SubscriptionsReport, renew_subscriptions
 from shared.sync.context import pair_name
 from shared.sync.definition import Brakes, Definition, Index
 from shared.sync.message import Message
@@ -57,6 +60,8 @@ DEFINITION = "transfers/business_central/account.yaml"
 TO_ERP, TO_CRM = "account_to_business_central", "customer_to_dataverse"
 
 CRM_URL, ERP_URL, APP_URL = "https://crm.example", "https://erp.example", "https://app.example"
+OTHER_URL = "https://other.example"
+"""Somebody else's app, which shakes hands with everybody."""
 ORGANIZATION = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
 COMPANY = "5d115c9c-44e3-ea11-bb43-000d3a2feca1"
 CRM_CLIENT = "11111111-1111-4111-8111-111111111111"
@@ -67,6 +72,7 @@ CLIENT_STATE = "business-central-client-state-of-32-chars"
 
 ENVIRONMENT: Mapping[str, str] = {
     "CROSSDOCK_LOCAL": "on",
+    "CROSSDOCK_PUBLIC_URL": APP_URL,
     "CROSSDOCK_SANDBOX_TOKEN_URL": f"https://login.example/{TENANT_ID}/oauth2/v2.0/token",
     "CROSSDOCK_DATAVERSE_SANDBOX_URL": CRM_URL,
     "CROSSDOCK_DATAVERSE_ORGANIZATION_ID": ORGANIZATION,
@@ -110,7 +116,8 @@ class Setup:
 
     text: the definition as YAML. index: a compiled index instead; its first definition is that of the accounts.
     processes: how many there are; workers: how many messages each works on at a time.
-    hooks: whether the systems tell of changes; without them only walks find any.
+    hooks: whether the systems tell of changes; without them only walks find any. environment: settings
+    that are other than usual.
     """
 
     seed: int = 0
@@ -159,6 +166,7 @@ class RealWorld:
         self.crm, self.erp = self._make_crm(), self._make_erp()
         self.apps = [self._make_app() for _ in range(self.setup.processes)]
         self.outcomes: Counter[str] = Counter()
+        self.cold_starts = 0
         self._running: list[asyncio.Task[None]] = []
         self._exits = ExitStack()
 
@@ -174,7 +182,19 @@ class RealWorld:
             keys=HostKeys(master="unused-master-key"),
             clock=self.clock,
         )
-        return httpx.AsyncClient(transport=HostRouter({"app.example": host.asgi}))
+        front: ASGIApp = self._behind_cold_starts(host.asgi)
+        return httpx.AsyncClient(transport=HostRouter({"app.example": front, "other.example": _shakes_hands}))
+
+    def _behind_cold_starts(self, app: ASGIApp) -> ASGIApp:
+        """The platform before our app: while `cold_starts` are left, a request first has to wake an instance."""
+
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            if self.cold_starts > 0:
+                self.cold_starts -= 1
+                await self.clock.sleep(8)
+            await app(scope, receive, send)
+
+        return front
 
     def _make_crm(self) -> DataverseSandbox:
         return DataverseSandbox(
@@ -239,6 +259,8 @@ class RealWorld:
             self._start(self._timers(engine))
             for _ in range(self.setup.workers):
                 self._start(self._worker(engine))
+        if self.setup.hooks:
+            self._start(self._renewals())
         self._start(self.crm.run_deliveries())
         self._start(self.erp.run_deliveries())
 
@@ -270,20 +292,11 @@ class RealWorld:
         await self.crm.register_webhook(table, ["Create", "Update", "Delete"], hook, header=secret)
 
     async def _register(self) -> None:
-        """What `manage.py register` does: steps in Dataverse, a subscription in Business Central."""
+        """What `manage.py register` does: steps in Dataverse, subscriptions in Business Central."""
         for table in ("account", "opportunity"):
             await self.listen(table)
-        token = self.issuer.issue(ERP_CLIENT, AUDIENCE)
-        root = f"{ERP_URL}/v2.0/{TENANT_ID}/Production/api/v2.0"
-        wanted = {
-            "notificationUrl": f"{APP_URL}/api/webhooks/business-central/{PATH_SECRET}/customers",
-            "resource": f"/api/v2.0/companies({COMPANY})/customers",
-            "clientState": CLIENT_STATE,
-        }
-        async with httpx.AsyncClient(transport=SandboxTransport(self.erp.app)) as http:
-            signed_in = {"Authorization": f"Bearer {token}"}
-            answer = await http.post(f"{root}/subscriptions", json=wanted, headers=signed_in)
-        assert answer.status_code == 201, answer.text
+        report = await self.renew_subscriptions()
+        assert report.is_good, report
 
     async def switch(self, name: str, switch: Switch) -> None:
         """Move a transfer's switch, as an operator does."""
@@ -307,6 +320,16 @@ class RealWorld:
         self._exits.close()
         self._exits.enter_context(installed(self.apps[0]))
         await self._run()
+
+    async def stand_still(self, **duration: float) -> None:
+        """Nothing of ours runs for a while: no worker, no timer, no delivery."""
+        await self._stop()
+        await self.pass_time(**duration)
+        await self._run()
+
+    async def renew_subscriptions(self) -> SubscriptionsReport:
+        """One tick of the timer that keeps the subscriptions alive."""
+        return await renew_subscriptions(self.apps[0])
 
     # --- what the platform does ---
 
@@ -338,6 +361,13 @@ class RealWorld:
             settle = self.queue.complete(delivery)
         with suppress(LockLost):
             await settle
+
+    async def _renewals(self) -> None:
+        """The hourly timer, which the platform runs in one process only."""
+        while True:
+            await self.clock.sleep(3600)
+            with suppress(Exception):
+                await self.renew_subscriptions()
 
     async def _timers(self, engine: Engine) -> None:
         while True:
@@ -571,6 +601,12 @@ SAME: Mapping[str, str] = {
     "address1_city": "city",
     "crossdock_salesperson": "salespersonCode",
 }
+
+
+async def _shakes_hands(scope: Scope, receive: Receive, send: Send) -> None:
+    """Give every token back."""
+    token = parse_qs(scope["query_string"].decode()).get("validationToken", [""])[0]
+    await PlainTextResponse(token)(scope, receive, send)
 
 
 def differing(account: Row, customer: Row) -> Iterator[str]:

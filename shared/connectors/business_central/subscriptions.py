@@ -1,0 +1,131 @@
+"""Subscriptions of Business Central: made and renewed with a handshake, three days alive, 200 in an environment.
+
+Source: Microsoft Learn, "Working with webhooks in Dynamics 365 Business Central" and "subscriptions resource type".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import quote
+
+from shared.connectors.business_central.client import BusinessCentralClient
+from shared.connectors.business_central.converters import to_value
+from shared.connectors.business_central.errors import SYSTEM, Doing, error_of
+from shared.connectors.business_central.resources import read_resource, resource_of
+from shared.connectors.business_central.rows import rows_of
+from shared.errors import (
+    BadAnswer,
+    CrossdockError,
+    NotAllowed,
+    RecordMissing,
+    Refused,
+    SubscriptionRefused,
+    TooManySubscriptions,
+    UnknownColumn,
+)
+from shared.http_client import Reply
+from shared.strict_json import JsonObject, WrongShape, as_object, as_text
+from shared.sync.ports import ColumnType, Subscription
+
+LIFE: Final = timedelta(days=3)
+MOST: Final = 200
+SET: Final = "subscriptions"
+
+
+class Subscriptions:
+    """The subscriptions of one environment, seen from one company."""
+
+    def __init__(self, client: BusinessCentralClient, environment: str, company_id: str) -> None:
+        self._client = client
+        self._environment = environment
+        self._company_id = company_id
+
+    async def notifying(self, tables: Collection[str]) -> Collection[str]:
+        """Ask the environment; one that does not tell lets us try each table."""
+        try:
+            page = await self._client.supported([("$filter", "resource eq 'v2.0*'")])
+        except UnknownColumn:
+            return tables
+        known = {str(row.get("resource", "")).rpartition("/")[2] for row in rows_of(page)}
+        return [table for table in tables if table in known]
+
+    async def all(self) -> Sequence[Subscription]:
+        """Every subscription of the environment."""
+        pages = self._client.root_pages(SET)
+        return [self._subscription(row) async for page in pages for row in rows_of(page)]
+
+    async def make(self, table: str, address: str, state: str) -> Subscription:
+        """Subscribe to a table of the company."""
+        target = self._client.below(SET)
+        reply = await self._client.ask("POST", target, SET, self._body(table, address, state))
+        return await self._made(Doing.CREATE, reply)
+
+    async def renew(self, subscription: Subscription, address: str, state: str) -> Subscription:
+        """Renew: the same address (with quotes around the id), the same handshake."""
+        body = self._body(subscription.table, address, state)
+        reply = await self._client.ask("PATCH", self._place(subscription), f"{SET}(..)", body, _condition(subscription))
+        return await self._made(Doing.UPDATE, reply)
+
+    async def end(self, subscription: Subscription) -> None:
+        """Delete; one that is gone already is fine."""
+        place = self._place(subscription)
+        reply = await self._client.ask("DELETE", place, f"{SET}(..)", headers=_condition(subscription))
+        if reply.status >= 400:
+            error = error_of(Doing.UPDATE, reply)
+            if not isinstance(error, RecordMissing):
+                raise error
+
+    def _body(self, table: str, address: str, state: str) -> JsonObject:
+        resource = resource_of(self._company_id, table)
+        return {"notificationUrl": address, "resource": resource, "clientState": state}
+
+    def _place(self, subscription: Subscription) -> str:
+        return self._client.below(f"{SET}('{quote(subscription.id, safe='')}')")
+
+    async def _made(self, doing: Doing, reply: Reply) -> Subscription:
+        if reply.status >= 400:
+            raise await self._refusal(doing, reply)
+        return self._subscription(_object(reply))
+
+    async def _refusal(self, doing: Doing, reply: Reply) -> CrossdockError:
+        """Neither code nor text say which limit was met, so the subscriptions are counted."""
+        error = error_of(doing, reply)
+        if not isinstance(error, Refused) or isinstance(error, NotAllowed):
+            return error
+        full = doing is Doing.CREATE and len(await self.all()) >= MOST
+        return (TooManySubscriptions if full else SubscriptionRefused)(SYSTEM, error.answer)
+
+    def _subscription(self, row: JsonObject) -> Subscription:
+        try:
+            resource = read_resource(as_text(row.get("resource"), "resource"))
+            ours = resource is not None and resource.is_in(self._company_id, self._environment)
+            return Subscription(
+                id=as_text(row.get("subscriptionId"), "subscriptionId"),
+                table=resource.table if resource is not None and ours and not resource.key else "",
+                address=as_text(row.get("notificationUrl"), "notificationUrl"),
+                state=as_text(row.get("clientState", ""), "clientState"),
+                expires_at=_moment(row),
+                version=as_text(row.get("@odata.etag"), "the etag"),
+            )
+        except WrongShape as error:
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _condition(subscription: Subscription) -> dict[str, str]:
+    return {"If-Match": subscription.version}
+
+
+def _moment(row: JsonObject) -> datetime:
+    moment = to_value(ColumnType.DATETIME, row.get("expirationDateTime"), "expirationDateTime")
+    if not isinstance(moment, datetime):
+        raise WrongShape("expirationDateTime is no moment")
+    return moment
+
+
+def _object(reply: Reply) -> JsonObject:
+    try:
+        return as_object(reply.content, "the answer")
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
