@@ -24,6 +24,7 @@ from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.problems import PROBLEMS
 from shared.sync.scoring import scored
 from shared.sync.values import is_blank
+from shared.sync.vouching import vouched
 
 _SIMILAR_LOOKED_AT = 2000
 """How many records of the target's feed are compared with what we sent before a person is asked."""
@@ -58,7 +59,7 @@ class Creating:
     prepared: Prepared
     run: str
     brake: Brake
-    announce: Callable[[str], Awaitable[None]]
+    announce: Callable[[Side, str], Awaitable[None]]
     tell_dependents: Callable[[Mapping[Side, str]], Awaitable[None]]
 
     @property
@@ -389,11 +390,13 @@ class _Claimed:
         source = now or self.source
         base = self._base(source, target, [] if why is Why.LINKED else self._written(source, target, caught_up))
         if why is Why.LINKED:
-            await self.way.announce(target.key)
+            await self.way.announce(self.row.side.other, target.key)
+        elif self.found:  # what was edited since, they could not see: the record had no link
+            await self.way.announce(self.row.side, self.row.key)
         await self.way.tell_dependents({self.row.side: self.row.key, self.row.side.other: target.key})
         if self._prepared.match_index is not None:
             note_match_keys(self._prepared, self._prepared.match_index, target)
-        home = await self._claims.confirm(self.row, target.key, base, self._versions(source, target))
+        home = await self._claims.confirm(self.row, target.key, base, self._versions(base, source, target))
         await self._claims.release_keys(self.row, self._keys)
         if now is None:
             await undo_link(self.way.ports, home, Why.SOURCE_GONE.value)
@@ -443,8 +446,10 @@ class _Claimed:
         values = ((rule, left.values.get(rule.left), right.values.get(rule.right)) for rule in rules.values())
         return Base(left.key, self.way.ports.prints, {}).with_values(values)
 
-    def _versions(self, source: Record, target: Record) -> tuple[str | None, str | None]:
-        return (source.version, target.version) if self.row.side is Side.LEFT else (target.version, source.version)
+    def _versions(self, base: Base, source: Record, target: Record) -> tuple[str | None, str | None]:
+        left, right = (source, target) if self.row.side is Side.LEFT else (target, source)
+        definition = self._prepared.definition
+        return vouched(definition, base, Side.LEFT, left), vouched(definition, base, Side.RIGHT, right)
 
 
 def parked(code: str, field: str = "", others: Sequence[str] = ()) -> Outcome:

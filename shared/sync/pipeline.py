@@ -57,6 +57,9 @@ from shared.sync.values import canonical
 
 log = logging.getLogger(__name__)
 
+LINKED = "linked"
+"""The cause of a message about a record that is just being linked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -479,6 +482,8 @@ class _Work:
 
     async def _from_target(self, row: LinkRow | None, target: Record | None) -> Outcome:
         if row is None or row.state is LinkState.CREATING:
+            if row is not None and self.message.cause == LINKED:
+                raise Taken
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         if row.state is LinkState.UNLINKED:
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE)
@@ -531,23 +536,23 @@ class _Work:
             return updated
         return replace(outcome, fields=[*outcome.fields, *updated.fields])
 
-    async def _announce(self, target_key: str) -> None:
-        """Tell the transfers of the other direction that a link is being made: what their side masters goes their way.
+    async def _announce(self, side: Side, key: str) -> None:
+        """Tell the transfers of the other direction that a record is being linked: what their side masters goes their
+        way.
 
         Sent before the link is confirmed, so that no crash can forget it; a message that comes too early waits for
         the claim.
         """
-        prepared, other = self.prepared, self.prepared.side.other
-        for transfer in prepared.definition.transfers:
-            if transfer.source is other:
+        for transfer in self.prepared.definition.transfers:
+            if transfer.source is self.prepared.side.other:
                 told = replace(
                     self.message,
                     transfer=transfer.name,
-                    side=other,
-                    table=prepared.target_table,
-                    keys=(target_key,),
-                    cause="linked",
-                    change_id=f"{self.run}/{target_key}",
+                    side=side,
+                    table=self.prepared.definition.table(side).table,
+                    keys=(key,),
+                    cause=LINKED,
+                    change_id=f"{self.run}/{key}",
                     attempt=0,
                     failures=0,
                 )

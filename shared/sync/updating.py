@@ -21,6 +21,7 @@ from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
 from shared.sync.ports import Claim, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
 from shared.sync.values import Unfit, canonical, is_blank, same_value
+from shared.sync.vouching import vouched
 
 _ROUNDS = 4
 
@@ -78,10 +79,13 @@ class Updating:
         return await self._kept(link.source, link.target, both=True)
 
     async def _seen(self, target: Record) -> Outcome:
-        """Only what we do not watch has changed: remember the version, so that our next write names the right one."""
-        versioned = replace(self.home, right_version=target.version)
-        if self.prepared.side is Side.RIGHT:
-            versioned = replace(self.home, left_version=target.version)
+        """Only what we do not watch has changed: remember the version, so that our next write names the right one.
+
+        Where the other direction has yet to carry something none is remembered, for the walk would pass it over.
+        """
+        versioned = self._with_version(self.home, self._base, self.prepared.side.other, target)
+        if versioned == self.home:
+            return self._unchanged()
         try:
             await self.ports.stores.links.replace(versioned)
         except RowTaken:
@@ -246,8 +250,10 @@ class Updating:
     async def _remember_news(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Keep what was found to agree; nothing is stored for a plain echo."""
         flag = bool(plan.problems) != self._is_parked
-        moved = target is not None and self._vouched(self._base, target) != self._version_of(plan.source.other)
-        if plan.news or self._is_leased or flag or moved:
+        moved = target is not None and self._with_versions(self.home, self._base, source, target) != self.home
+        unsure = self._version_of(plan.source) is None
+        settled = unsure and self._with_version(self.home, self._base, plan.source, source) != self.home
+        if plan.news or self._is_leased or flag or moved or settled:
             await self._remember(plan, source, target)
 
     async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
@@ -258,8 +264,9 @@ class Updating:
         base = self._base.with_values(_agreed_values(plan, source, target)).only(self.prepared.rules)
         home = replace(self.home, base=base.pack(), claim=None)
         home = with_parked(home, self.prepared.transfer.name, waits=bool(plan.problems))
+        home = self._with_version(home, base, self.prepared.side, source)
         if target is not None:
-            home = self._with_versions(home, base, source, target)
+            home = self._with_version(home, base, self.prepared.side.other, target)
         self.home = await self.ports.stores.links.replace(home)
 
     @property
@@ -273,21 +280,12 @@ class Updating:
         await parked.remove(name, side.other, self._target_key)
 
     def _with_versions(self, home: LinkRow, base: Base, source: Record, target: Record) -> LinkRow:
-        here, there = self._vouched(base, source, self.prepared.side), self._vouched(base, target)
-        left, right = (here, there) if self.prepared.side is Side.LEFT else (there, here)
-        return replace(home, left_version=left, right_version=right)
+        home = self._with_version(home, base, self.prepared.side, source)
+        return self._with_version(home, base, self.prepared.side.other, target)
 
-    def _vouched(self, base: Base, record: Record, side: Side | None = None) -> str | None:
-        """The record's version, if all that the other side may write is as the base says.
-
-        A stored version stands for "still as at the last agreement". Of a record that differs from the base (a
-        conflict, an edit that was only reported) none is stored: it is read before it is written the next time.
-        """
-        side = side or self.prepared.side.other
-        writer = Master(side.other.value)
-        watched = [rule for rule in self.prepared.rules if rule.master_linked in {writer, Master.BOTH}]
-        differs = any(base.is_same(rule, side, record.values.get(rule.column(side))) is False for rule in watched)
-        return None if differs else record.version
+    def _with_version(self, home: LinkRow, base: Base, side: Side, record: Record) -> LinkRow:
+        version = vouched(self.prepared.definition, base, side, record)
+        return replace(home, left_version=version) if side is Side.LEFT else replace(home, right_version=version)
 
     async def _reload(self) -> None:
         fresh = await self.ports.stores.links.get(self.home.pair, Side.LEFT, self.home.key)
