@@ -20,7 +20,7 @@ import yaml
 from pydantic import ValidationError
 
 from shared.sync.arguments import FROM
-from shared.sync.definition import Definition, Index, Problem
+from shared.sync.definition import Definition, IfMissing, Index, Problem
 from shared.sync.ports import Side
 
 Tree = dict[str, "Tree"] | list["Tree"] | str  # a YAML document, every scalar as text
@@ -409,12 +409,14 @@ def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition
 
 
 def _without_unknown_references(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:
-    """A reference names the tables of a pair that is defined; a file with another one is refused."""
+    """A reference names the tables of a pair that is defined; a file with another one is refused, unless the rule may
+    be left out."""
     kept: list[Definition] = []
     problems: list[Problem] = []
     for definition in definitions:
         answered = [rule for pair in definitions for rule in definition.refers_to(pair)]
-        lost = next((rule for rule in definition.fields if rule.reference and rule not in answered), None)
+        needed = (rule for rule in definition.fields if rule.if_missing is IfMissing.REFUSE)
+        lost = next((rule for rule in needed if rule.reference and rule not in answered), None)
         if lost is None or lost.reference is None:
             kept.append(definition)
             continue

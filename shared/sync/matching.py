@@ -12,6 +12,9 @@ from shared.sync.fingerprint import Fingerprints
 from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.values import canonical
 
+_MOST_HITS = 1000
+"""Of one search: a rule whose first column is a company finds all its people, which the other columns tell apart."""
+
 
 @dataclass(frozen=True)
 class Ambiguous(Exception):
@@ -109,5 +112,5 @@ async def hits_of(prepared: Prepared, rule: MatchRule, values: Mapping[str, Valu
     normaliser, told = rule.form(0)
     spellings = normaliser.search(first, told.told(prepared.side, values))
     column = rule.columns(prepared.side.other)[0]
-    found = await prepared.target.find(prepared.target_table, column, spellings, prepared.target_columns)
+    found = await prepared.target.find(prepared.target_table, column, spellings, prepared.target_columns, _MOST_HITS)
     return [record for record in found if normalised(rule, prepared.side.other, record.values) == wanted]

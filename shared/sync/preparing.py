@@ -24,6 +24,7 @@ async def prepared_for(ports: Ports, index: Index, definition: Definition, trans
         table = definition.table(side)
         known = (await ports.connectors[table.system].metadata(table.table)).columns
         missing = {column for column in definition.columns(side) if column.partition(".")[0] not in known}
+        missing |= _without_pair(index, definition, side)
         for column in sorted(missing & _needed(definition, side)):
             raise UnknownColumn(table.system, detail=where(definition, side, column, known))
         left_out += [f"{table.system} {table.table}.{column}" for column in sorted(missing)]
@@ -44,6 +45,12 @@ async def prepared_for(ports: Ports, index: Index, definition: Definition, trans
         capabilities=ports.connectors[target.system].capabilities(target.table),
         left_out=tuple(left_out),
     )
+
+
+def _without_pair(index: Index, definition: Definition, side: Side) -> AbstractSet[str]:
+    """Reference columns whose pair has no definition that could be loaded: their keys cannot be translated."""
+    answered = {rule.id for pair in index.definitions for rule in definition.refers_to(pair)}
+    return {rule.column(side) for rule in definition.fields if rule.reference and rule.id not in answered}
 
 
 def _needed(definition: Definition, side: Side) -> AbstractSet[str]:

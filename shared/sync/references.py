@@ -63,6 +63,9 @@ class Referring:
     async def find(
         self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
     ) -> Sequence[Record]:
+        if column in self.columns:
+            own = [await self._own({column: value}) for value in values]
+            values = [str(one[column]) for one in own]
         return await self._translated(await self.inner.find(table, column, values, columns, limit))
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
