@@ -58,7 +58,7 @@ class TwoTables:
     tables: Mapping[str, MemorySystem]
 
     def _of(self, table: str) -> MemorySystem:
-        return self.tables[table]
+        return self.tables.get(table) or next(iter(self.tables.values()))  # related tables are not imitated here
 
     @property
     def system(self) -> str:

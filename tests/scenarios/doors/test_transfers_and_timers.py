@@ -65,7 +65,8 @@ async def switch_on(doors: Doors, *names: str) -> None:
 def test_every_transfer_is_a_function_on_the_queue_of_its_name(doors: Doors) -> None:
     """Function, queue and transfer have one name, so that the portal lists transfers."""
     queues = {one.name: one.trigger for one in doors.host.functions() if isinstance(one.trigger, QueueTrigger)}
-    assert list(queues) == list(transfer_names()) == doors.names
+    assert list(queues) == list(transfer_names())
+    assert set(doors.names) < set(queues)
     assert all((trigger.queue, trigger.connection) == (name, "ServiceBus") for name, trigger in queues.items())
 
 

@@ -20,6 +20,7 @@ from shared.engine import load_index
 from shared.messaging.memory import MemoryQueue
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
+from shared.sync.definition import Index
 from shared.sync.message import Message
 from shared.sync.ports import Outgoing, Side
 from tests.simulation.systems import MemorySystem
@@ -100,6 +101,7 @@ class Doors:
 
     def __post_init__(self) -> None:
         self.definition = load_index(INDEX.read_bytes()).definitions[0]
+        self.index_json = Index(definitions=(self.definition,)).model_dump_json().encode()
         self.names = [transfer.name for transfer in self.definition.transfers]
         self.queue = MemoryQueue(self.clock, self.names)
         self.rows = SqliteRows(":memory:", TABLES, environment={})
@@ -128,7 +130,7 @@ class Doors:
             "rows": self.rows,
             "connectors": {"dataverse": self.crm, "business_central": self.erp},
         }
-        return App(self.environment, Outside(**(parts | outside)))
+        return App(self.environment, Outside(**(parts | outside)), self.index_json)
 
     async def dataverse(self, body: bytes, secret: str | None = WEBHOOK_SECRET, **headers: str) -> httpx.Response:
         """Post as Dataverse does."""
