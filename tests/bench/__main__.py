@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench import accept, calls, transfer
+from tests.bench import accept, calls, load, transfer
 from tests.bench.figures import Figure, as_json, table
 
 CASES: Mapping[str, Callable[[int], list[Figure]]] = {
     "B1": accept.measure,
     "B2": transfer.measure,
     "B3": lambda _: calls.measure(),
+    "B4": lambda _: load.measure(),
 }
 
 

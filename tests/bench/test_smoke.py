@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import accept, calls, transfer
+from tests.bench import accept, calls, load, transfer
 from tests.bench.figures import Figure
 
 
@@ -41,6 +41,13 @@ def test_a_transfer_costs_two_requests_an_echo_one_read_and_an_outage_one_write(
     assert {name: figures[name].value for name in echoes} == {name: int(name.endswith("reads")) for name in echoes}
     assert len(echoes) == 6
     assert _value(figures, f"{calls.CHANGES} changes of one record while the ERP was away: writes executed") == 1
+
+
+def test_a_load_creates_everything_and_is_never_throttled() -> None:
+    """A small one: as many customers as accounts, a tenth of them linked; no request above the limits."""
+    requests, created, refused = load.measure(records=60)
+    assert (created.value, refused.value) == (54, 0)
+    assert created.value <= requests.value <= created.value + 30
 
 
 def test_figures_are_printed_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,8 @@ DOCS = ROOT / "docs"
 DEFINITIONS = (DOCS / "definitions.md").read_text(encoding="utf-8")
 MINE = [
     *(DOCS / name for name in ("definitions.md", "how-it-works.md", "glossary.md", "errors.md")),
+    DOCS / "systems" / "business_central.md",
+    DOCS / "how-to" / "lock-fields.md",
     *sorted((DOCS / "decisions").glob("00*.md")),
 ]
 
