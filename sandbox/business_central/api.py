@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.business_central import contacts, customers, small_tables
+from sandbox.business_central import contacts, crm, customers, small_tables
 from sandbox.business_central.calls import Answer, Call, check_etag, require_etag
 from sandbox.business_central.entities import COMPANY, ENTITIES, OTHER_SETS, TABLES, EntityType, Link
 from sandbox.business_central.errors import (
@@ -49,12 +49,18 @@ def parse_id(key: str) -> str:
 
 
 class Api:
-    """Answers calls on the environment's companies within a unit of work."""
+    """Answers calls on the environment's companies within a unit of work. inside: the entity sets of a company."""
 
-    def __init__(self, companies: Sequence[Company], options: BusinessCentralOptions) -> None:
+    def __init__(
+        self,
+        companies: Sequence[Company],
+        options: BusinessCentralOptions,
+        inside: Mapping[str, EntityType] = ENTITIES,
+    ) -> None:
         self._companies = companies
         self._options = options
-        self._csdl = csdl()
+        self._sets = inside
+        self._csdl = csdl(inside)
 
     def answer(self, call: Call, work: Work) -> Answer:
         """Carry out a call; raises ApiError or NotImitated, and leaves undoing to the caller."""
@@ -96,7 +102,7 @@ class Api:
 
     def _service_document(self, call: Call) -> Answer:
         _only_get(call, "api")
-        names = ["companies", "subscriptions", *ENTITIES]
+        names = ["companies", "subscriptions", *self._sets]
         value = [{"name": name, "kind": "EntitySet", "url": name} for name in names]
         return Answer(200, {"@odata.context": f"{call.root}/$metadata", "value": value}, _ODATA)
 
@@ -136,12 +142,14 @@ class Api:
 
     def _inside(self, call: Call, session: Session, segments: tuple[str, ...]) -> Answer:
         name, key = parse_segment(segments[0])
-        entity = _entity(name)
+        entity = _entity(self._sets, name)
         if entity.needs_parent:
             raise dialog("parent_needed", segment=name)
+        place = _Place(call, session, entity, segments[1:])
+        if place.is_action and key is not None:
+            return place.act(parse_id(key))
         if call.method not in entity.methods:
             raise _refused_method(call.method, entity)
-        place = _Place(call, session, entity, segments[1:])
         return place.collection() if key is None else place.one(parse_id(key))
 
 
@@ -152,10 +160,10 @@ def _refuse_options(call: Call, known: frozenset[str]) -> None:
             raise NotImitated(f"the query option {name} on {call.method} of a record")
 
 
-def _entity(name: str) -> EntityType:
-    if name in ENTITIES:
-        return ENTITIES[name]
-    if name in OTHER_SETS or name == "subscriptions":
+def _entity(sets: Mapping[str, EntityType], name: str) -> EntityType:
+    if name in sets:
+        return sets[name]
+    if (sets is ENTITIES and name in OTHER_SETS) or name == "subscriptions":
         raise NotImitated(f"the entity set {name}")
     raise no_such_segment(name)
 
@@ -249,6 +257,26 @@ class _Place:
 
     # --- one row ---
 
+    @property
+    def is_action(self) -> bool:
+        """Whether the address ends in a bound action; its name counts in any case."""
+        return len(self.rest) == 1 and self.rest[0].lower().startswith("microsoft.nav.")
+
+    def act(self, row_id: str) -> Answer:
+        """Carry out a bound action."""
+        name = self.rest[0].lower().removeprefix("microsoft.nav.")
+        row = self.session.table(self.entity.table).rows.get(row_id)
+        if row is None or not self._shows(row):
+            raise no_such_segment(self.entity.entity_set)
+        if (self.entity.entity_set, name) != ("crmContacts", "createcustomer"):
+            raise NotImitated(f"the action {name} of {self.entity.entity_set}")
+        if self.call.method != "POST":
+            raise method_not_allowed(self.call.method, self.rest[0])
+        _refuse_options(self.call, _COMPANY_OPTIONS)
+        check_etag(self.call, etag_of(self.session, row))
+        crm.create_customer(self.session, row, self.call.body)
+        return Answer(204)
+
     def one(self, row_id: str) -> Answer:
         row = self.call.state.rows(self.session.table(self.entity.table)).get(row_id)
         if row is None or not self._shows(row):
@@ -281,8 +309,6 @@ class _Place:
 
     def _link(self, row: Row) -> Answer:
         name = self.rest[0]
-        if name.startswith("Microsoft.NAV."):
-            raise NotImitated("bound actions")
         link = self.entity.link_by_name.get(parse_segment(name)[0])
         if link is None:
             raise no_such_segment(name)
@@ -315,23 +341,23 @@ class _Place:
 
 def create(session: Session, entity: EntityType, body: Mapping[str, Any]) -> Row:
     """Create a row by the rules of its table."""
-    match entity.entity_set:
+    match entity.table:
         case "customers":
-            return customers.create(session, body)
+            return customers.create(session, body, entity)
         case "contacts":
-            return contacts.create(session, body)
+            return contacts.create(session, body, entity)
     return small_tables.create(session, entity, body)
 
 
 def edit(session: Session, entity: EntityType, row: Row, body: Mapping[str, Any]) -> Row:
     """Change a row by the rules of its table."""
-    match entity.entity_set:
+    match entity.table:
         case "customers":
-            return customers.edit(session, row, body)
-        case "contacts":
-            return contacts.edit(session, row, body)
-        case "customerContacts":
+            return customers.edit(session, row, body, entity)
+        case "contacts" if entity.name == "customerContact":
             return contacts.edit_customer_contact(session, row, body)
+        case "contacts":
+            return contacts.edit(session, row, body, entity)
     return small_tables.edit(session, entity, row, body)
 
 

@@ -8,40 +8,63 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.business_central.entities import CONTACT, ZERO_GUID
+from sandbox.business_central.crm_entities import CRM_CONTACT, CRM_CUSTOMER
+from sandbox.business_central.entities import ZERO_GUID
 from sandbox.business_central.records import CONTACT_SERIES, Session
 from sandbox.business_central.relations import CUSTOMER, relate, relation_to, relations_of
 from sandbox.business_central.rules import name_parts
-from sandbox.business_central.values import NO_DATE, Row, blank_row, within
+from sandbox.business_central.values import Row, blank_row, within
 
 ADDRESS = ("addressLine1", "addressLine2", "city", "state", "country", "postalCode")
-COMMUNICATION = ("phoneNumber", "email", "website")
-SHARED = ("displayName", *ADDRESS, *COMMUNICATION, "taxRegistrationNumber", "salespersonCode", "currencyId")
+COMMUNICATION = ("phoneNumber", "mobilePhoneNumber", "email", "website")
+SHARED = (
+    "displayName",
+    "name2",
+    *ADDRESS,
+    *COMMUNICATION,
+    "taxRegistrationNumber",
+    "registrationNumber",
+    "fiscalCode",
+    "languageCode",
+    "salespersonCode",
+    "currencyId",
+)
 """What customer and contact have in common."""
 
-HIDDEN: dict[str, Any] = {
-    "firstName": "",
-    "middleName": "",
-    "surname": "",
+_SHOWN_NOWHERE: dict[str, Any] = {
+    "name2": "",
+    "registrationNumber": "",
+    "languageCode": "",
     "salespersonCode": "",
     "currencyId": ZERO_GUID,
 }
-"""Columns of a contact that the page of contacts does not show."""
+"""Columns of a contact that no page shows."""
+
+
+def blank_customer() -> dict[str, Any]:
+    """Return a new customer's row, with the columns that only an extension shows."""
+    return blank_row(CRM_CUSTOMER)
 
 
 def blank_contact() -> dict[str, Any]:
-    """Return a new contact's row."""
-    return {**blank_row(CONTACT), **HIDDEN, "lastInteractionDate": NO_DATE, "contactBusinessRelation": "None"}
+    """Return a new contact's row, with the columns that only an extension shows."""
+    return {**blank_row(CRM_CONTACT), **_SHOWN_NOWHERE, "contactBusinessRelation": "None"}
 
 
 def named(row: dict[str, Any]) -> dict[str, Any]:
     """Give a contact's row what follows from its name: the parts of a person's name, a company's own references."""
-    if row["type"] == "Person":
-        parts = name_parts(row["displayName"])
-        first, middle, surname = (within(part, 30) for part in parts)
-        row.update(firstName=first, middleName=middle, surname=surname)
-    else:
-        row.update(companyNumber=row["number"], companyName=row["displayName"])
+    return split_name(row) if row["type"] == "Person" else _named_company(row)
+
+
+def split_name(row: dict[str, Any]) -> dict[str, Any]:
+    """Cut a person's name into its parts; raises the refusal of a part that is too long."""
+    first, middle, surname = (within(part, 30) for part in name_parts(row["displayName"]))
+    row.update(firstName=first, middleName=middle, surname=surname)
+    return row
+
+
+def _named_company(row: dict[str, Any]) -> dict[str, Any]:
+    row.update(companyNumber=row["number"], companyName=row["displayName"])
     return row
 
 
@@ -51,8 +74,9 @@ def contact_of(session: Session, customer_id: str) -> Row | None:
     return session.table("contacts").rows.get(relation["contactId"]) if relation is not None else None
 
 
-def create_company_contact(session: Session, customer: Row) -> None:
-    """Create the contact that belongs to a new customer, and the relation between them."""
+def create_company_contact(session: Session, customer: Row) -> Row:
+    """Create the contact that belongs to a new customer, and the relation between them; returns the customer. A
+    customer that is a person has itself as primary contact."""
     row = blank_contact()
     row.update({name: customer[name] for name in SHARED})
     row.update(
@@ -62,6 +86,9 @@ def create_company_contact(session: Session, customer: Row) -> None:
         searchName=customer["displayName"].upper(),
     )
     relate(session, session.put("contacts", named(row)), CUSTOMER, customer["id"])
+    if customer["type"] != "Person":
+        return customer
+    return session.put("customers", {**customer, "primaryContactId": row["id"]})
 
 
 def customer_changed(session: Session, before: Row, after: Row) -> None:
@@ -72,14 +99,17 @@ def customer_changed(session: Session, before: Row, after: Row) -> None:
     if contact is None:
         return
     row = follow_name(contact, {**contact, **{name: after[name] for name in SHARED}})
+    if row["displayName"] != contact["displayName"]:
+        named(row)
     if row != contact:
         persons_follow(session, contact, session.put("contacts", row))
 
 
 def follow_name(before: Row, row: dict[str, Any]) -> dict[str, Any]:
-    """Let name parts, company name and search name follow a changed name; the search name only if it still did."""
+    """Let search name and a company's own references follow a changed name; the search name only if it still did."""
     if row["displayName"] != before["displayName"]:
-        named(row)
+        if row["type"] != "Person":
+            _named_company(row)
         if before["searchName"] == before["displayName"].upper():
             row["searchName"] = row["displayName"].upper()
     return row

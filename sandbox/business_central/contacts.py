@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.business_central.cascades import HIDDEN, contact_changed, contact_of, follow_name, inherit, named
-from sandbox.business_central.entities import CONTACT, CUSTOMER_CONTACT, ZERO_GUID, Field
+from sandbox.business_central.cascades import (
+    blank_contact,
+    contact_changed,
+    contact_of,
+    follow_name,
+    inherit,
+    named,
+    split_name,
+)
+from sandbox.business_central.crm import check_external_id
+from sandbox.business_central.entities import CONTACT, CUSTOMER_CONTACT, ZERO_GUID, EntityType, Field
 from sandbox.business_central.errors import ApiError, NotImitated, dialog
 from sandbox.business_central.records import (
     CONTACT_SERIES,
@@ -28,6 +37,22 @@ from sandbox.business_central.records import (
 )
 from sandbox.business_central.relations import CUSTOMER, customer_of_company, kind_of, relations_of
 from sandbox.business_central.values import Row
+
+
+def _check_name(draft: Draft, field: Field, value: Any) -> None:
+    """A person's name is cut into parts as soon as it is given."""
+    check_name(draft, field, value)
+    if draft.row["type"] == "Person":
+        split_name(draft.row)
+
+
+def _check_name_part(draft: Draft, field: Field, value: Any) -> None:
+    """The whole name is put together anew from its parts."""
+    if draft.row["type"] != "Person":
+        raise NotImitated("parts of the name of a company")
+    draft.row[field.source] = value
+    parts = (draft.row["firstName"], draft.row["middleName"], draft.row["surname"])
+    draft.row["displayName"] = " ".join(part for part in parts if part)
 
 
 def _check_company(draft: Draft, field: Field, value: Any) -> None:
@@ -64,7 +89,7 @@ def _checks(session: Session) -> Mapping[str, Check]:
     return {
         "number": check_number(session.options.contact_manual_numbers, CONTACT_SERIES),
         "type": _check_type,
-        "displayName": check_name,
+        "displayName": _check_name,
         "companyNumber": _check_company,
         "companyName": _check_company_name,
         "contactBusinessRelation": _calculated,
@@ -75,12 +100,16 @@ def _checks(session: Session) -> Mapping[str, Check]:
         "mobilePhoneNumber": check_phone,
         "email": check_email,
         "taxRegistrationNumber": check_vat,
+        "firstName": _check_name_part,
+        "middleName": _check_name_part,
+        "surname": _check_name_part,
+        "externalId": check_external_id,
     }
 
 
-def create(session: Session, body: Mapping[str, Any]) -> Row:
+def create(session: Session, body: Mapping[str, Any], entity: EntityType = CONTACT) -> Row:
     """Create a contact; a person put under a company takes over what it leaves blank."""
-    draft = Draft.new(session, CONTACT, **HIDDEN)
+    draft = Draft.new(session, entity, **blank_contact())
     draft.apply(body, _checks(session))
     row = draft.row
     if not row["displayName"]:
@@ -91,7 +120,8 @@ def create(session: Session, body: Mapping[str, Any]) -> Row:
     session.refuse_taken("contacts", row["number"], row["id"])
     row["searchName"] = row["searchName"] or row["displayName"].upper()
     _put_under_company(session, row)
-    named(row)
+    if row["type"] != "Person" or not (row["firstName"] or row["surname"]):
+        named(row)
     row["contactBusinessRelation"] = kind_of(session, row)
     return session.put("contacts", row)
 
@@ -111,15 +141,16 @@ def _put_under_company(session: Session, row: dict[str, Any]) -> None:
         row["companyName"] = ""
 
 
-def edit(session: Session, row: Row, body: Mapping[str, Any]) -> Row:
+def edit(session: Session, row: Row, body: Mapping[str, Any], entity: EntityType = CONTACT) -> Row:
     """Change a contact; its customer and the persons below it follow. Returns the new row."""
-    draft = Draft.of(session, CONTACT, row)
+    draft = Draft.of(session, entity, row)
     draft.apply(body, _checks(session))
     _refuse_company_in_company(draft)
     changed = follow_name(row, draft.row)
     if changed["number"] != row["number"]:
         session.refuse_taken("contacts", changed["number"], row["id"])
-        named(changed)
+        if changed["type"] != "Person":
+            named(changed)
     if changed["companyNumber"] != row["companyNumber"]:
         _put_under_company(session, changed)
         changed["contactBusinessRelation"] = kind_of(session, changed)
@@ -144,6 +175,8 @@ def delete(session: Session, row: Row) -> None:
 def _delete_one(session: Session, row: Row) -> None:
     for relation in relations_of(session, row["id"]):
         session.remove("relations", relation["id"])
+    for customer in session.table("customers").find("primaryContactId", row["id"]):
+        session.put("customers", {**customer, "primaryContactId": ZERO_GUID})
     session.remove("contacts", row["id"])
 
 
@@ -158,12 +191,6 @@ def is_customer_contact(row: Row) -> bool:
     return (row["type"], row["contactBusinessRelation"]) == ("Person", CUSTOMER)
 
 
-def _check_first_or_last(draft: Draft, field: Field, value: Any) -> None:
-    draft.row[field.source] = value
-    parts = (draft.row["firstName"], draft.row["middleName"], draft.row["surname"])
-    draft.row["displayName"] = " ".join(part for part in parts if part)
-
-
 def _check_customer_id(draft: Draft, field: Field, value: Any) -> None:
     found = customer_of_company(draft.session, draft.row)
     if found is None or found["id"] != value:
@@ -172,8 +199,8 @@ def _check_customer_id(draft: Draft, field: Field, value: Any) -> None:
 
 _CUSTOMER_CONTACT_CHECKS: Mapping[str, Check] = {
     "email": check_email,
-    "firstName": _check_first_or_last,
-    "lastName": _check_first_or_last,
+    "firstName": _check_name_part,
+    "lastName": _check_name_part,
     "primaryPhoneNumber": check_phone,
     "customerId": _check_customer_id,
 }
@@ -183,7 +210,7 @@ def edit_customer_contact(session: Session, row: Row, body: Mapping[str, Any]) -
     """Change a person through the page of customer contacts. Returns the new row."""
     draft = Draft.of(session, CUSTOMER_CONTACT, row)
     draft.apply(body, _CUSTOMER_CONTACT_CHECKS)
-    return _written(session, row, draft.row)
+    return _written(session, row, follow_name(row, draft.row))
 
 
 # --- calculated values and the read-only list below a customer ---

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from sandbox.business_central.cascades import create_company_contact, customer_changed
-from sandbox.business_central.entities import CUSTOMER, ZERO_GUID, Field
+from sandbox.business_central import italy
+from sandbox.business_central.cascades import blank_customer, create_company_contact, customer_changed
+from sandbox.business_central.crm import CUSTOMER_CHECKS
+from sandbox.business_central.entities import CUSTOMER, ZERO_GUID, EntityType, Field
 from sandbox.business_central.errors import ApiError, dialog
 from sandbox.business_central.records import (
     CUSTOMER_SERIES,
@@ -84,12 +86,14 @@ def _checks(session: Session) -> Mapping[str, Check]:
         "paymentTermsId": check_reference("paymentTerms", "Payment Terms"),
         "shipmentMethodId": check_reference("shipmentMethods", "Shipment Method"),
         "paymentMethodId": check_reference("paymentMethods", "Payment Method"),
+        **italy.CHECKS,
+        **CUSTOMER_CHECKS,
     }
 
 
-def create(session: Session, body: Mapping[str, Any]) -> Row:
+def create(session: Session, body: Mapping[str, Any], entity: EntityType = CUSTOMER) -> Row:
     """Create a customer, its company contact, and fill in the template; returns the row as it ends up."""
-    draft = Draft.new(session, CUSTOMER)
+    draft = Draft.new(session, entity, **blank_customer())
     draft.apply(body, _checks(session))
     if not draft.row["displayName"]:
         raise dialog("not_provided", name="displayName")
@@ -102,9 +106,7 @@ def _insert(session: Session, draft: Draft) -> Row:
     row_id = session.work.new_id()
     session.refuse_taken("customers", number, row_id)
     row = session.put("customers", {**draft.row, "id": row_id, "number": number})
-    if session.options.company_contacts:
-        create_company_contact(session, row)
-    return row
+    return create_company_contact(session, row) if session.options.company_contacts else row
 
 
 def _fill_in_template(session: Session, row: Row, given: set[str]) -> Row:
@@ -132,9 +134,9 @@ def _by_code(session: Session, name: str, value: str) -> Any:
     return value
 
 
-def edit(session: Session, row: Row, body: Mapping[str, Any]) -> Row:
+def edit(session: Session, row: Row, body: Mapping[str, Any], entity: EntityType = CUSTOMER) -> Row:
     """Change a customer; another number renames it. Its contact follows. Returns the new row."""
-    draft = Draft.of(session, CUSTOMER, row)
+    draft = Draft.of(session, entity, row)
     draft.apply(body, _checks(session))
     if draft.row["number"] != row["number"]:
         session.refuse_taken("customers", draft.row["number"], row["id"])

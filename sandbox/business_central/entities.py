@@ -18,6 +18,7 @@ _EDM = {
     "guid": "Edm.Guid",
     "bool": "Edm.Boolean",
     "int": "Edm.Int32",
+    "bigint": "Edm.Int64",
     "decimal": "Edm.Decimal",
     "date": "Edm.Date",
     "datetime": "Edm.DateTimeOffset",
@@ -26,7 +27,8 @@ _EDM = {
 
 @dataclass(frozen=True)
 class Field:
-    """One property. `stored` is its name in the table's row where that differs; `computed` ones have none."""
+    """One property. `stored` is its name in the table's row where that differs; `computed` ones have none, a `stamp` is
+    set with every write."""
 
     name: str
     kind: str
@@ -35,6 +37,7 @@ class Field:
     computed: bool = False
     members: tuple[str, ...] = ()
     stored: str = ""
+    stamp: bool = False
 
     @property
     def source(self) -> str:
@@ -95,7 +98,7 @@ def _id() -> Field:
 
 
 def _modified() -> Field:
-    return Field("lastModifiedDateTime", "datetime", read_only=True)
+    return Field("lastModifiedDateTime", "datetime", read_only=True, stamp=True)
 
 
 def _address() -> tuple[Field, ...]:
@@ -358,11 +361,19 @@ ENTITIES: Mapping[str, EntityType] = {
 }
 """What lives inside a company, by entity set."""
 
+_OF_CUSTOMERS = ("taxRegistrationNumber", "displayName", "externalId", "primaryContactId")
+
 TABLES: Mapping[str, TableInfo] = {
     info.name: info
     for info in (
-        TableInfo("customers", "Customer", "number", "No.", indexes=("taxRegistrationNumber", "displayName")),
-        TableInfo("contacts", "Contact", "number", "No.", indexes=("companyNumber", "displayName")),
+        TableInfo(
+            "customers",
+            "Customer",
+            "number",
+            "No.",
+            indexes=("taxRegistrationNumber", "displayName", "externalId", "primaryContactId"),
+        ),
+        TableInfo("contacts", "Contact", "number", "No.", indexes=("companyNumber", "displayName", "externalId")),
         TableInfo("relations", "Contact Business Relation", "id", "Contact", indexes=("contactId", "customerId")),
         TableInfo("ledgerEntries", "Cust. Ledger Entry", "id", "Entry No.", indexes=("customerId",)),
         TableInfo("numberSeries", "No. Series", "id", "Code"),
@@ -374,6 +385,8 @@ TABLES: Mapping[str, TableInfo] = {
         TableInfo("salespeoplePurchasers", "Salesperson/Purchaser"),
         TableInfo("taxAreas", "VAT Business Posting Group"),
         TableInfo("companyInformation", "Company Information", "id", "Primary Key"),
+        TableInfo("changeBounds", "Change Bound", "id", "Primary Key"),
+        TableInfo("customerTemplates", "Customer Templ."),
     )
 }
 """The tables inside a company."""

@@ -5,12 +5,10 @@ Source: Microsoft Learn, 'Business Central API v2.0' ($metadata), and the OData 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from xml.sax.saxutils import quoteattr
 
 from sandbox.business_central.entities import COMPANY, ENTITIES, SUBSCRIPTION, EntityType, Field, Link
-
-_ALL = (COMPANY, SUBSCRIPTION, *ENTITIES.values())
 
 
 def enum_name(entity: EntityType, field: Field) -> str:
@@ -18,16 +16,17 @@ def enum_name(entity: EntityType, field: Field) -> str:
     return f"{entity.name}{field.name[0].upper()}{field.name[1:]}"
 
 
-def csdl() -> str:
-    """Return the metadata document."""
+def csdl(inside: Mapping[str, EntityType] = ENTITIES) -> str:
+    """Return the metadata document of an API that offers these entity sets inside a company."""
+    every = (COMPANY, SUBSCRIPTION, *inside.values())
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>',
         '<Schema Namespace="Microsoft.NAV" xmlns="http://docs.oasis-open.org/odata/ns/edm">',
-        *(line for entity in _ALL for line in _enums(entity)),
-        *(line for entity in _ALL for line in _entity(entity)),
+        *(line for entity in every for line in _enums(entity)),
+        *(line for entity in every for line in _entity(entity, inside)),
         '<EntityContainer Name="NAV">',
-        *(f'<EntitySet Name="{e.entity_set}" EntityType="Microsoft.NAV.{e.name}" />' for e in _ALL),
+        *(f'<EntitySet Name="{e.entity_set}" EntityType="Microsoft.NAV.{e.name}" />' for e in every),
         "</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>",
     ]
     return "\n".join(lines)
@@ -42,7 +41,7 @@ def _enums(entity: EntityType) -> Iterator[str]:
             yield "</EnumType>"
 
 
-def _entity(entity: EntityType) -> Iterator[str]:
+def _entity(entity: EntityType, inside: Mapping[str, EntityType]) -> Iterator[str]:
     yield f'<EntityType Name="{entity.name}"><Key><PropertyRef Name="{entity.key}" /></Key>'
     for field in entity.fields:
         yield _property(entity, field)
@@ -50,7 +49,7 @@ def _entity(entity: EntityType) -> Iterator[str]:
         if link.imitated:
             yield _link(link)
     if entity is COMPANY:
-        for one in ENTITIES.values():
+        for one in inside.values():
             yield _collection(one.entity_set, one.name)
     yield "</EntityType>"
 

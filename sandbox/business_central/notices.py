@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from sandbox.business_central.crm_entities import EXTENSION, NOTIFYING
 from sandbox.business_central.entities import WEBHOOK_SETS
 from sandbox.business_central.setup import BusinessCentralOptions
 from sandbox.business_central.store import ENVIRONMENT, REVISION, Change, Store, Work
@@ -26,7 +27,9 @@ from sandbox.outbox import Outbox
 
 LADDER_SECONDS = (60.0, 60.0, 600.0, 6000.0, 60_000.0)
 """How long the service waits before each repetition; after the last one the subscriptions are deleted."""
-_STAMPS = (REVISION, "lastModifiedDateTime")
+_WATCHED = WEBHOOK_SETS | {EXTENSION[name].table for name in NOTIFYING}
+"""The tables whose changes anybody may have subscribed to."""
+_STAMPS = (REVISION, "lastModifiedDateTime", "systemModifiedBy")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Notices:
         """Write down a notice for every subscription a unit of work concerns; part of the same unit of work."""
         scheduled = by_person or self._options.scheduling_right
         for change in list(work.changes):
-            if change.table in WEBHOOK_SETS and not _is_null(change):
+            if change.table in _WATCHED and not _is_null(change):
                 self._record_change(work, change, scheduled)
 
     def _record_change(self, work: Work, change: Change, scheduled: bool) -> None:

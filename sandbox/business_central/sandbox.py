@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,8 @@ from sandbox.admin import admin_app
 from sandbox.business_central import small_tables
 from sandbox.business_central.api import Api, create, delete, edit
 from sandbox.business_central.contacts import is_customer_contact
-from sandbox.business_central.entities import ENTITIES, TABLES, EntityType
+from sandbox.business_central.crm_entities import EVERY, EXTENSION
+from sandbox.business_central.entities import TABLES, EntityType
 from sandbox.business_central.errors import no_such_segment
 from sandbox.business_central.limits import Limits
 from sandbox.business_central.notices import Notices
@@ -24,7 +26,7 @@ from sandbox.business_central.relations import relate
 from sandbox.business_central.service import Failures, Service
 from sandbox.business_central.setup import BusinessCentralOptions, Company
 from sandbox.business_central.showing import shown
-from sandbox.business_central.store import ENVIRONMENT, Store, Work
+from sandbox.business_central.store import ENVIRONMENT, Held, Store, Work
 from sandbox.business_central.subscriptions import Subscriptions
 from sandbox.business_central.values import Row
 from sandbox.clock import Clock
@@ -35,6 +37,22 @@ from sandbox.request_log import RequestLog
 from sandbox.tokens import TokenIssuer
 
 _ResultT = TypeVar("_ResultT")
+
+
+@dataclass(frozen=True)
+class HeldEdit:
+    """A change that has begun and is not committed."""
+
+    sandbox: BusinessCentralSandbox
+    company_id: str
+    entity_set: str
+    record_id: str
+    body: Mapping[str, Any]
+    held: Held
+
+    async def commit(self) -> dict[str, Any]:
+        """Make it visible, with the time and the row version of its beginning."""
+        return self.sandbox.finish_edit(self)
 
 
 class BusinessCentralSandbox:
@@ -78,7 +96,7 @@ class BusinessCentralSandbox:
             base_url=base_url,
             tenant=tenant,
             environment=environment,
-            api=Api(list(companies), self.options),
+            apis=self._apis(list(companies)),
             store=self._store,
             clock=clock,
             issuer=issuer,
@@ -99,6 +117,12 @@ class BusinessCentralSandbox:
         if self._store.load():
             self._notices.wake_all()
         self._seed_missing()
+
+    def _apis(self, companies: Sequence[Company]) -> Mapping[str, Api]:
+        standard = {"v2.0": Api(companies, self.options)}
+        if not self.options.extension:
+            return standard
+        return standard | {self.options.extension: Api(companies, self.options, EXTENSION)}
 
     def _seed_missing(self) -> None:
         """Fill the companies that hold nothing yet."""
@@ -139,6 +163,20 @@ class BusinessCentralSandbox:
         session, entity = self._at(company_id, entity_set)
         row = self._row(session, entity, record_id)
         return self._written(session, entity, lambda: edit(session, entity, row, body))
+
+    def begin_edit(self, company_id: str, entity_set: str, record_id: str, body: Mapping[str, Any]) -> HeldEdit:
+        """Begin a person's change that takes a while: it has its time and row version, and nobody sees it yet."""
+        session, entity = self._at(company_id, entity_set)
+        self._row(session, entity, record_id)
+        return HeldEdit(self, company_id, entity_set, record_id, body, self._store.hold())
+
+    def finish_edit(self, edit_: HeldEdit) -> dict[str, Any]:
+        """Commit what `begin_edit` has begun."""
+        company = self.companies[edit_.company_id.lower()]
+        session = Session(self._store.begin(held=edit_.held), company, self.options)
+        entity = EVERY[edit_.entity_set]
+        row = self._row(session, entity, edit_.record_id)
+        return self._written(session, entity, lambda: edit(session, entity, row, edit_.body))
 
     async def delete(self, company_id: str, entity_set: str, record_id: str) -> None:
         """Delete a record as a person in the application does."""
@@ -188,7 +226,7 @@ class BusinessCentralSandbox:
 
     def _at(self, company_id: str, entity_set: str) -> tuple[Session, EntityType]:
         company = self.companies[company_id.lower()]
-        return Session(self._store.begin(), company, self.options), ENTITIES[entity_set]
+        return Session(self._store.begin(), company, self.options), EVERY[entity_set]
 
     def _row(self, session: Session, entity: EntityType, record_id: str) -> Row:
         row = session.table(entity.table).rows.get(record_id.lower())
@@ -229,7 +267,7 @@ class _Administered:
             return dict(sandbox._store.table(ENVIRONMENT, table).rows)
         found: dict[str, Mapping[str, Any]] = {}
         for company in sandbox.companies.values():
-            if table in ENTITIES and ENTITIES[table].table:
+            if table in EVERY and EVERY[table].table:
                 rows: Mapping[str, Mapping[str, Any]] = sandbox.rows(company.id, table)
             elif table in TABLES:
                 rows = sandbox._store.table(company.id, table).rows

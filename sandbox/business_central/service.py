@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.business_central.api import Api
 from sandbox.business_central.batch import read_batch, run_batch
 from sandbox.business_central.calls import Answer, Call
+from sandbox.business_central.crm_entities import EXTENSION, NOTIFYING
 from sandbox.business_central.entities import ENTITIES, WEBHOOK_SETS
 from sandbox.business_central.errors import (
     ApiError,
@@ -67,7 +68,7 @@ class Service:
         base_url: str,
         tenant: str,
         environment: str,
-        api: Api,
+        apis: Mapping[str, Api],
         store: Store,
         clock: Clock,
         issuer: TokenIssuer,
@@ -80,7 +81,8 @@ class Service:
         self._base_url = base_url.rstrip("/")
         self._tenant = tenant
         self._environment = environment
-        self._api = api
+        self._api = apis["v2.0"]
+        self._apis = apis
         self._store = store
         self._clock = clock
         self._issuer = issuer
@@ -137,20 +139,21 @@ class Service:
 
     async def _served(self, request: Request, place: Place, claims: Claims) -> Answer:
         call = await self._call(request, place, claims)
-        if place.api != ("v2.0",):
+        api = self._apis.get("/".join(place.api))
+        if api is None:
             await self._pause()
             return self._other_api(call, place)
         if place.rest[:1] == ("$batch",):
-            return await self._batch(request, call, claims)
+            return await self._batch(request, api, call, claims)
         await self._pause()
         if place.rest and place.rest[0].partition("(")[0] == "subscriptions":
-            return await self._subscriptions.answer(call)
-        return self._single(call)
+            return await self._subscriptions.answer(call, "/".join(place.api))
+        return self._single(api, call)
 
-    def _single(self, call: Call) -> Answer:
-        work = self._store.begin()
+    def _single(self, api: Api, call: Call) -> Answer:
+        work = self._store.begin(call.user_id)
         try:
-            answer = self._api.answer(call, work)
+            answer = api.answer(call, work)
         except Exception:
             work.undo()
             raise
@@ -252,11 +255,18 @@ class Service:
         if names != ["companies", "webhookSupportedResources"] or call.method != "GET":
             raise NotImitated("another part of the runtime API than webhookSupportedResources")
         self._api.company(place.rest[0].partition("(")[2].rstrip(")"))
-        return Answer(200, {"@odata.context": f"{call.root}/$metadata", "value": _supported(call.options)})
+        return Answer(200, {"@odata.context": f"{call.root}/$metadata", "value": self._supported(call.options)})
+
+    def _supported(self, options: Mapping[str, str]) -> list[dict[str, str]]:
+        """List what can be subscribed to, of the standard API and of the extension."""
+        names = [f"v2.0/{name}" for name in ENTITIES if name in WEBHOOK_SETS]
+        if self._options.extension:
+            names += [f"{self._options.extension}/{name}" for name in EXTENSION if name in NOTIFYING]
+        return [{"resource": name} for name in _matching(names, options)]
 
     # --- batch ---
 
-    async def _batch(self, request: Request, call: Call, claims: Claims) -> Answer:
+    async def _batch(self, request: Request, api: Api, call: Call, claims: Claims) -> Answer:
         if call.method != "POST" or len(call.segments) > 1:
             raise method_not_allowed(call.method, "$batch")
         batch = read_batch(call)
@@ -264,23 +274,23 @@ class Service:
             self._limits.count(claims.application_id, len(batch.parts) - 1)
 
         def execute(part: Call, work: Work) -> tuple[Answer, Exception | None]:
-            return self._part(request, part, work)
+            return self._part(request, api, part, work)
 
         responses = await run_batch(
             batch,
-            begin=self._store.begin,
+            begin=lambda: self._store.begin(claims.object_id),
             execute=execute,
             finish=lambda work: self.finish(work, by_person=False),
             pause=self._pause,
         )
         return Answer(200, {"responses": responses}, {"OData-Version": "4.0"})
 
-    def _part(self, request: Request, call: Call, work: Work) -> tuple[Answer, Exception | None]:
+    def _part(self, request: Request, api: Api, call: Call, work: Work) -> tuple[Answer, Exception | None]:
         """Carry out one part; whatever is wrong with it stays within it, and its own writes are undone."""
         mark = len(work.changes)
         state = self._state(request) if call.method == "GET" else PRESENT
         try:
-            return self._api.answer(replace(call, state=state), work), None
+            return api.answer(replace(call, state=state), work), None
         except ApiError as error:
             work.undo(mark)
             language = language_of(call.headers.get("accept-language"), self._options.user_language)
@@ -341,19 +351,18 @@ async def _json_body(request: Request) -> Any:
         raise bad_request("bad_body") from None
 
 
-def _supported(options: Mapping[str, str]) -> list[dict[str, str]]:
-    """List what can be subscribed to; the filter's `*` is a wild card as in the application's own filters."""
-    names = [f"v2.0/{name}" for name in ENTITIES if name in WEBHOOK_SETS]
+def _matching(names: Sequence[str], options: Mapping[str, str]) -> Sequence[str]:
+    """Filter names; the filter's `*` is a wild card as in the application's own filters."""
     extra: Sequence[str] = [name for name in options if name != "$filter"]
     if extra:
         raise NotImitated(f"the query option {extra[0]} of webhookSupportedResources")
-    if "$filter" in options:
-        found = _SUPPORTED_FILTER.fullmatch(options["$filter"])
-        if found is None:
-            raise NotImitated("another filter of webhookSupportedResources than resource eq '..'")
-        pattern = re.compile(re.escape(found["pattern"]).replace(r"\*", ".*"))
-        names = [name for name in names if pattern.fullmatch(name)]
-    return [{"resource": name} for name in names]
+    if "$filter" not in options:
+        return names
+    found = _SUPPORTED_FILTER.fullmatch(options["$filter"])
+    if found is None:
+        raise NotImitated("another filter of webhookSupportedResources than resource eq '..'")
+    pattern = re.compile(re.escape(found["pattern"]).replace(r"\*", ".*"))
+    return [name for name in names if pattern.fullmatch(name)]
 
 
 def _http(answer: Answer, request_id: str) -> Response:

@@ -87,5 +87,7 @@ class BusinessCentralOptions:
     duplicate_key_status: int = 400
     or_status: int = 400
     """Status of an OR over two fields; public reports of the live service also show 501."""
+    extension: str = ""
+    """Publisher, group and version of the optional extension's API (`crmlink/sync/v1.0`); blank = not installed."""
     system_version: str = "27.1.41698.0"
     environment_type: str = "Sandbox"

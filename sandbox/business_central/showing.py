@@ -6,18 +6,33 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.business_central import contacts, customers
+from sandbox.business_central import contacts, crm, customers
 from sandbox.business_central.entities import ENTITIES, ZERO_GUID, EntityType, Field, Link
 from sandbox.business_central.records import Session
 from sandbox.business_central.store import REVISION
 from sandbox.business_central.values import Row, etag, write
 
-_CALCULATED: Mapping[tuple[str, str], Callable[[Session, Row], Any]] = {
-    ("customer", "balanceDue"): customers.balance_due,
-    ("customer", "taxAreaDisplayName"): customers.tax_area_name,
-    ("customer", "currencyCode"): customers.currency_code,
-    ("customerContact", "customerId"): contacts.customer_id,
-    ("customerContact", "customerName"): contacts.customer_name,
+_OF_CUSTOMERS: Mapping[str, Callable[[Session, Row], Any]] = {
+    "balanceDue": customers.balance_due,
+    "taxAreaDisplayName": customers.tax_area_name,
+    "currencyCode": customers.currency_code,
+    "vatBusinessPostingGroup": crm.code_behind("taxAreas", "taxAreaId"),
+    "paymentTermsCode": crm.code_behind("paymentTerms", "paymentTermsId"),
+    "shipmentMethodCode": crm.code_behind("shipmentMethods", "shipmentMethodId"),
+    "paymentMethodCode": crm.code_behind("paymentMethods", "paymentMethodId"),
+    "systemRowVersion": crm.row_version,
+}
+_CALCULATED: Mapping[str, Mapping[str, Callable[[Session, Row], Any]]] = {
+    "customer": _OF_CUSTOMERS,
+    "crmCustomer": _OF_CUSTOMERS,
+    "customerContact": {"customerId": contacts.customer_id, "customerName": contacts.customer_name},
+    "crmContact": {
+        "customerId": crm.customer_key,
+        "customerNumber": crm.customer_number,
+        "systemRowVersion": crm.row_version,
+    },
+    "contactBusinessRelation": {"contactNumber": crm.contact_number, "number": crm.related_number},
+    "changeBound": {"lowestActiveRowVersion": crm.lowest_active_version},
 }
 
 
@@ -32,7 +47,7 @@ class Expand:
 def value_of(session: Session, entity: EntityType, field: Field, row: Row) -> Any:
     """Return a property's value of a row, calculated where the table does not hold it."""
     if field.computed:
-        return _CALCULATED[(entity.name, field.name)](session, row)
+        return _CALCULATED[entity.name][field.name](session, row)
     return row[field.source]
 
 

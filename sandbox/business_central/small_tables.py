@@ -140,11 +140,30 @@ _SEEDS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 def seed(session: Session) -> None:
     """Fill a new company: the small tables, its own data and the number series. Ids depend on seed and code only."""
     for table, row in _seed_rows(session):
-        key = f"business central sandbox {session.work.store.seed}/{session.company.id}/{table}/{row['code']}"
-        session.put(table, {**blank_row(ENTITIES[table]), **row, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, key))})
+        session.put(table, {**blank_row(ENTITIES[table]), **row, "id": _seed_id(session, table, row["code"])})
     _seed_company_information(session)
+    _seed_extension(session)
     session.put("numberSeries", {"id": CUSTOMER_SERIES, "next": session.options.first_number})
     session.put("numberSeries", {"id": CONTACT_SERIES, "next": session.options.first_contact_number})
+
+
+_TEMPLATES = (
+    {"code": "COMPANY", "description": "Domestic company", "contactType": "Company", "postingGroup": "DOMESTIC"},
+    {"code": "COMPANY-EU", "description": "Company in the EU", "contactType": "Company", "postingGroup": "EU"},
+    {"code": "PERSON", "description": "Private person", "contactType": "Person", "postingGroup": "DOMESTIC"},
+)
+
+
+def _seed_extension(session: Session) -> None:
+    """Put in what the extension's pages show beside customers and contacts."""
+    for row in _TEMPLATES:
+        session.put("customerTemplates", {**row, "id": _seed_id(session, "customerTemplates", row["code"])})
+    session.put("changeBounds", {"id": _seed_id(session, "changeBounds", "")})
+
+
+def _seed_id(session: Session, table: str, code: str) -> str:
+    key = f"business central sandbox {session.work.store.seed}/{session.company.id}/{table}/{code}"
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, key))
 
 
 def _seed_rows(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -22,6 +22,8 @@ ENVIRONMENT = ""
 """The "company" of tables that belong to none."""
 LOOK_BACK = 50_000
 REVISION = "@revision"
+PERSON = "00000000-0000-0000-0000-0000000000aa"
+"""Who changed a row in the application itself."""
 _META = "meta"
 
 
@@ -34,6 +36,14 @@ class Change:
     row_id: str
     before: Row | None
     after: Row | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Held:
+    """A transaction that has begun and is not committed: its row version and its time are given out already."""
+
+    revision: int
     at: datetime
 
 
@@ -87,6 +97,7 @@ class Store:
         self.disk = disk
         self.seed = seed
         self.revision = 0
+        self.held: set[Held] = set()
         self.tables: dict[tuple[str, str], Table] = {}
         for company in companies:
             self.tables.update({(company, name): Table(info) for name, info in TABLES.items()})
@@ -114,9 +125,21 @@ class Store:
         """Return a table; raises KeyError for an unknown one."""
         return self.tables[(company, name)]
 
-    def begin(self) -> Work:
-        """Start a unit of work."""
-        return Work(self, to_milliseconds(self._now()))
+    def begin(self, user_id: str = PERSON, held: Held | None = None) -> Work:
+        """Start a unit of work; one that was held gives its first row the version and the time of then."""
+        now = to_milliseconds(self._now())
+        return Work(self, now if held is None else held.at, user_id, held)
+
+    def hold(self) -> Held:
+        """Begin a transaction that is committed later."""
+        self.revision += 1
+        held = Held(self.revision, to_milliseconds(self._now()))
+        self.held.add(held)
+        return held
+
+    def lowest_active_version(self) -> int:
+        """Return the lowest row version that may still appear: that of an open transaction, else the next one."""
+        return min((held.revision for held in self.held), default=self.revision + 1)
 
 
 def _space(company: str, table: str) -> str:
@@ -126,9 +149,12 @@ def _space(company: str, table: str) -> str:
 class Work:
     """A unit of work: all of its writes stay, or none."""
 
-    def __init__(self, store: Store, now: datetime) -> None:
+    def __init__(self, store: Store, now: datetime, user_id: str, held: Held | None) -> None:
         self.store = store
         self.now = now
+        self.user_id = user_id
+        self._held = held
+        self._versions = [held.revision] if held is not None else []
         self.changes: list[Change] = []
         self._revision = store.revision
 
@@ -148,7 +174,9 @@ class Work:
 
     def put(self, company: str, table: str, row: Row) -> Row:
         """Write a row under its `id`; it gets a new revision and the time. Returns the row as written."""
-        stamped = {**row, REVISION: self.next_number(), "lastModifiedDateTime": self.now}
+        version = self._versions.pop() if self._versions else self.next_number()
+        stamps = {REVISION: version, "lastModifiedDateTime": self.now, "systemModifiedBy": self.user_id}
+        stamped = {**row, **stamps}
         self._set(company, table, row["id"], stamped)
         return stamped
 
@@ -164,6 +192,8 @@ class Work:
     def commit(self) -> None:
         """Make the writes lasting: on disk, if there is one, before anybody hears of them."""
         store = self.store
+        if self._held is not None:
+            store.held.discard(self._held)
         for change in self.changes:
             store.table(change.company, change.table).changes.append((change.at, change.row_id, change.before))
             space = _space(change.company, change.table)

@@ -16,6 +16,7 @@ import httpx
 
 from sandbox.business_central.api import parse_segment
 from sandbox.business_central.calls import Answer, Call, require_etag
+from sandbox.business_central.crm_entities import EVERY, NOTIFYING
 from sandbox.business_central.entities import SUBSCRIPTION, WEBHOOK_SETS
 from sandbox.business_central.errors import (
     ApiError,
@@ -36,7 +37,8 @@ from sandbox.business_central.values import Row, read
 from sandbox.clock import Clock
 
 _RESOURCE = re.compile(
-    r"(?:https?://[^/]+/v2\.0/(?:[^/]+/){1,2})?/?api/v2\.0/companies\((?P<company>[0-9a-fA-F-]{36})\)/(?P<set>\w+)"
+    r"(?:https?://[^/]+/v2\.0/(?:[^/]+/){1,2})?/?api/(?P<api>v2\.0|\w+/\w+/[\w.]+)"
+    r"/companies\((?P<company>[0-9a-fA-F-]{36})\)/(?P<set>\w+)"
 )
 _LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _ODATA = {"OData-Version": "4.0"}
@@ -59,8 +61,8 @@ class Subscriptions:
         self._companies = companies
         self._notices = notices
 
-    async def answer(self, call: Call) -> Answer:
-        """Carry out a call on `subscriptions`; commits what it writes."""
+    async def answer(self, call: Call, api: str) -> Answer:
+        """Carry out a call on an API's `subscriptions`; commits what it writes."""
         name, key = parse_segment(call.segments[0])
         if len(call.segments) > 1:
             raise NotImitated("what follows a subscription in the address")
@@ -69,11 +71,11 @@ class Subscriptions:
             case "GET", None:
                 return self._list(call)
             case "POST", None:
-                return await self._register(call)
+                return await self._register(call, api)
             case "GET", str():
                 return Answer(200, self._shown(call, self._row(key)), _ODATA)
             case "PATCH", str():
-                return await self._renew(call, key)
+                return await self._renew(call, key, api)
             case "DELETE", str():
                 return self._delete(call, key)
         raise method_not_allowed(call.method, name)
@@ -133,8 +135,8 @@ class Subscriptions:
 
     # --- writing ---
 
-    async def _register(self, call: Call) -> Answer:
-        values = self._values(call, {"clientState": ""})
+    async def _register(self, call: Call, api: str) -> Answer:
+        values = self._values(call, {"clientState": ""}, api)
         if len(self.rows()) >= self._options.subscriptions_maximum:
             raise dialog("too_many_subscriptions", maximum=self._options.subscriptions_maximum)
         await self._shake_hands(values["notificationUrl"])
@@ -145,10 +147,10 @@ class Subscriptions:
         location = f"{call.root}/subscriptions('{row_id}')"
         return Answer(201, self._shown(call, row), {**_ODATA, "Location": location})
 
-    async def _renew(self, call: Call, key: str) -> Answer:
+    async def _renew(self, call: Call, key: str, api: str) -> Answer:
         row = self._row(key)
         require_etag(call, self._etag(row))
-        values = self._values(call, row)
+        values = self._values(call, row, api)
         await self._shake_hands(values["notificationUrl"])
         row = self._row(key)
         require_etag(call, self._etag(row))
@@ -177,7 +179,7 @@ class Subscriptions:
         work.commit()
         return written
 
-    def _values(self, call: Call, before: Mapping[str, Any]) -> dict[str, Any]:
+    def _values(self, call: Call, before: Mapping[str, Any], api: str) -> dict[str, Any]:
         """Read and check a body; what is not in it stays as it was."""
         values = {name: before[name] for name in ("notificationUrl", "resource", "clientState") if name in before}
         for name, value in read_body(call.body).items():
@@ -187,14 +189,16 @@ class Subscriptions:
             if not values.get(name):
                 raise ApiError(400, "BadRequest_RequiredParamNotProvided", "not_provided", name=name)
         _check_url(values["notificationUrl"])
-        return {**values, "watched": self._watched(values["resource"])}
+        return {**values, "watched": self._watched(values["resource"], api)}
 
-    def _watched(self, resource: str) -> str:
+    def _watched(self, resource: str, api: str) -> str:
+        """Return what to look out for; the API of the resource is the one that the request went to."""
         found = _RESOURCE.fullmatch(resource)
         company = found["company"].lower() if found is not None else ""
-        if found is None or company not in self._companies or found["set"] not in WEBHOOK_SETS:
+        sets = WEBHOOK_SETS if api == "v2.0" else NOTIFYING
+        if found is None or found["api"] != api or company not in self._companies or found["set"] not in sets:
             raise bad_request("no_webhooks", resource=resource)
-        return watched_key(self._companies[company].id, found["set"])
+        return watched_key(self._companies[company].id, EVERY[found["set"]].table)
 
     async def _shake_hands(self, url: str) -> None:
         """Ask the address to give back a token, in time and as text."""

@@ -76,6 +76,26 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "en": "'{value}' is not an option. The existing options are: {options}",
         "de": "'{value}' ist keine Option. Die vorhandenen Optionen sind: {options}",
     },
+    "must_be_equal": {
+        "en": "{field} must be equal to '{wanted}' in {table}: No.={number}. Current value is '{value}'.",
+        "de": "{field} muss '{wanted}' sein in {table}: Nr.={number}. Der aktuelle Wert ist '{value}'.",
+    },
+    "registration_length": {
+        "en": "Registration No. must not have the length more than 20 symbols in {table} No.='{number}'.",
+        "de": "Registrierungsnr. darf nicht länger als 20 Zeichen sein in {table} Nr.='{number}'.",
+    },
+    "given_once": {
+        "en": 'The "{name}" is given once and cannot be changed.',
+        "de": '"{name}" wird einmal vergeben und kann nicht geändert werden.',
+    },
+    "contact_not_related": {
+        "en": "Contact {contact} {name} is not related to customer {number} {customer}.",
+        "de": "Kontakt {contact} {name} ist nicht mit dem Debitor {number} {customer} verknüpft.",
+    },
+    "privacy_blocked": {
+        "en": "You cannot use contact {number} {name} because they are marked as blocked due to privacy.",
+        "de": "Sie können den Kontakt {number} {name} nicht verwenden, da er aus Datenschutzgründen gesperrt ist.",
+    },
     "related_already": {
         "en": "Contact {number} already has a Contact Business Relation with {kind}.",
         "de": "Kontakt {number} hat bereits eine Kontaktgeschäftsbeziehung mit {kind}.",

@@ -27,6 +27,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "guid": ZERO_GUID,
     "bool": False,
     "int": 0,
+    "bigint": 0,
     "decimal": Decimal(0),
     "date": NO_DATE,
 }
@@ -42,7 +43,7 @@ def blank_row(entity: EntityType) -> dict[str, Any]:
     return {
         field.source: default_of(field)
         for field in entity.fields
-        if not field.computed and field.name not in ("id", "lastModifiedDateTime")
+        if not field.computed and not field.stamp and field.name != "id"
     }
 
 
@@ -125,6 +126,7 @@ _READERS = {
     "guid": _guid,
     "bool": _bool,
     "int": _decimal,
+    "bigint": _decimal,
     "decimal": _decimal,
     "date": _date,
     "enum": _enum,
