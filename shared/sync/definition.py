@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from shared.sync.arguments import Argument, wrong_argument
 from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS, Given
+from shared.sync.joined import is_joined, parts_of
 from shared.sync.normalisers import NORMALISERS, Normaliser
 from shared.sync.ports import Side, Value
 from shared.sync.values import canonical
@@ -273,6 +274,8 @@ class MatchRule(Part):
             told.refuse_strangers(f"normalise: {name}", NORMALISERS[name].takes)
         if NORMALISERS[self.normalise[0]].spellings is None:
             raise ValueError(f"normalise: {self.normalise[0]} cannot be searched; put another column first")
+        if is_joined(self.left[0]) or is_joined(self.right[0]):
+            raise ValueError("columns that are written as one cannot be searched; put another column first")
         return self
 
     def form(self, place: int) -> tuple[Normaliser, Arguments]:
@@ -405,8 +408,8 @@ class Definition(Part):
     def _every_column_has_one_rule(self) -> Definition:
         for side in Side:
             seen: dict[str, int] = {}
-            for rule in self.fields:
-                column = rule.column(side)
+            columns = [(rule, column) for rule in self.fields for column in parts_of(rule.column(side))]
+            for rule, column in columns:
                 if column in seen:
                     raise ValueError(
                         f"line {rule.line}: {self.table(side).system}.{column} has two rules and so two masters "

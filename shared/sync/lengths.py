@@ -1,7 +1,4 @@
-"""How long texts are as both systems count, what fits, and where a definition leaves open what does not.
-
-Systems count a character outside Unicode's first plane (an emoji, say) as two.
-"""
+"""Where a definition leaves open what happens to a text that is too long for where it goes."""
 
 from __future__ import annotations
 
@@ -10,18 +7,6 @@ from collections.abc import Sequence
 from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Definition, FieldRule, Master, OnCreate, Problem
 from shared.sync.ports import ColumnMetadata, ColumnType, Side, TableMetadata
-
-
-def length(text: str) -> int:
-    """The length of a text as the systems count it."""
-    return len(text) + sum(sign > "\uffff" for sign in text)
-
-
-def cut(text: str, limit: int) -> str:
-    """The beginning of a text that fits, no character halved, without blanks at its end."""
-    while length(text) > limit:
-        text = text[: min(limit, len(text) - 1)]
-    return text.rstrip()
 
 
 def length_findings(definition: Definition, left: TableMetadata, right: TableMetadata) -> Sequence[Problem]:

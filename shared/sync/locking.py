@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.sync.definition import Definition, FieldRule, Master
+from shared.sync.joined import parts_of
 from shared.sync.ports import Side
 
 
@@ -55,21 +56,22 @@ def _of_side(definition: Definition, side: Side) -> TableLocks:
     table = definition.table(side)
     locks: dict[str, Lock] = {}
     for rule in definition.fields:
-        lock = _lock(definition, rule, side)
-        if lock.linked or lock.unlinked:
-            known = locks.get(lock.column)
-            locks[lock.column] = _either(known, lock) if known else lock
+        for column in parts_of(rule.column(side)):
+            lock = _lock(definition, rule, side, column)
+            if lock.linked or lock.unlinked:
+                known = locks.get(lock.column)
+                locks[lock.column] = _either(known, lock) if known else lock
     return TableLocks(table.system, table.table, _sign(definition, side), tuple(locks.values()))
 
 
-def _lock(definition: Definition, rule: FieldRule, side: Side) -> Lock:
+def _lock(definition: Definition, rule: FieldRule, side: Side, column: str) -> Lock:
     """A dotted column is locked by the reference that it goes through."""
     other = Master(side.other.value)
     table = definition.table(side)
     return Lock(
         system=table.system,
         table=table.table,
-        column=rule.column(side).partition(".")[0],
+        column=column.partition(".")[0],
         linked=rule.master_linked is other,
         unlinked=rule.master_unlinked is other,
         master=definition.table(side.other).system,

@@ -14,9 +14,9 @@ from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base
-from shared.sync.lengths import cut, length
+from shared.sync.joined import is_joined, shortened, split
 from shared.sync.ports import FieldDecision, Side, Unlinked, Value
-from shared.sync.values import Unfit, canonical, is_blank, same_value
+from shared.sync.values import Unfit, canonical, cut, is_blank, length, same_value
 
 Values = Mapping[str, Value]
 Lengths = Mapping[str, int | None]
@@ -400,10 +400,22 @@ def _sent(
 def _fitted(decision: Decision, side: Side, lengths: Lengths) -> Decision:
     """The write, with a text that is too long for its column cut or parked."""
     column, text = decision.rule.column(side), decision.value
-    limit = lengths.get(column)
-    if limit is None or not isinstance(text, str) or length(text) <= limit:
+    if not isinstance(text, str) or _has_room(column, text, lengths):
         return decision
-    if decision.rule.too_long is TooLong.CUT:
-        return replace(decision, value=cut(text, limit), cut=True)
-    hint = f"the text is longer than the {limit} characters of {column}; shorten it or say too_long: cut"
+    if decision.rule.too_long is TooLong.CUT and (short := _shortened(column, text, lengths)):
+        return replace(decision, value=short, cut=True)
+    limit = f"the {lengths[column]} characters of {column}" if column in lengths else f"what {column} hold"
+    hint = f"the text is longer than {limit}; shorten it or say too_long: cut"
     return Decision(decision.rule, Action.PARK, Reason.UNFIT, code="CD-4007", hint=hint)
+
+
+def _has_room(column: str, text: str, lengths: Lengths) -> bool:
+    if is_joined(column):
+        return split(column, text, lengths) is not None
+    limit = lengths.get(column)
+    return limit is None or length(text) <= limit
+
+
+def _shortened(column: str, text: str, lengths: Lengths) -> str:
+    """The beginning of a text that fits, at whole words where it goes over several columns; empty if none does."""
+    return shortened(column, text, lengths) if is_joined(column) else cut(text, lengths.get(column) or 0)

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from shared.errors import UnknownColumn
 from shared.sync.context import Ports, Prepared, pair_name
 from shared.sync.definition import Definition, IfMissing, Index, Transfer
+from shared.sync.joined import Joining, knowing_joined
 from shared.sync.ports import Connector, Side
 from shared.sync.references import Referring
 
@@ -22,7 +23,7 @@ async def prepared_for(ports: Ports, index: Index, definition: Definition, trans
     left_out: list[str] = []
     for side in Side:
         table = definition.table(side)
-        known = (await ports.connectors[table.system].metadata(table.table)).columns
+        known = knowing_joined(await ports.connectors[table.system].metadata(table.table)).columns
         missing = {column for column in definition.columns(side) if column.partition(".")[0] not in known}
         missing |= _without_pair(index, definition, side)
         for column in sorted(missing & _needed(definition, side)):
@@ -32,7 +33,7 @@ async def prepared_for(ports: Ports, index: Index, definition: Definition, trans
         lengths[side] = {name: column.max_length for name, column in known.items()}
     transfer = next(one for one in definition.transfers if one.name == transfer.name)
     target = definition.table(transfer.target)
-    connectors = {side: _referring(ports, index, definition, side) for side in Side}
+    connectors = {side: _translating(ports, index, definition, side) for side in Side}
     return Prepared(
         definition=definition,
         transfer=transfer,
@@ -64,9 +65,9 @@ def _needed(definition: Definition, side: Side) -> AbstractSet[str]:
     return set(definition.columns(side)) - (optional - plain)
 
 
-def _referring(ports: Ports, index: Index, definition: Definition, side: Side) -> Connector:
-    """The connector of one side; before it a translator where the definition has references."""
-    connector = ports.connectors[definition.table(side).system]
+def _translating(ports: Ports, index: Index, definition: Definition, side: Side) -> Connector:
+    """The connector of one side; before it translators for joined columns and, where there are any, references."""
+    connector = Joining(ports.connectors[definition.table(side).system])
     columns = {
         rule.column(side): pair_name(pair, ports.connectors)
         for pair in index.definitions

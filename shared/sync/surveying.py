@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import UnknownColumn
 from shared.sync.definition import Definition, Index
+from shared.sync.joined import knowing_joined
 from shared.sync.ports import Capabilities, ColumnMetadata, Connector, Side, TableMetadata
 
 Place = tuple[str, str]
@@ -45,7 +46,7 @@ async def survey(connectors: Mapping[str, Connector], index: Index) -> Survey:
 
 async def _table(connectors: Mapping[str, Connector], place: Place) -> TableMetadata | None:
     try:
-        return await connectors[place[0]].survey(place[1])
+        return knowing_joined(await connectors[place[0]].survey(place[1]))
     except UnknownColumn:
         return None
 

@@ -40,6 +40,18 @@ def _number(number: Decimal) -> str:
     return "0" if plain in {"-0", ""} else plain
 
 
+def length(text: str) -> int:
+    """The length of a text as the systems count it: a character outside Unicode's first plane counts as two."""
+    return len(text) + sum(sign > "\uffff" for sign in text)
+
+
+def cut(text: str, limit: int) -> str:
+    """The beginning of a text that fits, no character halved, without blanks at its end."""
+    while length(text) > limit:
+        text = text[: min(limit, len(text) - 1)]
+    return text.rstrip()
+
+
 def same_value(one: Value, other: Value) -> bool:
     """Whether two values are equal in their canonical form."""
     return canonical(one) == canonical(other)

@@ -13,8 +13,10 @@ from shared.sync.definition import Index
 from shared.sync.lengths import length_findings
 from shared.sync.ports import Side
 from tests.scenarios.account_customer.world import (
+    COMPANY,
     COMPANY_VALUES,
     DEFINITION,
+    TO_CRM,
     RealWorld,
     Setup,
     definition_text,
@@ -74,6 +76,53 @@ async def test_a_default_and_a_fixed_value_go_with_the_create_and_the_default_co
         assert world.customer(customer)["phoneNumber"] == COMPANY_VALUES["telephone1"], "a mapped value goes before"
         assert world.account(account)["crossdock_paymentterms"] == "30T"
         assert await world.parked() == []
+
+
+@virtually
+async def test_a_long_address_goes_on_in_the_second_line_and_comes_back_as_one() -> None:
+    """R-055: one line in the CRM, two in the ERP; the ERP masters both once it is a customer."""
+    rows = [row for row in definition_text().splitlines() if "address1_line2" not in row]
+    text = (
+        "\n".join(rows).replace("business_central: addressLine1, ", "business_central: addressLine1/addressLine2, ")
+        + "\n"
+    )
+    street = f"{'Old Mill Lane ' * 8}17"
+    async with RealWorld(Setup(text=text)) as world:
+        account, customer = await world.pair_made(address1_line1=street)
+        lines = [str(world.customer(customer)[line]) for line in ("addressLine1", "addressLine2")]
+        assert " ".join(lines) == street
+        assert len(lines[0]) <= 100
+        await world.edit_customer(customer, addressLine1="Mill Lane 2", addressLine2="Back door")
+        await world.settle(quiet_seconds=700)
+        assert world.account(account)["address1_line1"] == "Mill Lane 2 Back door"
+        assert world.customer(customer)["addressLine2"] == "Back door"
+        assert await world.parked() == await world.parked(TO_CRM) == []
+
+
+PERSONS = """\
+pair: {dataverse: contact, business_central: contacts}
+transfers:
+  contact_to_business_central: {create_with: {type: Person}}
+  person_to_dataverse: {if_unlinked: match}
+fields:
+  - {dataverse: firstname+lastname, business_central: displayName, master: both}
+"""
+
+
+@virtually
+async def test_first_and_last_name_are_one_name_in_the_erp_and_two_when_they_come_back() -> None:
+    """R-056, R-057: the ERP's contacts have one name only; its last word is the last name."""
+    async with RealWorld(Setup(text=PERSONS)) as world:
+        contact = await world.crm.create("contact", {"firstname": "Anna Maria", "lastname": "Rossi"})
+        await world.announce(Side.LEFT, contact)
+        await world.settle()
+        (person,) = [row for row in world.erp.rows(COMPANY, "contacts").values() if row["type"] == "Person"]
+        assert person["displayName"] == "Anna Maria Rossi"
+        await world.erp.edit(COMPANY, "contacts", person["id"], {"displayName": "Anna Maria Verdi"})
+        await world.announce(Side.RIGHT, person["id"])
+        await world.settle()
+        row = world.crm.rows("contact")[contact]
+        assert (row["firstname"], row["lastname"]) == ("Anna Maria", "Verdi")
 
 
 @virtually

@@ -181,6 +181,18 @@ MISTAKES = {
         13,
         "normalise: country_from: land has no field rule",
     ),
+    "joined columns that are to be searched": (
+        "- {dataverse: accountnumber, business_central: number}",
+        "- {dataverse: accountnumber, business_central: number/number2}",
+        12,
+        "columns that are written as one cannot be searched",
+    ),
+    "a column of its own and as a part of a joined one": (
+        "dataverse: city, business_central: city, master",
+        "dataverse: city, business_central: city/displayName, master",
+        16,
+        "business_central.displayName has two rules",
+    ),
     "an unknown certainty": ("possible", "perhaps", 13, "'sure' or 'possible'"),
     "an unknown key in a field": (FIRST, f"{FIRST}, convrt: trim", 15, "'convrt' is not known here; there are:"),
     "an unknown key in a match": ("normalise", "normalize", 13, "'normalize' is not known here; there are:"),

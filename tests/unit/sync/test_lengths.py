@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.sync.definition import Definition, FieldRule, Master, OnCreate, TableName, TooLong, Transfer
-from shared.sync.lengths import cut, length, length_findings
+from shared.sync.lengths import length_findings
 from shared.sync.planner import Action, plan_create
 from shared.sync.ports import ColumnMetadata, ColumnType, Side, TableMetadata
+from shared.sync.values import cut, length
 from tests.unit.sync.making import rule
 
 
