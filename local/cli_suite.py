@@ -54,6 +54,7 @@ STEPS: Final = (
     Step("types", _command("mypy", "--explicit-package-bases", ".")),
     Step("index", _index_is_current),
     Step("Azurite, for the tests of the store", _command("tests.azurite")),
+    Step("Microsoft's client, for the tests of the Dataverse sandbox", _command("tests.contract.dataverse_client")),
     Step("a browser, for the tests of forms", _command("tests.browser")),
     Step("tests", _pytest(("-q", "-n", str(os.cpu_count() or 2), "--dist", "loadgroup"))),
 )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -37,7 +38,7 @@ class Served:
         self._server = server
         self._task = task
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if server.config.is_ssl else 'http'}://127.0.0.1:{port}"
 
     async def stop(self) -> None:
         """Stop serving; open connections are closed. A second call does nothing."""
@@ -69,15 +70,23 @@ class _BreakingApp:
                 connection.transport.close()
 
 
-async def serve(app: ASGIApp, port: int = 0) -> Served:
+async def serve(app: ASGIApp, port: int = 0, certificate: Path | None = None) -> Served:
     """Serve `app` on 127.0.0.1; port 0 takes a free one. Returns when it accepts connections.
 
-    Installs no signal handler and writes no access log. Raises OSError when the port is taken.
+    `certificate` names a PEM file with certificate and key, for https. Installs no signal handler and writes no access
+    log. Raises OSError when the port is taken.
     """
     listener = socket.create_server(("127.0.0.1", port))  # at once, even where a server has just been killed
     breaking = _BreakingApp(app)
     config = uvicorn.Config(
-        breaking, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, log_level="critical"
+        breaking,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        log_level="critical",
+        ssl_certfile=certificate,
     )
     server = breaking.server = _QuietServer(config)
     task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))

@@ -376,7 +376,7 @@ def _refuse_parts_of_some(options: Mapping[str, str]) -> None:
 
 
 def _filter(found: list[Described], options: Mapping[str, str]) -> list[Described]:
-    if "$filter" not in options:
+    if "$filter" not in options or not found:
         return found
 
     def types(path: str) -> str | None:

