@@ -50,8 +50,9 @@ class Loop:
 
 def _columns(definition: Definition) -> str:
     """The source's columns that the engine reads too."""
+    references = {rule.left for rule in definition.fields if rule.reference}
     names = definition.columns(Side.LEFT)
-    return ",".join(f"_{name.partition('.')[0]}_value" if "." in name else name for name in names)
+    return ",".join(f"_{name.partition('.')[0]}_value" if "." in name or name in references else name for name in names)
 
 
 async def _loop(place: Place, http: httpx.AsyncClient) -> Loop:
