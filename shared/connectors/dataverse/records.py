@@ -10,7 +10,7 @@ from shared.connectors.cache import Cache
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.converters import UnfitValue, to_json, to_value
 from shared.connectors.dataverse.errors import SYSTEM
-from shared.connectors.dataverse.schema import COMPUTED_NAMES, Field, Schema, Table
+from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.keys import canonical_guid
 from shared.errors import Answer, BadAnswer, Refused, UnknownColumn
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
@@ -21,13 +21,6 @@ LIFE_SECONDS = 3600.0
 KEYS_PER_LOOK_UP = 100
 UNSEARCHABLE = frozenset({ColumnType.BOOLEAN, ColumnType.DATETIME, ColumnType.DATE})
 BARE_TYPES = frozenset({ColumnType.INTEGER, ColumnType.CHOICE, ColumnType.DECIMAL})
-
-
-def _name_parts(value: Value) -> JsonObject:
-    """The parts of a person's whole name, so that Dataverse makes the same whole name of them."""
-    words = str(value or "").split()
-    first, last = " ".join(words[:-1]), words[-1] if words else ""
-    return {"firstname": first or None, "middlename": None, "lastname": last or None}
 
 
 def selected(table: Table, fields: Sequence[Field]) -> tuple[str, str]:
@@ -132,9 +125,7 @@ class Records:
         body: JsonObject = {}
         for field in await self._schema.fields(table.name, list(values)):
             value = values[field.name]
-            if field.name in COMPUTED_NAMES.get(table.name, ()):
-                body.update(_name_parts(value))
-            elif field.lookup is None:
+            if field.lookup is None:
                 body[field.name] = _json(field, value)
             else:
                 body[f"{field.lookup.navigation}@odata.bind"] = await self._binding(field, value)

@@ -42,9 +42,6 @@ TYPES = {
 }
 """Attribute types that a definition may name; the others (party lists, managed properties) are left out."""
 
-COMPUTED_NAMES: Mapping[str, Sequence[str]] = {"contact": ("fullname",), "lead": ("fullname",)}
-"""Columns that Dataverse makes of the parts of a name. Written, the last word is the last name, the rest the first."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -148,8 +145,6 @@ class Schema:
                     column = as_text(row.get("LogicalName"), "LogicalName")
                     if column in columns:
                         columns[column] = _detailed(columns[column], row)
-            for column in set(COMPUTED_NAMES.get(name, ())) & columns.keys():
-                columns[column] = replace(columns[column], writable=True, updatable=True)
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
         return columns
