@@ -208,8 +208,7 @@ class LocalRun:
         self.environment |= {
             "CROSSDOCK_DATAVERSE_SANDBOX_URL": url,
             "CROSSDOCK_DATAVERSE_ORGANIZATION_ID": own.organization_id,
-            "CROSSDOCK_DATAVERSE_CLIENT_ID": own.crm_client,
-            "CROSSDOCK_DATAVERSE_CLIENT_SECRET": own.crm_secret,
+            "CROSSDOCK_DATAVERSE_IDENTITIES": f"{own.crm_client}:{own.crm_secret}",
         }
 
     async def _start_erp(self) -> None:

@@ -232,26 +232,30 @@ class Systems:
 
     def _dataverse(self) -> DataverseConnector:
         wanted = self._app.settings.get(DataverseSettings)
-        identity = Identity(wanted.client_id, wanted.client_secret) if wanted.client_id else None
-        allowance = self._allowance(dataverse.ALLOWED, wanted, "", identity)
         scope = f"{wanted.base_url.rstrip('/')}/.default"
-        client = self._client(wanted, scope, wanted.tenant_id, identity, allowance)
-        return DataverseConnector(client, self._app.outside.clock, wanted.organization_id)
+        clients = self._clients(dataverse.ALLOWED, wanted, "", scope, wanted.tenant_id)
+        return DataverseConnector(clients, self._app.outside.clock, wanted.organization_id)
 
     def _business_central(self) -> BusinessCentralConnector:
         wanted = self._app.settings.get(BusinessCentralSettings)
-        clients = []
-        for identity in wanted.each_identity() or (None,):
-            allowance = self._allowance(business_central.ALLOWED, wanted, wanted.environment, identity)
-            clients.append(self._client(wanted, BUSINESS_CENTRAL_SCOPE, wanted.tenant_id, identity, allowance))
+        place, tenant = wanted.environment, wanted.tenant_id
         return BusinessCentralConnector(
-            clients,
+            self._clients(business_central.ALLOWED, wanted, place, BUSINESS_CENTRAL_SCOPE, tenant),
             self._app.outside.clock,
-            tenant=wanted.tenant_id,
+            tenant=tenant,
             environment=wanted.environment,
             company_id=wanted.company_id,
             base_path=urlsplit(wanted.base_url).path,
         )
+
+    def _clients(
+        self, allowed: Allowed, wanted: Address, place: str, scope: str, tenant_id: str | None
+    ) -> Sequence[HttpClient]:
+        """A client for each identity of a system, or one for the app's own."""
+        return [
+            self._client(wanted, scope, tenant_id, identity, self._allowance(allowed, wanted, place, identity))
+            for identity in wanted.each_identity() or (None,)
+        ]
 
     def _client(
         self, wanted: Address, scope: str, tenant_id: str | None, identity: Identity | None, allowance: Allowance

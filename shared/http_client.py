@@ -58,6 +58,7 @@ REQUEST_ID_HEADERS = ("x-ms-service-request-id", "request-id", "req_id", "x-ms-r
 SHORTEST_WAIT_SECONDS = 1.0
 AT_ONCE = 4
 """Requests at the same time where nobody says how many the system allows."""
+REFUSED_SECONDS = 60.0
 NO_PLACE_PAUSE = timedelta(seconds=5)
 """When to come again after a call's time went by before one of the identity's permits was free."""
 
@@ -161,6 +162,7 @@ class HttpClient:
         self._ids = ids
         self._request_id_header = request_id_header
         self.allowance = allowance or Allowance(Allowed(at_once=AT_ONCE), clock)
+        self._refused_at = float("-inf")
         self._http = httpx.AsyncClient(
             transport=http or transport(TransportKind.AIOHTTP, self.allowance.most),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
@@ -201,12 +203,25 @@ class HttpClient:
             reply = await self._attempt(exchange, refused)
             if reply.status == 401:
                 if refused is not None:
-                    raise SignInFailed(self.system, Answer(401, request_id=reply.request_id))
+                    raise self._sign_in_failed(Answer(401, request_id=reply.request_id))
                 refused = exchange.token
             elif reply.status == 429:
                 self._close_gate(reply)
             else:
                 return reply
+
+    @property
+    def was_refused_lately(self) -> bool:
+        """Whether our sign-in failed within the last minute."""
+        return self.now() - self._refused_at < REFUSED_SECONDS
+
+    def now(self) -> float:
+        """The moment, by the clock that deadlines are measured with."""
+        return self._clock.monotonic()
+
+    def _sign_in_failed(self, answer: Answer) -> SignInFailed:
+        self._refused_at = self.now()
+        return SignInFailed(self.system, answer)
 
     def unusable(self, call: Call, answer: Answer | None = None) -> ConnectorError:
         """The error for an answer of no use: to a read it is bad, to a write it leaves the result unknown."""
@@ -259,7 +274,7 @@ class HttpClient:
         try:
             return await self._tokens.token(self._scope, refused=refused)
         except TokenRefused as error:
-            raise SignInFailed(self.system, Answer(vendor_code=error.code)) from None
+            raise self._sign_in_failed(Answer(vendor_code=error.code)) from None
         except TokenServiceDown:
             raise SystemDown(self.system, detail=f"{self.system}: the sign-in service does not answer") from None
 

@@ -128,6 +128,14 @@ class OperatorDoor(Section):
     platform_sign_in: Annotated[OnOff, Field(alias="CROSSDOCK_PLATFORM_SIGN_IN")] = "off"
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An application at the sign-in service; without a secret: that managed identity."""
+
+    client_id: str
+    secret: SecretStr | None
+
+
 class Address(Section):
     """Where a system is: the real one, or a sandbox on this machine."""
 
@@ -136,6 +144,7 @@ class Address(Section):
     sandbox_token_url: Annotated[str | None, Field(alias="CROSSDOCK_SANDBOX_TOKEN_URL")] = None
     url: str | None
     sandbox_url: str | None
+    identities: SecretStr | None
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
@@ -151,6 +160,21 @@ class Address(Section):
             raise ValueError(f"{name}: is missing; set the address of the system (manage.py run starts a sandbox)")
         return self
 
+    @model_validator(mode="after")
+    def _identities_are_readable(self) -> Self:
+        if any(not identity.client_id for identity in self.each_identity()):
+            raise ValueError(
+                f"CROSSDOCK_{self.system.upper()}_IDENTITIES: write <client id>:<secret>, several separated by blanks; "
+                "a client id alone is a managed identity"
+            )
+        return self
+
+    def each_identity(self) -> tuple[Identity, ...]:
+        """The identities that share the work; empty for the app's own identity."""
+        text = self.identities.get_secret_value() if self.identities else ""
+        parts = [entry.partition(":") for entry in text.split()]
+        return tuple(Identity(client_id, SecretStr(secret) if secret else None) for client_id, _, secret in parts)
+
     @property
     def base_url(self) -> str:
         """The address to call."""
@@ -163,23 +187,14 @@ class Address(Section):
 
 
 class DataverseSettings(Address):
-    """The organisation and our identity in it."""
+    """The organisation and our identities in it."""
 
     system: ClassVar[str] = "dataverse"
     url: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_URL")] = None
     sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_SANDBOX_URL")] = None
     organization_id: Annotated[Guid, Field(alias="CROSSDOCK_DATAVERSE_ORGANIZATION_ID")]
     tenant_id: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_TENANT_ID")] = None
-    client_id: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_CLIENT_ID")] = None
-    client_secret: Annotated[SecretStr | None, Field(alias="CROSSDOCK_DATAVERSE_CLIENT_SECRET")] = None
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """An application at the sign-in service; without a secret: that managed identity."""
-
-    client_id: str
-    secret: SecretStr | None
+    identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_DATAVERSE_IDENTITIES")] = None
 
 
 class BusinessCentralSettings(Address):
@@ -192,21 +207,6 @@ class BusinessCentralSettings(Address):
     environment: Annotated[str, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT")]
     company_id: Annotated[Guid, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID")]
     identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES")] = None
-
-    @model_validator(mode="after")
-    def _identities_are_readable(self) -> Self:
-        if any(not identity.client_id for identity in self.each_identity()):
-            raise ValueError(
-                "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES: write <client id>:<secret>, several separated by blanks; "
-                "a client id alone is a managed identity"
-            )
-        return self
-
-    def each_identity(self) -> tuple[Identity, ...]:
-        """The identities that share the work; empty for the app's own identity."""
-        text = self.identities.get_secret_value() if self.identities else ""
-        parts = [entry.partition(":") for entry in text.split()]
-        return tuple(Identity(client_id, SecretStr(secret) if secret else None) for client_id, _, secret in parts)
 
 
 class StoreSettings(Section):

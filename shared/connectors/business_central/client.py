@@ -12,6 +12,7 @@ from urllib.parse import quote
 from shared.allotment import Allowed
 from shared.connectors.business_central.batch import GO_ON
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of, is_missing
+from shared.connectors.turns import InTurn
 from shared.errors import BadAnswer
 from shared.http_client import Call, HttpClient, Reply
 from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
@@ -27,10 +28,7 @@ class BusinessCentralClient:
     """Sends requests to one company of one environment; the company is always named in the path."""
 
     def __init__(self, https: Sequence[HttpClient], root: str, company_id: str) -> None:
-        if not https:
-            raise ValueError("at least one identity is needed")
-        self._https = list(https)
-        self._turn = 0
+        self._http = InTurn(https)
         self._root = root
         self._company = f"{root}/companies({company_id})/"
         self._runtime = f"{root.removesuffix('v2.0')}microsoft/runtime/beta/companies({company_id})/"
@@ -38,12 +36,11 @@ class BusinessCentralClient:
     @property
     def timeout_seconds(self) -> float:
         """How long a call may take when the caller does not say."""
-        return self._https[0].limits.timeout_seconds
+        return self._http.limits.timeout_seconds
 
     async def aclose(self) -> None:
         """Close the connections of all identities."""
-        for http in self._https:
-            await http.aclose()
+        await self._http.aclose()
 
     async def get(self, path: str, query: Query, template: str, columns: Collection[str] = ()) -> JsonObject:
         """An answer's object; raises the error for anything but success."""
@@ -76,7 +73,7 @@ class BusinessCentralClient:
             link = page.get("@odata.nextLink")
             if link is None:
                 return
-            target = self._https[0].own_target(_text(link, "the next link"), self._root)
+            target = self._http.own_target(_text(link, "the next link"), self._root)
 
     async def supported(self, query: Query) -> JsonObject:
         """What can be subscribed to."""
@@ -100,9 +97,8 @@ class BusinessCentralClient:
 
     async def metadata(self) -> bytes:
         """The CSDL document of the API."""
-        http = self._next()
         call = Call("GET", f"{self._root}/$metadata", "$metadata", HEADERS, expects="application/xml")
-        return _checked(await http.send(call), Doing.READ).raw
+        return _checked(await self._http.send(call), Doing.READ).raw
 
     async def write(
         self,
@@ -115,15 +111,14 @@ class BusinessCentralClient:
         within_seconds: float | None = None,
     ) -> tuple[Reply, JsonObject]:
         """Send a write. From 400 on the object is empty and the reply is the caller's to judge."""
-        http = self._next()
         call = Call(method, self._company + path, template, {**HEADERS, **headers}, body)
-        reply = await http.send(call, within_seconds)
+        reply = await self._http.send(call, within_seconds)
         if reply.status >= 400:
             return reply, {}
         try:
             return reply, as_object(reply.content, "the answer")
         except WrongShape:
-            raise http.unusable(call) from None
+            raise self._http.unusable(call) from None
 
     async def batch(self, body: JsonObject, parts: int, within_seconds: float) -> Reply:
         """Send a `$batch`; the reply is the caller's to judge, part by part.
@@ -138,13 +133,7 @@ class BusinessCentralClient:
         return f"{self._company.removeprefix(self._root + '/')}{table}"
 
     async def _get(self, target: str, template: str, headers: Mapping[str, str] | None = None) -> Reply:
-        return await self._next().send(Call("GET", target, template, {**HEADERS, **(headers or {})}))
-
-    def _next(self) -> HttpClient:
-        """The next identity in turn that is not told to wait; else the one whose wait ends first."""
-        self._turn = (self._turn + 1) % len(self._https)
-        in_turn = self._https[self._turn :] + self._https[: self._turn]
-        return min(in_turn, key=lambda http: (http.allowance.gate_seconds, http.allowance.waiting))
+        return await self._http.send(Call("GET", target, template, {**HEADERS, **(headers or {})}))
 
 
 def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply:

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from shared.allotment import Allowed
 from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of, is_missing
+from shared.connectors.turns import InTurn
 from shared.errors import BadAnswer
-from shared.http_client import Call, HttpClient, Reply
+from shared.http_client import Call, Reply
 from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
 
 ALLOWED = Allowed(at_once=52, hint_header="x-ms-dop-hint", unhinted=4)
@@ -23,10 +24,14 @@ Query = Sequence[tuple[str, str]]
 
 
 class DataverseClient:
-    """Sends requests to one organisation."""
+    """Sends requests to one organisation, each as the identity whose turn it is."""
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: InTurn) -> None:
         self._http = http
+
+    def each_identity(self) -> Sequence[DataverseClient]:
+        """A client of each identity for itself."""
+        return [DataverseClient(one) for one in self._http.each()]
 
     @property
     def timeout_seconds(self) -> float:
@@ -60,11 +65,12 @@ class DataverseClient:
         columns: Collection[str] = (),
         doing: Doing = Doing.READ,
     ) -> AsyncIterator[JsonObject]:
-        """All pages of a list, next links followed untouched and with the same preferences."""
+        """All pages of a list, next links followed untouched, with the same preferences and as the same identity."""
+        one = DataverseClient(self._http.one())
         target = ROOT + path + _encoded(query)
         headers = {"Prefer": prefer} if prefer else {}
         while True:
-            page = _object(await self._get(target, template, headers, doing, columns))
+            page = _object(await one._get(target, template, headers, doing, columns))
             yield page
             link = page.get("@odata.nextLink")
             if link is None:

@@ -17,6 +17,7 @@ from shared.connectors.dataverse.records import Records, equals, etag_of, is_one
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.dataverse.surveys import Surveys
 from shared.connectors.keys import canonical_guid
+from shared.connectors.turns import InTurn
 from shared.errors import AlreadyExists, BadAnswer, ConnectorError, FeedExpired, RecordMissing, Refused, SettingsError
 from shared.http_client import HttpClient
 from shared.strict_json import JsonObject, as_text
@@ -64,14 +65,20 @@ class _Draft:
 class DataverseConnector:
     """Reads and writes the tables of one organisation.
 
-    `organization_id` is what `WhoAmI` answers; `ping` compares it, so that a copied environment is not taken for the
-    original. `tag` travels with every write and shows in the notices that the write causes.
+    `clients`: one per identity, used in turn. `organization_id` is what `WhoAmI` answers; `ping` compares it, so that a
+    copied environment is not taken for the original. `tag` travels with every write and shows in the notices that the
+    write causes.
     """
 
     def __init__(
-        self, client: HttpClient, clock: Clock, organization_id: str, tag: str = "crossdock", page_size: int = 1000
+        self,
+        clients: Sequence[HttpClient],
+        clock: Clock,
+        organization_id: str,
+        tag: str = "crossdock",
+        page_size: int = 1000,
     ) -> None:
-        self._client = DataverseClient(client)
+        self._client = DataverseClient(InTurn(clients))
         self._clock = clock
         self._schema = Schema(self._client, clock)
         self._records = Records(self._client, self._schema, clock)

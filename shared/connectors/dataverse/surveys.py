@@ -1,4 +1,4 @@
-"""All that an organisation tells of a table: columns, alternate keys, change tracking, webhooks, and our own rights.
+"""All that an organisation tells of a table: columns, keys, change tracking, webhooks, and our identities' rights.
 
 Sources: Microsoft Learn, 'EntityMetadata EntityType', 'RetrieveUserPrivileges Function',
 'RetrievePrincipalAttributePrivileges Function', 'sdkmessagefilter table/entity reference'. Privileges that come from a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
 
 from shared.connectors.cache import Cache
@@ -45,7 +46,7 @@ _TABLE: Final = [
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """What our identity may do. depths: by privilege name; columns: by the metadata id of a secured column."""
+    """What an identity may do. depths: by privilege name; columns: by the metadata id of a secured column."""
 
     depths: Mapping[str, frozenset[str]]
     columns: Mapping[str, frozenset[Right]]
@@ -90,21 +91,40 @@ class Surveys:
         return len({row.get("_sdkmessageid_value") for row in rows}) == len(MESSAGES)
 
     async def _load_own(self, _: str) -> _Own | None:
-        """None where we may not look."""
+        """What every one of our identities may do, since each does a part of the work; None where none may look."""
+        found = [await self._own_of(client) for client in self._client.each_identity()]
+        told = [own for own in found if own is not None]
+        return reduce(_in_common, told) if told else None
+
+    async def _own_of(self, client: DataverseClient) -> _Own | None:
         try:
-            user = as_text((await self._client.get("WhoAmI", [], "WhoAmI")).get("UserId"), "UserId")
-            roles = await self._function(user, "RetrieveUserPrivileges", "RolePrivileges")
-            columns = await self._function(user, "RetrievePrincipalAttributePrivileges", "AttributePrivileges")
+            user = as_text((await client.get("WhoAmI", [], "WhoAmI")).get("UserId"), "UserId")
+            roles = await _function(client, user, "RetrieveUserPrivileges", "RolePrivileges")
+            columns = await _function(client, user, "RetrievePrincipalAttributePrivileges", "AttributePrivileges")
             return _Own(_depths(roles), {str(row.get("AttributeId")): _allowed(row) for row in columns})
         except NotAllowed:
             return None
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: our privileges: {error}") from None
 
-    async def _function(self, user: str, name: str, part: str) -> list[JsonObject]:
-        path = f"systemusers({user})/Microsoft.Dynamics.CRM.{name}"
-        answer = await self._client.get(path, [], f"systemusers(..)/{name}")
-        return [as_object(row, "a privilege") for row in as_list(answer.get(part), part)]
+
+async def _function(client: DataverseClient, user: str, name: str, part: str) -> list[JsonObject]:
+    path = f"systemusers({user})/Microsoft.Dynamics.CRM.{name}"
+    answer = await client.get(path, [], f"systemusers(..)/{name}")
+    return [as_object(row, "a privilege") for row in as_list(answer.get(part), part)]
+
+
+def _in_common(one: _Own, other: _Own) -> _Own:
+    """What both may do. Of two depths that differ none covers the whole organisation."""
+    nothing: frozenset[Right] = frozenset()
+    return _Own(
+        {name: _shallower(depths, other.depths[name]) for name, depths in one.depths.items() if name in other.depths},
+        {name: rights & other.columns.get(name, nothing) for name, rights in one.columns.items()},
+    )
+
+
+def _shallower(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    return one if WHOLE not in one else other
 
 
 def _depths(rows: list[JsonObject]) -> Mapping[str, frozenset[str]]:

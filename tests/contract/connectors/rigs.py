@@ -73,10 +73,10 @@ class Rig(ABC):
         values: dict[str, Value] = {one.name: name, one.text: "0471 000000", one.amount: Decimal("1234.56")}
         return values if number is None else values | {one.number: number}
 
-    def tokens(self) -> TokenEndpointTokens:
+    def tokens(self, application: str = APPLICATION) -> TokenEndpointTokens:
         """A token source at the imitated sign-in service."""
         transport = SandboxTransport(self.issuer.app)
-        return TokenEndpointTokens(LOGIN, APPLICATION, "made-up", self.clock, transport=transport)
+        return TokenEndpointTokens(LOGIN, application, "made-up", self.clock, transport=transport)
 
     def strike(self, kind: FaultKind, method: str, **more: float | bool) -> None:
         """Let one request for records go wrong."""
@@ -205,19 +205,25 @@ class DataverseRig(Rig):
         self.faults, self.requests = self.sandbox.faults, self.sandbox.requests
         self.connector: DataverseConnector = self.connect(ORGANIZATION)
 
-    def connect(self, organization: str, http: httpx.AsyncBaseTransport | None = None) -> DataverseConnector:
-        """A connector that believes to speak to an organisation; `http` may alter what it is answered."""
-        client = HttpClient(
-            system="dataverse",
-            base_url="https://crm.example",
-            scope="https://crm.example/.default",
-            tokens=self.tokens(),
-            clock=self.clock,
-            ids=CountingIds(),
-            http=http or SandboxTransport(self.sandbox.app),
-            owns_tokens=True,
-        )
-        return DataverseConnector(client, self.clock, organization, page_size=3)
+    def connect(
+        self, organization: str, *applications: str, http: httpx.AsyncBaseTransport | None = None
+    ) -> DataverseConnector:
+        """A connector that believes to speak to an organisation, with one identity or those given; `http` may alter
+        what it is answered."""
+        clients = [
+            HttpClient(
+                system="dataverse",
+                base_url="https://crm.example",
+                scope="https://crm.example/.default",
+                tokens=self.tokens(application),
+                clock=self.clock,
+                ids=CountingIds(),
+                http=http or SandboxTransport(self.sandbox.app),
+                owns_tokens=True,
+            )
+            for application in applications or (APPLICATION,)
+        ]
+        return DataverseConnector(clients, self.clock, organization, page_size=3)
 
     async def start(self) -> None:
         await self.sandbox.create("contact", {"lastname": "Office", "emailaddress1": self.columns.behind_value})

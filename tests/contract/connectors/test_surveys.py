@@ -9,7 +9,7 @@ import pytest
 from sandbox.dataverse import DataverseOptions
 from shared.errors import UnknownColumn
 from shared.sync.ports import ColumnType, KeyMetadata, Reach, Right
-from tests.contract.connectors.rigs import APPLICATION, BusinessCentralRig, DataverseRig, Rig
+from tests.contract.connectors.rigs import APPLICATION, ORGANIZATION, BusinessCentralRig, DataverseRig, Rig
 
 
 async def test_a_survey_says_what_metadata_says_and_more(rig: Rig) -> None:
@@ -97,3 +97,25 @@ async def test_business_central_tells_what_a_create_requires_and_what_is_given_o
     assert told.rights == {Right.READ: Reach.ALL}
     assert (await erp.connector.survey("contacts")).announced is False
     await erp.aclose()
+
+
+async def test_of_several_application_users_the_least_allowed_one_counts(crm: DataverseRig) -> None:
+    """Each does a part of the work, so what one of them may not do fails now and then."""
+    second = "33333333-3333-4333-8333-333333333333"
+    crm.issuer.register(second, "made-up")
+    crm.sandbox.add_application_user(second)
+    crm.sandbox.limit_privilege(APPLICATION, "account", "Write", "Deep")
+    crm.sandbox.limit_privilege(second, "account", "Create")
+    crm.sandbox.secure_column(APPLICATION, "account", "creditlimit", ["read", "create"])
+    crm.sandbox.secure_column(second, "account", "creditlimit", ["read", "update"])
+    both = crm.connect(ORGANIZATION, APPLICATION, second)
+    told = await both.survey("account")
+    assert told.rights is not None
+    assert (told.rights[Right.READ], told.rights[Right.UPDATE], told.rights[Right.CREATE]) == (
+        Reach.ALL,
+        Reach.SOME,
+        Reach.NONE,
+    )
+    assert told.columns["creditlimit"].denied == {Right.CREATE, Right.UPDATE}
+    await both.aclose()
+    await crm.aclose()

@@ -44,7 +44,7 @@ def connector(*answers: httpx.Response) -> tuple[DataverseConnector, Script]:
     """A connector whose system describes its table, then answers as told."""
     script = Script(answer(DEFINITION), answer({"value": []}), *answers)
     clock = JumpingClock()
-    return DataverseConnector(client(script, clock=clock), clock, KEY), script
+    return DataverseConnector([client(script, clock=clock)], clock, KEY), script
 
 
 async def test_a_create_is_one_conditional_request() -> None:
@@ -166,7 +166,7 @@ async def test_a_write_answered_without_a_body_is_unknown() -> None:
 async def test_a_refused_sign_in_during_metadata_is_still_a_refused_sign_in() -> None:
     """Errors of requests the caller did not ask for keep their class."""
     script = Script(httpx.Response(401), httpx.Response(401))
-    dataverse = DataverseConnector(client(script), JumpingClock(), KEY)
+    dataverse = DataverseConnector([client(script)], JumpingClock(), KEY)
     with pytest.raises(ConnectorError) as error:
         await dataverse.create("account", {"name": "x"}, [], key=KEY, within_seconds=5)
     assert type(error.value) is SignInFailed

@@ -82,6 +82,7 @@ WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
         {"CROSSDOCK_BUSINESS_CENTRAL_URL": "", "CROSSDOCK_BUSINESS_CENTRAL_SANDBOX_URL": "http://127.0.0.1:1"},
         "CROSSDOCK_SANDBOX_TOKEN_URL: is missing",
     ),
+    "a user without id": (DataverseSettings, {"CROSSDOCK_DATAVERSE_IDENTITIES": ":short-secret"}, "_IDENTITIES"),
     "an identity without id": (
         BusinessCentralSettings,
         {"CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES": "one:two :short-secret"},
@@ -150,10 +151,11 @@ def test_secrets_do_not_show() -> None:
     assert not [secret for secret in secrets if secret in sections]
 
 
-def test_several_identities_share_the_work() -> None:
+@pytest.mark.parametrize("kind", [DataverseSettings, BusinessCentralSettings])
+def test_several_identities_share_the_work(kind: type[DataverseSettings | BusinessCentralSettings]) -> None:
     """Each with a secret, or as a managed identity."""
-    section = read(BusinessCentralSettings, CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES=" one:a~b:c  two ")
-    assert isinstance(section, BusinessCentralSettings)
+    section = read(kind, **{f"CROSSDOCK_{kind.system.upper()}_IDENTITIES": " one:a~b:c  two "})
+    assert isinstance(section, kind)
     found = [(one.client_id, one.secret and one.secret.get_secret_value()) for one in section.each_identity()]
     assert found == [("one", "a~b:c"), ("two", None)]
 
