@@ -150,24 +150,27 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Requests in time: a bucket that holds what may be made up for at once.
-
-    full_at: when the bucket will be full again, minus what it holds; a request may go when that is not further ahead
-    than the burst.
-    """
+    """Requests in time. full_at: when everything sent so far would have been sent at an even pace; the next request may
+    go when that is not further ahead than the burst."""
 
     full_at: float = 0.0
 
-    def wait(self, now: float) -> float:
-        """Seconds until the next request may go."""
-        seconds = self.full_at - BURST_SECONDS - now
+    def wait(self, now: float, weight: int, per_minute: int) -> float:
+        """Seconds until a request that counts as `weight` ones may go; what is more than a burst is saved up first."""
+        seconds = self.full_at + _beyond_burst(weight, per_minute) - now
         return seconds if seconds > SMALLEST_WAIT_SECONDS else 0.0
 
     def sent(self, now: float, weight: int, per_minute: int) -> Pace:
-        """After a request that counts as `weight` ones."""
-        return Pace(max(now, self.full_at) + weight * 60.0 / per_minute)
+        """After the request. Time that went by unused counts as far as it was needed."""
+        unused = max(0.0, _beyond_burst(weight, per_minute))
+        return Pace(max(now - unused, self.full_at) + weight * 60.0 / per_minute)
 
     @classmethod
     def empty(cls, now: float) -> Pace:
         """Nothing to make up for: how a new hold begins, so that passing shares on adds no requests."""
         return cls(now + BURST_SECONDS)
+
+
+def _beyond_burst(weight: int, per_minute: int) -> float:
+    """The seconds of a request that a burst does not cover; negative where it covers more than the request."""
+    return (weight - 1) * 60.0 / per_minute - BURST_SECONDS

@@ -180,15 +180,16 @@ class Allowance:
         if self._allowed.per_minute is None:
             return
         async with self._pace_turn:
-            while (seconds := self._pace_seconds()) > 0:
+            while (seconds := self._pace_seconds(weight)) > 0:
                 self._hurried = True
                 await self._clock.sleep(min(seconds, SOON_SECONDS))
             self._pace = self._pace.sent(self._clock.monotonic(), weight, self._share.pace)
             self._sent += weight
 
-    def _pace_seconds(self) -> float:
+    def _pace_seconds(self, weight: int) -> float:
         """Seconds until the pace lets a request go; without a share of it, as long as it takes to get one."""
-        return self._pace.wait(self._clock.monotonic()) if self._share.pace else SOON_SECONDS
+        per_minute = self._share.pace
+        return self._pace.wait(self._clock.monotonic(), weight, per_minute) if per_minute else SOON_SECONDS
 
     # --- the lease ---
 

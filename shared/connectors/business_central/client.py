@@ -126,7 +126,7 @@ class BusinessCentralClient:
         Every part counts as a request: the documentation is silent on it, so the slower way is assumed.
         """
         call = Call("POST", f"{self._root}/$batch", "$batch", {**HEADERS, **GO_ON}, body, weight=parts)
-        return await self._next().send(call, within_seconds)
+        return await self._http.send(call, within_seconds)
 
     def place_in_batch(self, table: str) -> str:
         """The address of a table as a part of a batch names it."""

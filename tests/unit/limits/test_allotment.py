@@ -140,16 +140,28 @@ def test_no_window_holds_more_than_the_pace_and_one_burst(arrivals: list[tuple[f
     now, pace, sent = 0.0, Pace.empty(0.0), list[tuple[float, int]]()
     for pause, weight in arrivals:
         now += pause
-        now += pace.wait(now)
+        now += pace.wait(now, weight, 60)
         pace = pace.sent(now, weight, 60)
         sent.append((now, weight))
     for start, _ in sent:
         within = sum(weight for at, weight in sent if start <= at < start + 30)
-        assert within <= 30 + 1 + 3  # the pace, the burst, and the last request's weight
+        assert within <= 30 + 1 + 1  # the pace, the burst, and the request that begins the window
 
 
 def test_a_new_hold_has_nothing_to_make_up_for() -> None:
     """The first request goes at once, the second in its time."""
     pace = Pace.empty(100.0)
-    assert pace.wait(100.0) == 0.0
-    assert pace.sent(100.0, 1, 1200).wait(100.0) == pytest.approx(0.05)
+    assert pace.wait(100.0, 1, 1200) == 0.0
+    assert pace.sent(100.0, 1, 1200).wait(100.0, 1, 1200) == pytest.approx(0.05)
+
+
+def test_a_batch_is_saved_up_for_before_it_goes() -> None:
+    """A hundred at twenty in a second take five seconds, of which the burst and its own moment are given. After it
+    things go on at the pace, and not slower."""
+    pace = Pace.empty(1000.0)
+    assert pace.wait(1000.0, 20, 1200) == pytest.approx(19 / 20)
+    assert pace.wait(1000.0, 100, 1200) == pytest.approx(99 / 20)
+    assert Pace(0.0).wait(1000.0, 100, 1200) == 0.0
+    after = Pace(0.0).sent(1000.0, 100, 1200)
+    assert after.wait(1000.0, 1, 1200) == pytest.approx(1 / 20)
+    assert after.wait(1000.0, 100, 1200) == pytest.approx(100 / 20)
