@@ -93,7 +93,7 @@ class BusinessCentralClient:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send any request; what its status means is the caller's to judge."""
-        return await self._next().send(Call(method, target, template, {**HEADERS, **(headers or {})}, body))
+        return await self._http.send(Call(method, target, template, {**HEADERS, **(headers or {})}, body))
 
     async def metadata(self) -> bytes:
         """The CSDL document of the API."""

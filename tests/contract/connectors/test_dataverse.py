@@ -289,7 +289,7 @@ async def test_a_reference_that_does_not_say_where_it_points_is_a_bad_answer(rig
     """The annotation was asked for; without it the key of a contact could be taken for that of an account."""
     account = await rig.person_creates("Aurora Milling")
     contact = await rig.sandbox.create("contact", {"lastname": "Verdi", "parentcustomerid": ("account", account)})
-    connector = rig.connect(ORGANIZATION, WithoutAnnotations(rig.sandbox.app))
+    connector = rig.connect(ORGANIZATION, http=WithoutAnnotations(rig.sandbox.app))
     with pytest.raises(BadAnswer):
         await connector.read("contact", [contact], ["parentcustomerid_account"])
     assert (await connector.read("contact", [contact], ["lastname"]))[contact].values == {"lastname": "Verdi"}
