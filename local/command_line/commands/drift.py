@@ -1,0 +1,97 @@
+"""Compare all linked records of both systems, and queue those that a transfer can bring together.
+
+  manage.py drift                                            all pairs: how many are equal, and what differs
+  manage.py drift account_to_business_central --rows FILE    one pair, every differing record into a CSV file
+  manage.py drift account_to_business_central --apply        queue what can be repaired
+
+The report holds keys and names of columns, no values. What is queued is decided again by the transfers. Records without
+a partner are what `plan` shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from local.command_line.context import Context
+from local.command_line.exits import Exit
+from local.command_line.plans import find_transfer
+from shared.sync.drifting import Drift, Drifting, Standing
+
+if TYPE_CHECKING:
+    from shared.engine import Engine
+    from shared.sync.definition import Definition
+
+WRITES: Final = True
+COLUMNS: Final = ("pair", "left", "right", "standing", "columns")
+SHOWN: Final = 100
+MANY: Final = 100
+"""From so many pairs on a person is asked before they are queued."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("transfer", nargs="?", default="", help="a transfer of the pair; all pairs if not said")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="write every differing record into a CSV file")
+
+
+async def run(context: Context, arguments: argparse.Namespace) -> int:
+    engine = await context.engine()
+    counts: Counter[Standing] = Counter()
+    found: list[tuple[Definition, Drift]] = []
+    with context.out.progress("pairs", None) as advance:
+        for definition in _definitions(engine, arguments.transfer):
+            async for page in Drifting(engine.pipeline, definition).pages():
+                counts.update(drift.standing for drift in page)
+                found += [(definition, drift) for drift in page if drift.standing is not Standing.EQUAL]
+                advance(len(page))
+    rows = [_row(*one) for one in found]
+    if arguments.rows is not None:
+        _write(arguments.rows, rows)
+    queued = await _repair(context, engine, found) if context.applies else 0
+    facts = {"pairs": {standing.value: counts[standing] for standing in Standing}, "rows": rows[:SHOWN]}
+    context.out.answer(facts | {"queued": queued})
+    _show(context, counts, rows, queued)
+    return Exit.ATTENTION if found and not (queued and queued == len(found)) else Exit.FINE
+
+
+def _definitions(engine: Engine, transfer: str) -> Sequence[Definition]:
+    return [find_transfer(engine, transfer)[0]] if transfer else engine.index.definitions
+
+
+async def _repair(context: Context, engine: Engine, found: Sequence[tuple[Definition, Drift]]) -> int:
+    wanted = [one for one in found if one[1].can_be_repaired]
+    if len(wanted) >= MANY:
+        context.confirm(f"Queue {len(wanted)} pairs of records?")
+    queued = 0
+    for definition in engine.index.definitions:
+        drifts = [drift for one, drift in wanted if one is definition]
+        queued += await Drifting(engine.pipeline, definition).repair(drifts, context.by)
+    return queued
+
+
+def _row(definition: Definition, drift: Drift) -> dict[str, str]:
+    standing = drift.standing.value if drift.missing is None else f"{drift.standing.value}: {drift.missing.value}"
+    pair = f"{definition.left.table}/{definition.right.table}"
+    return dict(zip(COLUMNS, (pair, drift.left, drift.right, standing, " ".join(drift.columns)), strict=True))
+
+
+def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _show(context: Context, counts: Counter[Standing], rows: Sequence[dict[str, str]], queued: int) -> None:
+    context.out.table(("standing", "pairs"), [(one.value, counts[one]) for one in Standing if counts[one]])
+    context.out.table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows[:SHOWN]])
+    if len(rows) > SHOWN:
+        context.out.line(f"These are the first {SHOWN}; --rows writes all.")
+    if queued:
+        context.out.line(f"{queued} pairs are queued.")
+    elif rows:
+        context.out.line("--apply queues what a transfer can bring together.")

@@ -1,0 +1,135 @@
+"""How linked records stand: a comparison of all pairs by the planner, and the messages that would bring them together.
+
+Nothing is written by comparing. What is repaired is queued as ordinary messages, so a repair decides again, with all
+rules, on the records as they are then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.sync.comparing import FieldState, FieldView, compared
+from shared.sync.context import Prepared
+from shared.sync.definition import Definition
+from shared.sync.fingerprint import Base
+from shared.sync.message import MAX_KEYS, Message
+from shared.sync.pipeline import Pipeline
+from shared.sync.ports import LinkRow, LinkState, Outgoing, Record, Side
+
+PAGE = 100
+
+
+class Standing(StrEnum):
+    """How a linked pair stands; of several differing fields the one that is listed first here counts."""
+
+    MISSING = "a record does not exist any more"
+    CONFLICT = "changed on both sides, and no side is master"
+    UNFIT = "the master's value does not fit"
+    FOREIGN = "differs: edited where it is not mastered"
+    PENDING = "differs: the master's change is on its way"
+    WAITS = "waits for a record that it refers to"
+    EQUAL = "equal"
+
+
+_BY_FIELD = {
+    FieldState.CONFLICT: Standing.CONFLICT,
+    FieldState.UNFIT: Standing.UNFIT,
+    FieldState.FOREIGN: Standing.FOREIGN,
+    FieldState.PENDING: Standing.PENDING,
+    FieldState.WAITS: Standing.WAITS,
+}
+_REPAIRED = frozenset({Standing.MISSING, Standing.FOREIGN, Standing.PENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One linked pair. columns: left names of the fields that differ; missing: the side whose record is gone."""
+
+    left: str
+    right: str
+    standing: Standing
+    columns: Sequence[str] = ()
+    missing: Side | None = None
+
+    @property
+    def can_be_repaired(self) -> bool:
+        """Whether a transfer would do something about it; the others are for a person, or need nothing."""
+        return self.standing in _REPAIRED
+
+
+@dataclass(frozen=True)
+class Drifting:
+    """Compares the linked records of one pair."""
+
+    pipeline: Pipeline
+    definition: Definition
+
+    async def pages(self) -> AsyncIterator[list[Drift]]:
+        """All linked pairs, a hundred at a time."""
+        prepared = await self.pipeline.prepare(self.definition.transfers[0].name)
+        lengths = await self.pipeline.lengths(self.definition)
+        links, last = self.pipeline.ports.stores.links, None
+        while rows := await links.page(prepared.pair, Side.LEFT, last, PAGE):
+            last = rows[-1].key
+            linked = [row for row in rows if row.state is LinkState.LINKED]
+            yield await self._page(prepared, linked, lengths) if linked else []
+
+    async def _page(
+        self, prepared: Prepared, rows: Sequence[LinkRow], lengths: Mapping[Side, Mapping[str, int | None]]
+    ) -> list[Drift]:
+        lefts = await self._read(prepared, Side.LEFT, [row.key for row in rows])
+        rights = await self._read(prepared, Side.RIGHT, [row.other for row in rows])
+        return [self._drift(prepared, row, lefts.get(row.key), rights.get(row.other), lengths) for row in rows]
+
+    async def _read(self, prepared: Prepared, side: Side, keys: Sequence[str]) -> Mapping[str, Record]:
+        table = prepared.definition.table(side).table
+        return await prepared.connector(side).read(table, keys, prepared.columns(side))
+
+    def _drift(
+        self,
+        prepared: Prepared,
+        row: LinkRow,
+        left: Record | None,
+        right: Record | None,
+        lengths: Mapping[Side, Mapping[str, int | None]],
+    ) -> Drift:
+        if left is None or right is None:
+            gone = Side.LEFT if left is None else Side.RIGHT
+            return Drift(row.key, row.other, Standing.MISSING, missing=gone)
+        base = Base.unpack(row.base, row.key, self.pipeline.ports.prints)
+        views = compared(prepared.definition, base, left.values, right.values, lengths)
+        differing = [view for view in views if view.state in _BY_FIELD]
+        return Drift(row.key, row.other, _worst(differing), [view.rule.left for view in differing])
+
+    async def repair(self, drifts: Sequence[Drift], by: str) -> int:
+        """Queue what can be repaired to every transfer of the pair; answers how many pairs."""
+        wanted = [drift for drift in drifts if drift.can_be_repaired]
+        for transfer in self.definition.transfers:
+            for side in Side:
+                keys = [drift.left if side is Side.LEFT else drift.right for drift in wanted]
+                for at in range(0, len(keys), MAX_KEYS):
+                    await self._send(transfer.name, side, keys[at : at + MAX_KEYS], by)
+        return len(wanted)
+
+    async def _send(self, transfer: str, side: Side, keys: Sequence[str], by: str) -> None:
+        ports = self.pipeline.ports
+        message = Message(
+            transfer=transfer,
+            side=side,
+            table=self.definition.table(side).table,
+            keys=tuple(keys),
+            cause=f"drift by {by}",
+            occurred_at=ports.clock.now(),
+            attempt=0,
+            correlation_id=ports.ids.new(),
+            change_id=f"drift/{ports.ids.new()}",
+        )
+        out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
+        await ports.queue.send(transfer, [out])
+
+
+def _worst(views: Sequence[FieldView]) -> Standing:
+    found = {_BY_FIELD[view.state] for view in views}
+    return next((standing for standing in Standing if standing in found), Standing.EQUAL)
