@@ -15,6 +15,43 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_READS = frozenset({"GET", "HEAD"})
+
+
+class WriteBroken(aiohttp.ClientError):
+    """The connection broke under a write, which may have been executed."""
+
+
+def new_session(
+    verified: ssl.SSLContext,
+    connections: int,
+    keep_alive_seconds: float | None,
+    timeout: aiohttp.ClientTimeout = aiohttp.client.DEFAULT_TIMEOUT,
+) -> aiohttp.ClientSession:
+    """aiohttp's session without cookies, proxies of the environment and unseen repetitions of writes.
+
+    To be made within the running loop.
+    """
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=keep_alive_seconds, ssl=verified)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        timeout=timeout,
+        middlewares=(_writes_once,),
+    )
+
+
+async def _writes_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp 3.14 sends PUT and DELETE again when a kept connection breaks under them, which hides a lost answer."""
+    try:
+        return await send(request)
+    except BEFORE_SENDING:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method in _READS:
+            raise
+        raise WriteBroken(type(error).__name__) from error
 
 
 class HonestAiohttpTransport(AiohttpTransport):
@@ -35,9 +72,4 @@ class HonestAiohttpTransport(AiohttpTransport):
             raise httpx.RemoteProtocolError("no usable answer", request=request) from error
 
     def _new_session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=self.limits.max_connections or 0,
-            keepalive_timeout=self.limits.keepalive_expiry,
-            ssl=self.ssl_context,
-        )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        return new_session(self.ssl_context, self.limits.max_connections or 0, self.limits.keepalive_expiry)

@@ -20,7 +20,7 @@ from shared.connectors.dataverse import client as dataverse
 from shared.connectors.dataverse.connector import DataverseConnector
 from shared.errors import SettingsError, StoreUnavailable
 from shared.http_client import HttpClient
-from shared.identity import AzureIdentityTokens, TokenEndpointTokens, TokenSource
+from shared.identity import AzureIdentityTokens, CredentialTokens, TokenEndpointTokens, TokenSource
 from shared.settings import (
     Address,
     BusinessCentralSettings,
@@ -196,7 +196,8 @@ def _rows(app: App) -> RowStore:
         if wanted.connection_string is not None:
             secret = wanted.connection_string.get_secret_value()
             return AzureRows.from_connection_string(secret, TABLES, prefix=wanted.prefix)
-        return AzureRows.from_endpoint(str(wanted.endpoint), app.credential(), TABLES, prefix=wanted.prefix)
+        tokens = CredentialTokens(app.credential(), app.outside.clock)
+        return AzureRows.from_endpoint(str(wanted.endpoint), tokens, TABLES, prefix=wanted.prefix)
     except (RowStoreRefused, RowInvalid, ValueError) as error:
         raise SettingsError(f"CROSSDOCK_STORE_*: {error}") from error
 

@@ -1,13 +1,18 @@
-"""How requests leave the process: a factory for httpx transports.
+"""How requests leave the process: a factory for httpx transports, and for aiohttp's bare session.
 
-Why there are two, and how much processor time each takes: docs/decisions/0001-http-transport.md.
+Why there are two transports, and how much processor time each takes: docs/decisions/0001-http-transport.md. Who uses
+the bare session, and why: docs/decisions/0011-tables-by-hand.md.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import httpx
+
+if TYPE_CHECKING:
+    import aiohttp
 
 KEEP_ALIVE_SECONDS = 30.0
 """Idle connections are closed before the other side does it, so that a write rarely meets a dying connection."""
@@ -34,3 +39,16 @@ def transport(kind: TransportKind, connections: int) -> httpx.AsyncBaseTransport
     from shared.aiohttp_transport import HonestAiohttpTransport
 
     return HonestAiohttpTransport(verified, limits)
+
+
+def session(connections: int, seconds: float, connect_seconds: float) -> aiohttp.ClientSession:
+    """The session under the aiohttp transport, for what does not speak httpx; to be made within the running loop.
+
+    seconds: for a whole request; connect_seconds: of these, for the connection.
+    """
+    from aiohttp import ClientTimeout
+
+    from shared.aiohttp_transport import new_session
+
+    timeout = ClientTimeout(total=seconds, sock_connect=connect_seconds)
+    return new_session(httpx.create_ssl_context(), connections, KEEP_ALIVE_SECONDS, timeout)

@@ -232,19 +232,11 @@ class AzureIdentityTokens(CachedTokens):
             await credential.close()
 
     async def _fetch(self, scope: str, *, anew: bool) -> tuple[str, datetime]:
-        from azure.core.exceptions import AzureError, ClientAuthenticationError
-
         if anew:
             await self.aclose()  # a credential keeps its tokens; only a new one asks the sign-in service again
         if self._credential is None:
             self._credential = self._new_credential()
-        try:
-            token = await self._credential.get_token(scope)
-        except ClientAuthenticationError:
-            raise TokenRefused from None
-        except AzureError:
-            raise TokenServiceDown("the sign-in service does not answer") from None
-        return token.token, datetime.fromtimestamp(token.expires_on, UTC)
+        return await _token_from(self._credential, scope)
 
     def _new_credential(self) -> AsyncTokenCredential:
         from azure.identity.aio import ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
@@ -254,3 +246,29 @@ class AzureIdentityTokens(CachedTokens):
         if self._client_id:
             return ManagedIdentityCredential(client_id=self._client_id)
         return DefaultAzureCredential()
+
+
+class CredentialTokens(CachedTokens):
+    """Tokens of an azure-identity credential that belongs to somebody else, who closes it."""
+
+    def __init__(self, credential: AsyncTokenCredential, clock: Clock) -> None:
+        super().__init__(clock)
+        self._credential = credential
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    async def _fetch(self, scope: str, *, anew: bool) -> tuple[str, datetime]:
+        return await _token_from(self._credential, scope)
+
+
+async def _token_from(credential: AsyncTokenCredential, scope: str) -> tuple[str, datetime]:
+    from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+    try:
+        token = await credential.get_token(scope)
+    except ClientAuthenticationError:
+        raise TokenRefused from None
+    except AzureError:
+        raise TokenServiceDown("the sign-in service does not answer") from None
+    return token.token, datetime.fromtimestamp(token.expires_on, UTC)

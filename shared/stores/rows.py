@@ -28,6 +28,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import ClassVar, Final, Protocol
 
 Value = str | int | bool | bytes | datetime
@@ -378,6 +379,7 @@ def _decode_part(part: str) -> str:
     return raw.decode("utf-8", "surrogatepass")
 
 
+@lru_cache(4096)
 def _check_name(name: str) -> None:
     if not _PROPERTY_NAME.fullmatch(name):
         raise RowInvalid(f"property name {name!r} must be letters, digits and _, a letter first, at most 255")
@@ -405,6 +407,8 @@ def _size(name: str, value: Value) -> int:
 
 
 def _text_bytes(name: str, value: str) -> int:
+    if value.isascii():
+        return 2 * len(value)
     try:
         return len(value.encode("utf-16-le"))
     except UnicodeEncodeError:
