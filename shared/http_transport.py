@@ -7,11 +7,14 @@ the bare session, and why: docs/decisions/0011-tables-by-hand.md.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING
 
 import httpx
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 
 KEEP_ALIVE_SECONDS = 30.0
@@ -33,12 +36,11 @@ def transport(kind: TransportKind, connections: int) -> httpx.AsyncBaseTransport
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_SECONDS
     )
-    verified = httpx.create_ssl_context()
     if kind is TransportKind.STOCK:
-        return httpx.AsyncHTTPTransport(verify=verified, limits=limits, retries=0)
+        return httpx.AsyncHTTPTransport(verify=_verified(), limits=limits, retries=0)
     from shared.aiohttp_transport import HonestAiohttpTransport
 
-    return HonestAiohttpTransport(verified, limits)
+    return HonestAiohttpTransport(_verified(), limits)
 
 
 def session(connections: int, seconds: float, connect_seconds: float) -> aiohttp.ClientSession:
@@ -51,4 +53,10 @@ def session(connections: int, seconds: float, connect_seconds: float) -> aiohttp
     from shared.aiohttp_transport import new_session
 
     timeout = ClientTimeout(total=seconds, sock_connect=connect_seconds)
-    return new_session(httpx.create_ssl_context(), connections, KEEP_ALIVE_SECONDS, timeout)
+    return new_session(_verified(), connections, KEEP_ALIVE_SECONDS, timeout)
+
+
+@cache
+def _verified() -> ssl.SSLContext:
+    """Made once: reading all the authorities takes some 20 ms of processor time."""
+    return httpx.create_ssl_context()

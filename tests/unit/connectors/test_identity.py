@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from types import SimpleNamespace
+from typing import Self
 
 import httpx
 import pytest
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.identity.aio import ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
 
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import SandboxTransport
 from shared.errors import SettingsError
-from shared.identity import AzureIdentityTokens, TokenEndpointTokens, TokenRefused, TokenServiceDown
+from shared.identity import AzureIdentityTokens, CredentialTokens, TokenEndpointTokens, TokenRefused, TokenServiceDown
 from tests.unit.connectors.fakes import START, JumpingClock
 
 SCOPE = "https://system.example/.default"
@@ -165,12 +166,18 @@ class FakeCredential:
         type(self).made += 1
         self.text = f"token {self.made}"
 
-    async def get_token(self, *scopes: str) -> SimpleNamespace:
+    async def get_token(self, *scopes: str, **options: object) -> AccessToken:
         if self.failure:
             raise self.failure
-        return SimpleNamespace(token=self.text, expires_on=int((START + timedelta(hours=1)).timestamp()))
+        return AccessToken(self.text, int((START + timedelta(hours=1)).timestamp()))
 
     async def close(self) -> None:
+        return None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *arguments: object) -> None:
         return None
 
 
@@ -187,3 +194,18 @@ async def test_azure_identity_is_asked_anew_only_with_a_new_credential(monkeypat
         with pytest.raises(expected):
             await tokens.token("another scope")
     await tokens.aclose()
+
+
+async def test_a_credential_of_somebody_else_is_asked_once_for_many_and_never_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The app's own credential serves the queue, too; its failures are told as any other's."""
+    credential = FakeCredential()
+    tokens = CredentialTokens(credential, JumpingClock())
+    assert {await tokens.token(SCOPE) for _ in range(3)} == {credential.text}
+    await tokens.aclose()
+    assert await tokens.token(SCOPE) == credential.text
+    monkeypatch.setattr(FakeCredential, "failure", ClientAuthenticationError("x"))
+    with pytest.raises(TokenRefused):
+        await tokens.token("another scope")
+    assert await tokens.token(SCOPE) == credential.text

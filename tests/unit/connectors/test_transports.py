@@ -119,6 +119,23 @@ async def test_a_connection_reset_after_the_request_leaves_a_write_unknown(kind:
         assert issubclass(await failure(http, READ), SystemDown)
 
 
+@pytest.mark.parametrize("method", ["PATCH", "POST", "PUT", "DELETE"])
+async def test_a_write_on_a_kept_connection_that_breaks_is_sent_once(kind: TransportKind, method: str) -> None:
+    """aiohttp would send PUT and DELETE again by itself; the second may find what the first has done."""
+    heads: list[bytes] = []
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await request_head(reader))
+        writer.write(OK)
+        await writer.drain()
+        heads.append(await request_head(reader))
+
+    async with served(answer_once, kind) as http:
+        await http.send(READ)
+        assert await failure(http, Call(method, "/things(1)", "things(..)", body={})) is UnknownResult
+    assert len(heads) == 2
+
+
 @pytest.mark.parametrize(
     "sent",
     [OK[:20], OK[:-1], b"no HTTP at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"],
