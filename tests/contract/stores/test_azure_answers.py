@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from shared.stores import azure_service
+from shared.stores import azure_wire as wire
 from shared.stores.azure_rows import AzureRows
 from shared.stores.rows import (
     Delete,
@@ -20,6 +21,7 @@ from shared.stores.rows import (
     Replace,
     RowChanged,
     RowExists,
+    RowInvalid,
     RowStoreRefused,
     RowStoreUnavailable,
     Upsert,
@@ -246,6 +248,39 @@ async def test_an_answer_that_is_something_else_is_unavailable(name: str, status
     assert "sign in" not in "".join(traceback.format_exception(raised.value))
 
 
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_a_redirection_is_not_followed(name: str) -> None:
+    """Nothing received chooses where keys, tokens and rows are sent."""
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        seen.append(request.path)
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    async with storage_that(answer) as rows:
+        with pytest.raises(RowStoreUnavailable):
+            await OPERATIONS[name](rows)
+    assert len(seen) == 1
+    assert "/elsewhere" not in seen
+
+
+@pytest.mark.parametrize("etag", ["x\r\nX-Injected: 1", "x\n", "\x00", "é", "x  "])
+async def test_an_etag_that_would_end_its_line_is_never_sent(etag: str) -> None:
+    """It would add a header to the request, or an operation to a transaction."""
+    account = Counting(500, "InternalError")
+    operations: list[Operation] = [Replace("k", {}, etag)]
+    async with storage_that(account.handle) as rows:
+        for attempt in (
+            rows.replace("links", "p", "k", {}, etag),
+            rows.delete("links", "p", "k", etag),
+            rows.transact("links", "p", operations),
+        ):
+            with pytest.raises(RowInvalid, match="etag"):
+                await attempt
+    assert account.asked == 0
+
+
 @pytest.mark.parametrize("status", [200, 201, 204])
 @pytest.mark.parametrize("name", ["insert", "replace", "upsert"])
 async def test_a_write_without_an_etag_is_unknown(name: str, status: int) -> None:
@@ -379,14 +414,21 @@ async def test_a_whole_answer_gives_the_etags_in_order() -> None:
     assert await transacted(batch_answer(GOOD)) == ["first", "second", None]
 
 
-@pytest.mark.parametrize("share", [0, 5, 20, 50, 80, 95, 99])
-async def test_half_an_answer_leaves_the_transaction_unknown(share: int) -> None:
-    """Cut anywhere, also where the rest reads like a shorter answer."""
+def test_half_an_answer_leaves_the_transaction_unknown() -> None:
+    """Cut after any character before the end of the last boundary, also where the rest reads like a shorter answer."""
     whole = batch_answer(GOOD)
     assert isinstance(whole.body, bytes)
-    cut = len(whole.body) * share // 100
+    content_type, body = whole.headers["Content-Type"], whole.body.rstrip()
+    assert wire.read_batch(content_type, body, THREE) == ["first", "second", None]
+    for cut in range(len(body)):
+        with pytest.raises(wire.Unusable):
+            wire.read_batch(content_type, body[:cut], THREE)
+
+
+async def test_a_transaction_whose_answer_is_cut_is_unknown() -> None:
+    """Through the store."""
     with pytest.raises(RowStoreUnavailable):
-        await transacted(batch_answer(GOOD, cut))
+        await transacted(batch_answer(GOOD, 200))
 
 
 @pytest.mark.parametrize(
