@@ -1,7 +1,7 @@
 """How requests leave the process: a factory for httpx transports, and for aiohttp's bare session.
 
 Why there are two transports, and how much processor time each takes: docs/decisions/0001-http-transport.md. Who uses
-the bare session, and why: docs/decisions/0011-tables-by-hand.md.
+the bare session, and why: docs/decisions/0012-tables-by-hand.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests to Azure Table storage: signed, bounded, and repeated only where that cannot do harm.
 
 Over aiohttp's session alone, because httpx above it would cost more than the rest of a point operation
-(docs/decisions/0011-tables-by-hand.md).
+(docs/decisions/0012-tables-by-hand.md).
 
 What is repeated here: everything that certainly was not executed, and what may be executed twice because it ends the
 same (reads, upserts). A conditional write whose answer was lost is never repeated: it is told as unknown. So an

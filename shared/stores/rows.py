@@ -9,8 +9,9 @@ partitions, because Azure Table storage answers those by reading the whole table
 querying", Azure Table storage).
 
 **Lost answers.** A write whose answer was lost may have been done. `RowStoreUnavailable` after a write therefore
-means "unknown", and even an ordinary answer can be the echo of one's own first try, because the Azure package repeats
-some requests by itself. What a repetition meets:
+means "unknown". No store repeats by itself what would not end the same: insert, replace, delete and transact are sent
+once, unless they certainly were not executed. A proxy on the way may still repeat them, so that an ordinary answer is
+the echo of one's own first try. What a repetition meets:
 
 ==========  =====================================================================================================
 insert      `RowExists` although the row is one's own. Read it and compare: a row that several may insert carries

@@ -67,7 +67,7 @@ class Table:
     async def settle(self, partition: str, key: str, properties: Properties, etag: str) -> str:
         """Like `write`, but a row that already holds exactly these properties counts as written.
 
-        So a repetition after a lost answer succeeds, whether the caller repeats or the Azure package does so unseen.
+        So a repetition after a lost answer succeeds, whether the caller repeats or something on the way does so unseen.
         Only for rows that are the same wish whoever writes them, or that name their writer (claims do).
         """
         try:

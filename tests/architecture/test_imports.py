@@ -80,6 +80,11 @@ def test_only_the_doors_know_the_functions_package() -> None:
     assert broken(("shared",), r"azure\.functions") == []
 
 
+def test_only_tests_know_microsofts_package_for_tables() -> None:
+    """The store speaks the protocol itself; the package is not deployed, it is the tests' witness."""
+    assert broken(OURS, r"azure\.data") == []
+
+
 def test_the_engine_names_no_system_and_no_azure_package() -> None:
     """shared.sync imports the ports, the errors and nothing else of the product."""
     assert broken(("shared",), "azure|httpx|aiohttp|sqlite3", under="shared.sync") == []

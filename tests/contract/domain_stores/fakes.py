@@ -34,7 +34,7 @@ class WatchedRows:
     """Passes everything on to a real row store and notes it; can lose the answers of the next writes.
 
     A lost answer: the operation is done, then RowStoreUnavailable is raised. `quietly` repeats the write at once
-    instead, as the Azure package does when an answer is lost on the way, so that the caller sees only the echo.
+    instead, as a proxy on the way may do, so that the caller sees only the echo.
     """
 
     def __init__(self, rows: RowStore) -> None:

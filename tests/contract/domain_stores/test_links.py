@@ -83,7 +83,7 @@ async def test_of_many_who_take_over_a_claim_exactly_one_wins(stores: Stores) ->
 
 @pytest.mark.parametrize("way", ["lose", "quietly"])
 async def test_a_claim_whose_answer_was_lost_is_ones_own(stores: Stores, rows: WatchedRows, way: str) -> None:
-    """Whether the run repeats the insert or the Azure package does: the run gets its claim, and may replace it."""
+    """Whether the run repeats the insert or something on the way does: the run gets its claim, and may replace it."""
     claim = await _insisting(stores, rows, way, claimed())
     assert await stores.links.get(PAIR, Side.LEFT, KEY) == claim
     link = await _insisting(stores, rows, way, linked(claim))

@@ -492,7 +492,6 @@ class TestTransactions:
         with pytest.raises(RowInvalid, match="twice"):
             await rows.transact("links", PARTITION, [Insert("a", {}), Delete("a")])
 
-    @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # by aiohttp: large on purpose here
     @pytest.mark.parametrize(
         "value",
         ["x" * 5_000, "ü" * 5_000, "\x01" * 5_000, bytes(range(250)) * 40],
