@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
 from local.definitions import read_definition
 from shared.errors import ConnectorError
@@ -125,12 +126,18 @@ class TwoTables:
         await next(iter(self.tables.values())).ping()
 
 
+@cache
+def _contacts() -> Definition:
+    """Read once for all worlds."""
+    return read_definition(CONTACTS, "transfers/contact.yaml")
+
+
 class FamilyWorld(World):
     """A world whose second pair is of contacts."""
 
     def __init__(self, setup: Setup, faults: Faults | None = None) -> None:
         super().__init__(setup, faults)
-        self.contacts: Definition = read_definition(CONTACTS, "transfers/contact.yaml")
+        self.contacts = _contacts()
         self.index = Index(definitions=(self.definition, self.contacts))
         self.account_names = list(self.names)
         self.contact_names = [transfer.name for transfer in self.contacts.transfers]

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -181,6 +182,9 @@ class SeededIds:
         return self._rng.random()
 
 
+STEP_SECONDS = 30
+"""Between two rounds of the timers in a stepped world. Each round asks the store, which in a sweep may be a real one;
+the platform's timers come every 10 to 60 seconds."""
 WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hour=100_000)
 
 
@@ -421,8 +425,8 @@ class World:
                 busy = await self._step(pipeline)
                 if not busy:
                     before = clock.monotonic()
-                    clock.step_to(self.queue.next_event(), 10)
-                    if clock.monotonic() - ticked >= 10:
+                    clock.step_to(self.queue.next_event(), STEP_SECONDS)
+                    if clock.monotonic() - ticked >= STEP_SECONDS:
                         ticked = clock.monotonic()
                         await self.tick(pipeline)
                     quiet = quiet + clock.monotonic() - before if await self._is_quiet() else 0.0
@@ -547,8 +551,7 @@ def _columns(side: Side) -> Mapping[str, int | None]:
 
 def account_definition(setup: Setup) -> Definition:
     """The product's own definition of accounts and customers, in the world that the setup names."""
-    text = (TRANSFERS / "business_central" / "account.yaml").read_text("utf-8")
-    definition = read_definition(text, "transfers/business_central/account.yaml")
+    definition = _written_definition()
     transfers = [
         transfer
         if transfer.choose_key is None or setup.own_numbers
@@ -556,3 +559,10 @@ def account_definition(setup: Setup) -> Definition:
         for transfer in definition.transfers
     ]
     return definition.model_copy(update={"transfers": tuple(transfers), "brakes": setup.brakes})
+
+
+@cache
+def _written_definition() -> Definition:
+    """Read once for all worlds: reading it takes longer than a small world's whole story."""
+    text = (TRANSFERS / "business_central" / "account.yaml").read_text("utf-8")
+    return read_definition(text, "transfers/business_central/account.yaml")
