@@ -185,7 +185,7 @@ def _without_unknown_systems(index: Index, connectors: Mapping[str, Connector]) 
 
 
 def _rows(app: App) -> RowStore:
-    wanted = app.settings.get(StoreSettings)
+    wanted, clock = app.settings.get(StoreSettings), app.outside.clock
     try:
         if wanted.path:
             from shared.stores.sqlite_rows import SqliteRows
@@ -195,9 +195,9 @@ def _rows(app: App) -> RowStore:
 
         if wanted.connection_string is not None:
             secret = wanted.connection_string.get_secret_value()
-            return AzureRows.from_connection_string(secret, TABLES, prefix=wanted.prefix)
-        tokens = CredentialTokens(app.credential(), app.outside.clock)
-        return AzureRows.from_endpoint(str(wanted.endpoint), tokens, TABLES, prefix=wanted.prefix)
+            return AzureRows.from_connection_string(secret, TABLES, prefix=wanted.prefix, clock=clock)
+        tokens = CredentialTokens(app.credential(), clock)
+        return AzureRows.from_endpoint(str(wanted.endpoint), tokens, TABLES, prefix=wanted.prefix, clock=clock)
     except (RowStoreRefused, RowInvalid, ValueError) as error:
         raise SettingsError(f"CROSSDOCK_STORE_*: {error}") from error
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -117,15 +116,22 @@ class Batch:
     body: bytes
 
 
+_NAME: Final = "c1f8a1de-6a52-4f0b-9a56-0e4f3b6d2c75"
+"""Of every boundary, in the form of the documentation's examples. One is enough: a row as JSON has no line breaks, so
+that none can hold a boundary."""
+_BEGIN: Final = f"--changeset_{_NAME}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
+_OPEN: Final = f"--batch_{_NAME}\r\nContent-Type: multipart/mixed; boundary=changeset_{_NAME}\r\n\r\n".encode("ascii")
+_CLOSE: Final = f"--changeset_{_NAME}--\r\n--batch_{_NAME}--\r\n".encode("ascii")
+
+
 def batch(account: str, table: str, partition: str, operations: Sequence[Operation]) -> Batch:
     """A transaction as one change set. account: address of the account; operations are numbered from 1."""
-    name = uuid.uuid4()
-    begin = f"--changeset_{name}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: "
-    parts = [f"--batch_{name}\r\nContent-Type: multipart/mixed; boundary=changeset_{name}\r\n\r\n".encode("ascii")]
+    parts = [_OPEN]
     for number, operation in enumerate(operations, start=1):
-        parts += (f"{begin}{number}\r\n\r\n".encode("ascii"), *_part(account, table, partition, operation), b"\r\n")
-    parts.append(f"--changeset_{name}--\r\n--batch_{name}--\r\n".encode("ascii"))
-    return Batch(f"multipart/mixed; boundary=batch_{name}", b"".join(parts))
+        begin = f"{_BEGIN}Content-ID: {number}\r\n\r\n".encode("ascii")
+        parts += (begin, *_part(account, table, partition, operation), b"\r\n")
+    parts.append(_CLOSE)
+    return Batch(f"multipart/mixed; boundary=batch_{_NAME}", b"".join(parts))
 
 
 _COMMON: Final = f"Accept: {ACCEPT}\r\nDataServiceVersion: 3.0\r\n"
