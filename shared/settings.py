@@ -206,6 +206,13 @@ class BusinessCentralSettings(Address):
     tenant_id: Annotated[str, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_TENANT_ID")]
     environment: Annotated[str, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT")]
     company_id: Annotated[Guid, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID")]
+    extension: Annotated[
+        str,
+        Field(
+            alias="CROSSDOCK_BUSINESS_CENTRAL_EXTENSION",
+            pattern=r"^[A-Za-z0-9]+/[A-Za-z0-9]+/(v[0-9]+\.[0-9]+|beta)$",
+        ),
+    ] = "crmlink/sync/v1.0"
     identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES")] = None
 
 

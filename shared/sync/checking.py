@@ -68,7 +68,7 @@ def wanted_keys(definition: Definition, survey: Survey) -> Iterator[tuple[Side, 
     for rule in definition.fields:
         for side in Side:
             own, other = (survey.capabilities.get(_place(definition, one)) for one in (side, side.other))
-            if own and other and own.chooses_key and other.enforced_column == rule.column(side.other):
+            if own and other and own.chooses_key and rule.column(side.other) in other.enforced_columns:
                 yield side, rule.column(side), rule.line
 
 

@@ -40,11 +40,9 @@ def match_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Va
     A record of the other side that carries one of our own numbers has the same key, whatever rules the definition
     names.
     """
-    keys = list(_rule_keys(prepared, prints, values))
-    number = chosen or _enforced_value(prepared, values)
-    if number:
-        keys.append(MatchKey("=", prints.of_match(prepared.pair, "=", [number.upper()])))
-    return keys
+    keys = _rule_keys(prepared, prints, values)
+    numbers = [chosen] if chosen else _enforced_values(prepared, values)
+    return [*keys, *(MatchKey("=", prints.of_match(prepared.pair, "=", [one.upper()])) for one in numbers)]
 
 
 def _rule_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value]) -> Iterator[MatchKey]:
@@ -54,11 +52,11 @@ def _rule_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Va
             yield MatchKey(rule.name, prints.of_match(prepared.pair, rule.name, parts))
 
 
-def _enforced_value(prepared: Prepared, values: Mapping[str, Value]) -> str | None:
-    """The value of the source's own enforced column: the number that a transfer of the other direction may have
-    chosen."""
-    column = prepared.source.capabilities(prepared.source_table).enforced_column
-    return canonical(values.get(column)) if column else None
+def _enforced_values(prepared: Prepared, values: Mapping[str, Value]) -> list[str]:
+    """The values of the source's own enforced columns: one may be what a transfer of the other direction has chosen."""
+    columns = prepared.source.capabilities(prepared.source_table).enforced_columns
+    found = (canonical(values.get(column)) for column in sorted(columns))
+    return [text for text in found if text]
 
 
 async def find_partner(prepared: Prepared, claims: Claims, row: LinkRow, source: Record) -> Record | None:

@@ -76,15 +76,15 @@ class VersionKind(StrEnum):
 class Capabilities:
     """What a system's table offers against duplicates and lost updates; the engine picks the protocol from it.
 
-    chooses_key: we may choose the record's key itself at create (a Dataverse GUID). enforced_column: a column that
-    the system keeps unique and that we may fill at create (the number of a Business Central customer); None if there
-    is none. read_after_write: a read or search right after a write sees it. longest_run: how long a request may go on
-    being executed after we stopped waiting for it. keys_per_read: how many keys one call of `read` fetches. notes: a
-    record of the table can be given a note that people see.
+    chooses_key: we may choose the record's key itself at create (a Dataverse GUID). enforced_columns: those that the
+    system keeps unique and that we may fill at create (the number of a Business Central customer). read_after_write: a
+    read or search right after a write sees it. longest_run: how long a request may go on being executed after we
+    stopped waiting for it. keys_per_read: how many keys one call of `read` fetches. notes: a record of the table can be
+    given a note that people see.
     """
 
     chooses_key: bool
-    enforced_column: str | None
+    enforced_columns: frozenset[str]
     version: VersionKind
     returns_new_version: bool
     read_after_write: bool

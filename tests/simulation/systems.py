@@ -135,7 +135,7 @@ class MemorySystem:
     def capabilities(self, table: str) -> Capabilities:
         return Capabilities(
             chooses_key=self.chooses_key,
-            enforced_column=self.enforced_column,
+            enforced_columns=frozenset({self.enforced_column} if self.enforced_column else ()),
             version=self.version_kind,
             returns_new_version=True,
             read_after_write=True,

@@ -14,7 +14,7 @@ from shared.connectors.business_central.batch import GO_ON
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of, is_missing
 from shared.connectors.turns import InTurn
 from shared.errors import BadAnswer
-from shared.http_client import Call, HttpClient, Reply
+from shared.http_client import Call, Reply
 from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
 
 ALLOWED = Allowed(at_once=5, per_minute=1188)
@@ -25,13 +25,21 @@ Query = Sequence[tuple[str, str]]
 
 
 class BusinessCentralClient:
-    """Sends requests to one company of one environment; the company is always named in the path."""
+    """Sends requests to one company of one environment; the company is always named in the path.
 
-    def __init__(self, https: Sequence[HttpClient], root: str, company_id: str) -> None:
-        self._http = InTurn(https)
-        self._root = root
-        self._company = f"{root}/companies({company_id})/"
-        self._runtime = f"{root.removesuffix('v2.0')}microsoft/runtime/beta/companies({company_id})/"
+    place: the address of the environment's APIs; api: which of them, the standard one or another.
+    """
+
+    def __init__(self, http: InTurn, place: str, company_id: str, api: str = "v2.0") -> None:
+        self._http = http
+        self._place = place
+        self._company_id = company_id
+        self._root = f"{place}/{api}"
+        self._company = f"{self._root}/companies({company_id})/"
+
+    def beside(self, api: str) -> BusinessCentralClient:
+        """The same company through another API, by the same identities in turn."""
+        return BusinessCentralClient(self._http, self._place, self._company_id, api)
 
     @property
     def timeout_seconds(self) -> float:
@@ -77,8 +85,7 @@ class BusinessCentralClient:
 
     async def supported(self, query: Query) -> JsonObject:
         """What can be subscribed to."""
-        path = "webhookSupportedResources"
-        return _object(_checked(await self._get(self._runtime + path + _encoded(query), path), Doing.READ))
+        return await self.beside("microsoft/runtime/beta").get("webhookSupportedResources", query, "supported")
 
     def below(self, path: str) -> str:
         """The address of what belongs to the environment and to no company."""
@@ -97,8 +104,16 @@ class BusinessCentralClient:
 
     async def metadata(self) -> bytes:
         """The CSDL document of the API."""
+        return _checked(await self._metadata(), Doing.READ).raw
+
+    async def metadata_or_none(self) -> bytes | None:
+        """The CSDL document of an API that may not be there."""
+        reply = await self._metadata()
+        return None if is_missing(reply) else _checked(reply, Doing.READ).raw
+
+    async def _metadata(self) -> Reply:
         call = Call("GET", f"{self._root}/$metadata", "$metadata", HEADERS, expects="application/xml")
-        return _checked(await self._http.send(call), Doing.READ).raw
+        return await self._http.send(call)
 
     async def write(
         self,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from shared.connectors.budget import Budget
 from shared.connectors.business_central.batch import PARTS_PER_BATCH, creates, parts_of
 from shared.connectors.business_central.client import BusinessCentralClient
-from shared.connectors.business_central.converters import moment_text, to_json
+from shared.connectors.business_central.converters import to_json
 from shared.connectors.business_central.errors import (
     STALE_REFERENCE,
     SYSTEM,
@@ -20,17 +20,19 @@ from shared.connectors.business_central.errors import (
     is_unexplained_dialog,
     manual_numbers_forbidden,
 )
+from shared.connectors.business_central.extension import API, EXTERNAL_ID, ROW_VERSION, checked_api
+from shared.connectors.business_central.feed import CHANGED_AT, Asked, by_time, by_version, watermark_at
 from shared.connectors.business_central.persons import COLUMN
 from shared.connectors.business_central.records import Records, selected
-from shared.connectors.business_central.rows import rows_of, value_in
-from shared.connectors.business_central.schema import GIVEN_ONCE, Field, Schema
+from shared.connectors.business_central.rows import rows_of
+from shared.connectors.business_central.schema import NUMBERED, Field, Schema
 from shared.connectors.business_central.subscriptions import LIFE, Subscriptions
 from shared.connectors.keys import canonical_guid
+from shared.connectors.turns import InTurn
 from shared.errors import (
     Answer,
     ConnectorError,
     CrossdockError,
-    FeedExpired,
     NotAllowed,
     Refused,
     SettingsError,
@@ -54,9 +56,6 @@ from shared.sync.ports import (
     VersionKind,
 )
 
-OVERLAP = timedelta(minutes=10)
-"""A change gets its time before it is committed, and an operation may take 8 minutes (Microsoft Learn, 'Operational
-limits'): what is that young may still appear behind the watermark."""
 LONGEST_RUN = timedelta(minutes=20)
 UNCREATABLE: Mapping[str, JsonObject] = {
     "customers": {"paymentTermsId": "deadbeef-0000-4000-8000-000000000000"},
@@ -64,7 +63,6 @@ UNCREATABLE: Mapping[str, JsonObject] = {
     "contacts": {"country": "NO COUNTRY"},
 }
 """Bodies that cannot become a record: they lack the mandatory `displayName` and refer to what does not exist."""
-CHANGED_AT = "lastModifiedDateTime"
 KEYS_PER_READ = 40
 VALUES_PER_SEARCH = 20
 _PLACE = re.compile(r"[A-Za-z0-9._-]+")
@@ -77,15 +75,18 @@ class _Draft:
     table: str
     doing: Doing
     method: str
-    target: str
-    template: str
+    key: str
     values: Mapping[str, Value]
     columns: Sequence[str]
 
     @property
     def numbered(self) -> bool:
         """Whether it carries a number of ours."""
-        return self.values.get(GIVEN_ONCE.get(self.table, "")) is not None
+        return self.values.get(NUMBERED.get(self.table, "")) is not None
+
+    def target(self, page: str) -> str:
+        """The address of the record, or of the page that makes one."""
+        return f"{page}({self.key})" if self.key else page
 
     @property
     def refers(self) -> bool:
@@ -97,7 +98,8 @@ class BusinessCentralConnector:
     """Reads and writes the tables of one company.
 
     `clients`: one per identity, used in turn. `base_path`, `tenant` and `environment` make the address:
-    `{base_path}/{tenant}/{environment}/api/v2.0`. Deletions are in no feed; they are found by reading the keys again.
+    `{base_path}/{tenant}/{environment}/api/v2.0`; `extension` is the optional one beside it. Deletions are in no feed;
+    they are found by reading the keys again.
     """
 
     def __init__(
@@ -109,17 +111,19 @@ class BusinessCentralConnector:
         environment: str,
         company_id: str,
         base_path: str = "/v2.0",
+        extension: str = API,
         page_size: int = 1000,
     ) -> None:
         if not _PLACE.fullmatch(tenant) or not _PLACE.fullmatch(environment):
             raise SettingsError(f"{SYSTEM}: tenant and environment are names of letters, digits, dots and hyphens.")
+        api = checked_api(extension)
         company = canonical_guid(company_id)
-        root = f"{base_path.rstrip('/')}/{tenant}/{environment}/api/v2.0"
-        self._client = BusinessCentralClient(clients, root, company)
+        place = f"{base_path.rstrip('/')}/{tenant}/{environment}/api"
+        self._client = BusinessCentralClient(InTurn(clients), place, company)
         self._clock = clock
-        self._schema = Schema(self._client, clock)
+        self._schema = Schema(self._client, self._client.beside(api), clock)
         self._records = Records(self._client, self._schema, clock)
-        self._subscriptions = Subscriptions(self._client, environment, company)
+        self._subscriptions = Subscriptions(self._client, environment, company, api)
         self._instance = f"{environment}/{company}"
         self._page_size = page_size
         self._took_our_number: set[str] = set()
@@ -139,7 +143,7 @@ class BusinessCentralConnector:
     def capabilities(self, table: str) -> Capabilities:
         return Capabilities(
             chooses_key=False,
-            enforced_column=GIVEN_ONCE.get(table),
+            enforced_columns=self._schema.enforced(table),
             version=VersionKind.OPAQUE,
             returns_new_version=True,
             read_after_write=True,
@@ -155,7 +159,7 @@ class BusinessCentralConnector:
         raise ValueError(f"{SYSTEM} does not let us choose a key")
 
     def watermark_at(self, table: str, at: datetime) -> str | None:
-        return moment_text(at)
+        return watermark_at(at)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         asked = list(dict.fromkeys(canonical_guid(key) for key in keys))
@@ -163,7 +167,9 @@ class BusinessCentralConnector:
             return {}
         fields = await self._schema.fields(table, columns)
         if len(asked) == 1:
-            row = await self._client.get_or_none(f"{table}({asked[0]})", [selected(fields)], f"{table}(..)")
+            place = await self._schema.place(table)
+            target, template = f"{place.page}({asked[0]})", f"{place.page}(..)"
+            row = await place.client.get_or_none(target, [selected(fields)], template)
             rows = [] if row is None else [row]
             return {record.key: record for record in await self._records.records(fields, rows)}
         found: dict[str, Record] = {}
@@ -199,7 +205,7 @@ class BusinessCentralConnector:
         if key is not None:
             raise ValueError(f"{SYSTEM} does not let us choose a key")
         budget = Budget(SYSTEM, self._clock, within_seconds)
-        return await self._write(_Draft(table, Doing.CREATE, "POST", table, table, values, columns), budget, {})
+        return await self._write(_Draft(table, Doing.CREATE, "POST", "", values, columns), budget, {})
 
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
@@ -234,9 +240,10 @@ class BusinessCentralConnector:
     ) -> Mapping[int, Reply | ConnectorError]:
         if not bodies:
             return {}
-        body = creates(self._client.place_in_batch(table), bodies)
+        place = await self._schema.place(table)
+        body = creates(place.client.place_in_batch(place.page), bodies)
         try:
-            reply = await self._client.batch(body, len(bodies), budget.left())
+            reply = await place.client.batch(body, len(bodies), budget.left())
         except UnknownResult as unknown:
             return dict.fromkeys(bodies, unknown)
         if reply.status >= 400:
@@ -280,29 +287,23 @@ class BusinessCentralConnector:
         *,
         version: str | None,
     ) -> Record:
-        """Never writes `number`: that would rename the record."""
-        if GIVEN_ONCE.get(table, "") in values:
-            raise Refused(SYSTEM, Answer(field=GIVEN_ONCE[table]), f"{SYSTEM}: a number is given once and not changed.")
+        """Never writes `number`: that would rename the record. Nor `externalId`, which is given once."""
+        for column in values.keys() & {NUMBERED.get(table, ""), EXTERNAL_ID}:
+            raise Refused(SYSTEM, Answer(field=column), f"{SYSTEM}: {column} is given once and not changed.")
         budget = Budget(SYSTEM, self._clock, self._client.timeout_seconds)
-        target, template = f"{table}({canonical_guid(key)})", f"{table}(..)"
-        draft = _Draft(table, Doing.UPDATE, "PATCH", target, template, values, columns)
+        draft = _Draft(table, Doing.UPDATE, "PATCH", canonical_guid(key), values, columns)
         return await self._write(draft, budget, {"If-Match": version or "*"})
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
-        """By time of last change, oldest first, from ten minutes before the watermark; never any deletions."""
-        fields = await self._schema.fields(table, columns)
-        if CHANGED_AT not in await self._schema.columns(table):
-            raise UnknownColumn(SYSTEM, Answer(field=CHANGED_AT))
-        query = [selected(fields, CHANGED_AT), ("$orderby", CHANGED_AT)]
-        latest = None if since is None else _moment(since)
-        if latest is not None and latest.year > 1:
-            query.append(("$filter", f"{CHANGED_AT} gt {moment_text(latest - OVERLAP)}"))
-        async for page in self._client.pages(table, query, table, self._page_size, columns):
-            rows = rows_of(page)
-            times = [latest, *(_changed_at(row) for row in rows)]
-            latest = max((moment for moment in times if moment is not None), default=None)
-            records = await self._records.records(fields, rows)
-            yield ChangePage(records, [], None if latest is None else moment_text(latest))
+        """By row version where the table has one, else by time; never any deletions."""
+        fields, place = await self._schema.fields(table, columns), await self._schema.place(table)
+        versions = await self._schema.has_versions(table)
+        mark = ROW_VERSION if versions else CHANGED_AT
+        if mark not in await self._schema.columns(table):
+            raise UnknownColumn(SYSTEM, Answer(field=mark))
+        asked = Asked(place.client, place.page, selected(fields, mark), columns, self._page_size)
+        async for found in (by_version if versions else by_time)(asked, since):
+            yield ChangePage(await self._records.records(fields, found.rows), [], found.watermark)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """API v2.0 has no notes; `capabilities` says so."""
@@ -315,17 +316,16 @@ class BusinessCentralConnector:
         """Of our rights the API tells only whether we may read; of number series it tells nothing."""
         columns = await self._schema.reread(table)
         return TableMetadata(
-            table, columns, announced=await self._is_announced(table), rights={Right.READ: await self._reach(table)}
+            table,
+            columns,
+            announced=bool(await self._subscriptions.notifying([table])),
+            rights={Right.READ: await self._reach(table)},
         )
-
-    async def _is_announced(self, table: str) -> bool:
-        """Whether the environment lets us subscribe to the table."""
-        found = await self._client.supported([("$filter", f"resource eq 'v2.0/{table}'")])
-        return any(row.get("resource") == f"v2.0/{table}" for row in rows_of(found))
 
     async def _reach(self, table: str) -> Reach:
         try:
-            await self._client.get(table, [("$top", "1"), ("$select", "id")], table)
+            place = await self._schema.place(table)
+            await place.client.get(place.page, [("$top", "1"), ("$select", "id")], place.page)
         except NotAllowed:
             return Reach.NONE
         return Reach.ALL
@@ -361,8 +361,9 @@ class BusinessCentralConnector:
         self, table: str, fields: Sequence[Field], condition: str, limit: int | None = None
     ) -> list[Record]:
         query = [selected(fields), ("$filter", condition)] + ([] if limit is None else [("$top", str(limit))])
+        place = await self._schema.place(table)
         found: list[Record] = []
-        async for page in self._client.pages(table, query, table):
+        async for page in place.client.pages(place.page, query, place.page):
             found += await self._records.records(fields, rows_of(page))
         return found
 
@@ -387,13 +388,15 @@ class BusinessCentralConnector:
     async def _sent(
         self, draft: _Draft, body: JsonObject, budget: Budget, headers: Mapping[str, str]
     ) -> tuple[Reply, JsonObject]:
-        return await self._client.write(
-            draft.method, draft.target, draft.template, body, headers=headers, within_seconds=budget.left()
+        place = await self._schema.place(draft.table)
+        template = draft.target(place.page).replace(draft.key, "..") if draft.key else place.page
+        return await place.client.write(
+            draft.method, draft.target(place.page), template, body, headers=headers, within_seconds=budget.left()
         )
 
     async def _refusal(self, draft: _Draft, reply: Reply, budget: Budget) -> CrossdockError:
         if draft.numbered and await self._forbids_numbers(draft, reply, budget):
-            return manual_numbers_forbidden(reply, GIVEN_ONCE[draft.table])
+            return manual_numbers_forbidden(reply, NUMBERED[draft.table])
         return error_of(draft.doing, reply, draft.values)
 
     async def _forbids_numbers(self, draft: _Draft, reply: Reply, budget: Budget) -> bool:
@@ -405,27 +408,13 @@ class BusinessCentralConnector:
         them, it was the number. A series that took a number of ours before is not asked.
         """
         others = UNCREATABLE.get(draft.table, {})
-        known = (await self._schema.columns(draft.table)).keys() - {GIVEN_ONCE[draft.table]}
+        known = (await self._schema.columns(draft.table)).keys() - {NUMBERED[draft.table]}
         if not others or draft.table in self._took_our_number or not is_unexplained_dialog(reply, known):
             return False
-        column = GIVEN_ONCE[draft.table]
+        column = NUMBERED[draft.table]
         body: JsonObject = {column: to_json(ColumnType.TEXT, draft.values[column]), **others}
         try:
             probe, _ = await self._sent(draft, body, budget, {})
         except CrossdockError:
             return False
         return is_unexplained_dialog(probe, known)
-
-
-def _moment(watermark: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(watermark)
-    except ValueError:
-        raise FeedExpired(SYSTEM, detail=f"{SYSTEM}: the watermark is no moment") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _changed_at(row: JsonObject) -> datetime | None:
-    """When the row was changed last; rows of very old releases have no such time (0001-01-01)."""
-    moment = value_in(row, CHANGED_AT, ColumnType.DATETIME)
-    return moment if isinstance(moment, datetime) else None

@@ -32,9 +32,12 @@ FIRST_IN_BODY = (
     "displayName",
     "country",
     "postalCode",
+    "primaryContactId",
 )
-"""Fields are checked in the order in which they come: the country decides the form of a tax number, a post code fills
-in a city that a later `city` then corrects, and a person takes over from its company what it has none of itself."""
+"""Fields are checked in the order in which they come: what a person is decides which names and codes it may have, the
+country decides the form of a tax number, a post code fills in a city that a later `city` then corrects, a name is cut
+into parts that later ones correct, and a person takes over from its company what it has none of itself, as older
+releases let a customer take over from its primary contact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class Records:
 
     async def records(self, fields: Sequence[Field], rows: Sequence[JsonObject]) -> list[Record]:
         """Rows as records; raises BadAnswer when one is not as documented."""
-        of_persons = any(field.of_person for field in fields)
-        customers = await self._persons.customers_of(rows) if of_persons and rows else {}
+        computed = any(field.computed for field in fields)
+        customers = await self._persons.customers_of(rows) if computed and rows else {}
         return [await self._record(fields, row, customers) for row in rows]
 
     async def record(self, fields: Sequence[Field], row: JsonObject) -> Record:
@@ -84,7 +87,7 @@ class Records:
         key = key_in(row)
         if key is None:
             raise bad_answer(WrongShape("id is no key"))
-        values = {f.name: customers[key] if f.of_person else await self._value(f, row) for f in fields}
+        values = {f.name: customers[key] if f.computed else await self._value(f, row) for f in fields}
         return Record(key, text_in(row, "@odata.etag"), values)
 
     async def body(self, table: str, values: Mapping[str, Value]) -> JsonObject:

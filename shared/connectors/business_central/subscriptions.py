@@ -13,7 +13,7 @@ from urllib.parse import quote
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import to_value
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of
-from shared.connectors.business_central.resources import read_resource, resource_of
+from shared.connectors.business_central.resources import STANDARD, page_of, read_resource, resource_of
 from shared.connectors.business_central.rows import rows_of
 from shared.errors import (
     BadAnswer,
@@ -35,21 +35,29 @@ SET: Final = "subscriptions"
 
 
 class Subscriptions:
-    """The subscriptions of one environment, seen from one company."""
+    """The subscriptions of one environment, seen from one company.
 
-    def __init__(self, client: BusinessCentralClient, environment: str, company_id: str) -> None:
+    A table that API v2.0 does not tell of is subscribed to through the extension, where that does.
+    """
+
+    def __init__(self, client: BusinessCentralClient, environment: str, company_id: str, extension: str) -> None:
+        self._clients = {STANDARD: client, extension: client.beside(extension)}
         self._client = client
         self._environment = environment
         self._company_id = company_id
+        self._apis: dict[str, str] = {}
 
     async def notifying(self, tables: Collection[str]) -> Collection[str]:
         """Ask the environment; one that does not tell lets us try each table."""
         try:
-            page = await self._client.supported([("$filter", "resource eq 'v2.0*'")])
+            page = await self._client.supported([])
         except UnknownColumn:
             return tables
-        known = {str(row.get("resource", "")).rpartition("/")[2] for row in rows_of(page)}
-        return [table for table in tables if table in known]
+        known = {str(row.get("resource", "")) for row in rows_of(page)}
+        for table in tables:
+            apis = [api for api in self._clients if f"{api}/{page_of(api, table)}" in known]
+            self._apis |= {table: apis[0]} if apis else {}
+        return [table for table in tables if table in self._apis]
 
     async def all(self) -> Sequence[Subscription]:
         """Every subscription of the environment."""
@@ -58,8 +66,8 @@ class Subscriptions:
 
     async def make(self, table: str, address: str, state: str) -> Subscription:
         """Subscribe to a table of the company."""
-        target = self._client.below(SET)
-        reply = await self._client.ask("POST", target, SET, self._body(table, address, state))
+        client = self._client_of(table)
+        reply = await client.ask("POST", client.below(SET), SET, self._body(table, address, state))
         return await self._made(Doing.CREATE, reply)
 
     async def renew(self, subscription: Subscription, address: str, state: str) -> Subscription:
@@ -77,12 +85,15 @@ class Subscriptions:
             if not isinstance(error, RecordMissing):
                 raise error
 
+    def _client_of(self, table: str) -> BusinessCentralClient:
+        return self._clients[self._apis.get(table, STANDARD)]
+
     def _body(self, table: str, address: str, state: str) -> JsonObject:
-        resource = resource_of(self._company_id, table)
+        resource = resource_of(self._company_id, self._apis.get(table, STANDARD), table)
         return {"notificationUrl": address, "resource": resource, "clientState": state}
 
     def _place(self, subscription: Subscription) -> str:
-        return self._client.below(f"{SET}('{quote(subscription.id, safe='')}')")
+        return self._client_of(subscription.table).below(f"{SET}('{quote(subscription.id, safe='')}')")
 
     async def _made(self, doing: Doing, reply: Reply) -> Subscription:
         if reply.status >= 400:

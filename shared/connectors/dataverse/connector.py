@@ -28,7 +28,7 @@ NAMESPACE = uuid.UUID("6f0d3f4e-5b0a-5c55-9a57-0f6f1d5f3c11")
 
 CAPABILITIES = Capabilities(
     chooses_key=True,
-    enforced_column=None,
+    enforced_columns=frozenset(),
     version=VersionKind.ORDERED,
     returns_new_version=True,
     read_after_write=True,

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contract.connectors.rigs import BusinessCentralRig, DataverseRig, Rig
+from tests.contract.connectors.rigs import BusinessCentralRig, DataverseRig, ExtendedRig, Rig
 
-RIGS: list[type[Rig]] = [BusinessCentralRig, DataverseRig]
+RIGS: list[type[Rig]] = [BusinessCentralRig, ExtendedRig, DataverseRig]
 
 
 @pytest.fixture(params=RIGS, ids=lambda kind: kind.__name__.removesuffix("Rig"))

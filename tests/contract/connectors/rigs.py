@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import httpx
@@ -28,6 +28,7 @@ LOGIN = f"https://login.example/{TENANT_ID}/oauth2/v2.0/token"
 APPLICATION = "11111111-1111-4111-8111-111111111111"
 COMPANY = "5d115c9c-44e3-ea11-bb43-000d3a2feca1"
 ORGANIZATION = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
+EXTENSION = "crmlink/sync/v1.0"
 UNKNOWN_KEY = "99999999-9999-4999-8999-999999999999"
 
 
@@ -143,8 +144,14 @@ class BusinessCentralRig(Rig):
         self.faults, self.requests = self.sandbox.faults, self.sandbox.requests
         self.connector: BusinessCentralConnector = self.connect("Production", COMPANY)
 
-    def connect(self, environment: str, company: str) -> BusinessCentralConnector:
-        """A connector with one identity."""
+    def connect(
+        self,
+        environment: str,
+        company: str,
+        http: httpx.AsyncBaseTransport | None = None,
+        extension: str = EXTENSION,
+    ) -> BusinessCentralConnector:
+        """A connector with one identity; `http` may lead elsewhere."""
         client = HttpClient(
             system="business_central",
             base_url="https://erp.example",
@@ -154,11 +161,17 @@ class BusinessCentralRig(Rig):
             ids=CountingIds(),
             allowance=Allowance(Allowed(at_once=5), self.clock),
             request_id_header="client-request-id",
-            http=SandboxTransport(self.sandbox.app),
+            http=http or SandboxTransport(self.sandbox.app),
             owns_tokens=True,
         )
         return BusinessCentralConnector(
-            [client], self.clock, tenant=TENANT_ID, environment=environment, company_id=company, page_size=3
+            [client],
+            self.clock,
+            tenant=TENANT_ID,
+            environment=environment,
+            company_id=company,
+            extension=extension,
+            page_size=3,
         )
 
     async def start(self) -> None:
@@ -180,6 +193,15 @@ class BusinessCentralRig(Rig):
 
     def stored(self) -> Mapping[str, Mapping[str, object]]:
         return self.sandbox.rows(COMPANY, self.table)
+
+
+class ExtendedRig(BusinessCentralRig):
+    """Customers of one company, in an environment with the extension."""
+
+    path = r"/crmCustomers(\(|$)"
+
+    def __init__(self, options: BusinessCentralOptions | None = None) -> None:
+        super().__init__(replace(options or BusinessCentralOptions(), extension=EXTENSION))
 
 
 class DataverseRig(Rig):

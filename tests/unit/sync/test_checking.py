@@ -43,7 +43,8 @@ TEXT = ColumnType.TEXT
 
 
 def capable(chooses_key: bool, enforced: str | None) -> Capabilities:
-    return Capabilities(chooses_key, enforced, VersionKind.OPAQUE, True, True, timedelta(minutes=3), 100)
+    columns = frozenset({enforced} if enforced else ())
+    return Capabilities(chooses_key, columns, VersionKind.OPAQUE, True, True, timedelta(minutes=3), 100)
 
 
 LEFT = TableMetadata(
