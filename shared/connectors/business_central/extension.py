@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from shared.connectors.business_central.errors import SYSTEM
 from shared.errors import SettingsError
 
 API: Final = "crmlink/sync/v1.0"
@@ -26,5 +25,5 @@ _API: Final = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9]+/(?:v[0-9]+\.[0-9]+|beta)")
 def checked_api(text: str) -> str:
     """The place of the extension as a setting names it; raises SettingsError for what cannot be one."""
     if not _API.fullmatch(text):
-        raise SettingsError(f"{SYSTEM}: write the extension's place as publisher/group/version, such as {API}.")
+        raise SettingsError(f"business_central: write the extension's place as publisher/group/version, such as {API}.")
     return text
