@@ -31,6 +31,7 @@ def test_every_effect_may_fail_on_the_embedded_store(story: Story) -> None:
     assert asyncio.run(points()) == []
 
 
+@pytest.mark.timeout(1200)  # hundreds of worlds over HTTP; on a busy machine that takes minutes
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_every_effect_may_fail_on_azure_tables(story: Story, azurite: str) -> None:
     """R-054: the same, every story and every point of it, on the store that production uses."""

@@ -18,6 +18,8 @@ import httpx
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 
+from shared.app import transfer_names
+
 ROOT = Path(__file__).parents[3]
 TO_ERP = "account_to_business_central"
 
@@ -68,7 +70,7 @@ def test_an_outside_client_finds_everything_and_nothing_is_switched_on(tmp_path:
     with running(tmp_path) as (_, run):
         assert set(run["sandboxes"]) == {"dataverse", "business_central"}
         assert asyncio.run(_sandbox_statuses(run)) == {200}
-        assert asyncio.run(_switches(run)) == {TO_ERP: "off", "customer_to_dataverse": "off"}
+        assert asyncio.run(_switches(run)) == dict.fromkeys(transfer_names(), "off")
         assert asyncio.run(_peeked(run)) == 0
 
 
@@ -113,7 +115,7 @@ def test_the_command_line_works_on_a_running_local_run(tmp_path: Path) -> None:
         moved = _typed(tmp_path, "mode", "on", TO_ERP, "--reason", "trying it", "--by", "me", "--apply")
         assert moved.returncode == 0, moved.stderr
         assert "the local run in" in moved.stderr
-        assert asyncio.run(_switches(run)) == {TO_ERP: "on", "customer_to_dataverse": "off"}
+        assert asyncio.run(_switches(run)) == dict.fromkeys(transfer_names(), "off") | {TO_ERP: "on"}
         shown = json.loads(_typed(tmp_path, "mode", "--json").stdout)
         assert [(item["switch"], item["by"]) for item in shown["items"]] == [("on", "me"), ("off", "")]
         assert _typed(tmp_path, "parked").returncode == 0
