@@ -117,7 +117,8 @@ def test_the_command_line_works_on_a_running_local_run(tmp_path: Path) -> None:
         assert "the local run in" in moved.stderr
         assert asyncio.run(_switches(run)) == dict.fromkeys(transfer_names(), "off") | {TO_ERP: "on"}
         shown = json.loads(_typed(tmp_path, "mode", "--json").stdout)
-        assert [(item["switch"], item["by"]) for item in shown["items"]] == [("on", "me"), ("off", "")]
+        switches = {item["transfer"]: (item["switch"], item["by"]) for item in shown["items"]}
+        assert switches == dict.fromkeys(transfer_names(), ("off", "")) | {TO_ERP: ("on", "me")}
         assert _typed(tmp_path, "parked").returncode == 0
     ended = _typed(tmp_path, "mode", "--local")
     assert (ended.returncode, "CD-6003" in ended.stderr) == (3, True)
