@@ -7,20 +7,16 @@ and creates meet here and go out together; each caller gets his own answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Generic, TypeVar
 
 from shared.errors import ConnectorError
+from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
-    Capabilities,
-    ChangePage,
     Clock,
-    Connector,
     NewRecord,
     Record,
-    TableMetadata,
     Value,
 )
 
@@ -74,11 +70,10 @@ class _Gathering(Generic[Asked, Answer]):
 
 
 @dataclass
-class Coalescing:
+class Coalescing(PassingOn):
     """A connector whose single reads and creates go out in bulk. most: how many at a time; seconds: the wait for
     company."""
 
-    inner: Connector
     clock: Clock
     most: int = 100
     seconds: float = 0.25
@@ -86,26 +81,6 @@ class Coalescing:
     _creates: dict[tuple[str, tuple[str, ...], float], _Gathering[NewRecord, Record | ConnectorError]] = field(
         default_factory=dict
     )
-
-    @property
-    def system(self) -> str:
-        return self.inner.system
-
-    @property
-    def instance(self) -> str:
-        return self.inner.instance
-
-    def capabilities(self, table: str) -> Capabilities:
-        return self.inner.capabilities(table)
-
-    def canonical_key(self, table: str, key: str) -> str:
-        return self.inner.canonical_key(table, key)
-
-    def derived_key(self, table: str, seed: str) -> str:
-        return self.inner.derived_key(table, seed)
-
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return self.inner.watermark_at(table, at)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         if len(keys) != 1:
@@ -149,33 +124,3 @@ class Coalescing:
             return await self.inner.create_many(table, wanted, columns, within_seconds=within_seconds)
 
         return create
-
-    async def create_many(
-        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
-    ) -> Sequence[Record | ConnectorError]:
-        return await self.inner.create_many(table, wanted, columns, within_seconds=within_seconds)
-
-    async def find(
-        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
-    ) -> Sequence[Record]:
-        return await self.inner.find(table, column, values, columns, limit)
-
-    def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
-        return self.inner.changes(table, since, columns)
-
-    async def update(
-        self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
-    ) -> Record:
-        return await self.inner.update(table, key, values, columns, version=version)
-
-    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
-        await self.inner.note(table, key, seed, subject, text)
-
-    async def metadata(self, table: str) -> TableMetadata:
-        return await self.inner.metadata(table)
-
-    async def survey(self, table: str) -> TableMetadata:
-        return await self.inner.survey(table)
-
-    async def ping(self) -> None:
-        await self.inner.ping()

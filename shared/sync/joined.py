@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from shared.errors import Answer, ConnectorError, Refused, UnknownColumn
+from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
-    Capabilities,
     ChangePage,
     ColumnMetadata,
     ColumnType,
-    Connector,
     NewRecord,
     Record,
     Right,
@@ -130,31 +128,9 @@ def knowing_joined(table: TableMetadata) -> TableMetadata:
     return replace(table, columns=_Columns(table.columns))
 
 
-@dataclass(frozen=True)
-class Joining:
+@dataclass
+class Joining(PassingOn):
     """A connector whose joined columns are read as one text and written as several."""
-
-    inner: Connector
-
-    @property
-    def system(self) -> str:
-        return self.inner.system
-
-    @property
-    def instance(self) -> str:
-        return self.inner.instance
-
-    def capabilities(self, table: str) -> Capabilities:
-        return self.inner.capabilities(table)
-
-    def canonical_key(self, table: str, key: str) -> str:
-        return self.inner.canonical_key(table, key)
-
-    def derived_key(self, table: str, seed: str) -> str:
-        return self.inner.derived_key(table, seed)
-
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return self.inner.watermark_at(table, at)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         found = await self.inner.read(table, keys, _single(columns))
@@ -199,17 +175,11 @@ class Joining:
         told = await self._written(table, values)
         return _read(await self.inner.update(table, key, told, _single(columns), version=version), columns)
 
-    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
-        await self.inner.note(table, key, seed, subject, text)
-
     async def metadata(self, table: str) -> TableMetadata:
         return knowing_joined(await self.inner.metadata(table))
 
     async def survey(self, table: str) -> TableMetadata:
         return knowing_joined(await self.inner.survey(table))
-
-    async def ping(self) -> None:
-        await self.inner.ping()
 
     async def _written(self, table: str, values: Mapping[str, Value]) -> Mapping[str, Value]:
         """The values by single columns; raises Refused for a text that cannot be split."""

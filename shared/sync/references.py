@@ -8,53 +8,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from shared.errors import ConnectorError
 from shared.sync.claims import Taken
+from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
-    Capabilities,
     ChangePage,
-    Connector,
     Links,
     LinkState,
     NewRecord,
     Record,
     Side,
-    TableMetadata,
     Unlinked,
     Value,
 )
 
 
-@dataclass(frozen=True)
-class Referring:
+@dataclass
+class Referring(PassingOn):
     """A connector whose reference columns speak in keys of the right side. columns: each with its pair's name."""
 
-    inner: Connector
     side: Side
     links: Links
     columns: Mapping[str, str]
-
-    @property
-    def system(self) -> str:
-        return self.inner.system
-
-    @property
-    def instance(self) -> str:
-        return self.inner.instance
-
-    def capabilities(self, table: str) -> Capabilities:
-        return self.inner.capabilities(table)
-
-    def canonical_key(self, table: str, key: str) -> str:
-        return self.inner.canonical_key(table, key)
-
-    def derived_key(self, table: str, seed: str) -> str:
-        return self.inner.derived_key(table, seed)
-
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return self.inner.watermark_at(table, at)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         found = await self.inner.read(table, keys, columns)
@@ -98,18 +74,6 @@ class Referring:
     ) -> Record:
         updated = await self.inner.update(table, key, await self._own(values), columns, version=version)
         return (await self._translated([updated]))[0]
-
-    async def metadata(self, table: str) -> TableMetadata:
-        return await self.inner.metadata(table)
-
-    async def survey(self, table: str) -> TableMetadata:
-        return await self.inner.survey(table)
-
-    async def ping(self) -> None:
-        await self.inner.ping()
-
-    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
-        await self.inner.note(table, key, seed, subject, text)
 
     # --- translating ---
 
