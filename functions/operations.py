@@ -239,6 +239,12 @@ async def ops_waiting(call: Call) -> func.HttpResponse:
     return answered(await (await _operations(call)).waiting())
 
 
+@door(blueprint, "ops_schema")
+async def ops_schema(call: Call) -> func.HttpResponse:
+    """What of the systems' metadata no longer fits the definitions."""
+    return answered(await (await _operations(call)).schema())
+
+
 @door(blueprint, "ops_breakers")
 async def ops_breakers(call: Call) -> func.HttpResponse:
     """Which systems are being left alone."""

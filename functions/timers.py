@@ -1,5 +1,5 @@
-"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters, and the
-subscriptions that die when nobody renews them.
+"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters, the
+subscriptions that die when nobody renews them, and the nightly look at the systems' metadata.
 
 Every tick may be missed or come twice. None is made up for: the next one finds the same work.
 """
@@ -63,3 +63,4 @@ _timer("walks", _of_engine(lambda engine: engine.walks.due()))
 _timer("drain", _of_engine(lambda engine: engine.draining.tick()))
 _timer("sweep", _of_engine(lambda engine: engine.draining.sweep()))
 _timer("subscriptions", _subscriptions)
+_timer("schema_drift", _of_engine(lambda engine: engine.schema_watch.look()))

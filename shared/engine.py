@@ -37,6 +37,7 @@ from shared.sync.draining import Draining
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import Connector, Permits, Side
+from shared.sync.schema_watch import SchemaWatch
 from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
 
@@ -59,6 +60,7 @@ class Engine:
     walks: Walks
     draining: Draining
     subscriptions: Subscriptions
+    schema_watch: SchemaWatch
     own: Sequence[HttpConnector | Allowance | RowStore]
 
     async def aclose(self) -> None:
@@ -100,6 +102,7 @@ async def build(app: App) -> Engine:
         walks=walks,
         draining=Draining(pipeline),
         subscriptions=Subscriptions(pipeline, walks),
+        schema_watch=SchemaWatch(pipeline),
         own=own,
     )
 

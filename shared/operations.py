@@ -29,6 +29,7 @@ from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
 from shared.sync.explaining import Explaining, Explanation, FieldStory, Told
+from shared.sync.findings import Severity
 from shared.sync.linking import CannotLink, Linking
 from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
 from shared.sync.values import canonical
@@ -351,6 +352,19 @@ class Operations:
         more = max(parked, pending) >= MOST_COUNTED
         return {"transfer": name, "parked": parked, "pending": pending, "oldest": _plain(oldest), "more": more}
 
+    async def schema(self) -> Json:
+        """What the last look at the systems' metadata found, and what has changed within 30 days. Raises Unknown
+        before the first look."""
+        report = await self._engine.schema_watch.report()
+        if report is None:
+            raise Unknown("Nobody has looked at the systems' metadata yet; the function schema_drift does.")
+        return report
+
+    async def misfits(self) -> list[Json]:
+        """What the last look found wrong: definitions that no longer fit the systems."""
+        report = await self._engine.schema_watch.report() or {}
+        return [one for one in report.get("findings", ()) if one["severity"] == Severity.WRONG]
+
     async def breakers(self) -> Json:
         """The breaker of every system, and whether the system is a sandbox."""
         items = []
@@ -370,13 +384,15 @@ async def health(app: App) -> Json:
         operations = Operations(app, engine)
         details["definitions"] = [*(await operations.transfers())["problems"], *operations.refused()]
         details["left_out"] = operations.left_out()
+        details["schema"] = await operations.misfits()
         details["systems"] = (await operations.breakers())["items"]
         details["subscriptions"] = await subscriptions_health(engine)
     except CrossdockError as error:
         if str(error) not in {str(one) for one in errors}:
             errors.append(error)
     details["errors"] = [error_body(error) for error in errors]
-    bad = errors or details.get("definitions") or any(one["open"] for one in details.get("systems", ()))
+    named = details.get("definitions") or details.get("schema")
+    bad = errors or named or any(one["open"] for one in details.get("systems", ()))
     bad = bad or any(one["bad"] for one in details.get("subscriptions", ()))
     return {"status": "degraded" if bad else "up", **details}
 

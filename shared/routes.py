@@ -100,6 +100,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "ops_retry_all": _post(f"{_PARKED}/retry", Guard.OPERATOR),
     "ops_waiting": _get("ops/waiting", Guard.VIEWER),
     "ops_breakers": _get("ops/breakers", Guard.VIEWER),
+    "ops_schema": _get("ops/schema", Guard.VIEWER),
 }
 
 

@@ -17,6 +17,7 @@ from shared.stores import (
     parked,
     pending,
     permits,
+    reports,
     subscriptions,
     watermarks,
 )
@@ -34,6 +35,7 @@ from shared.sync.ports import (
     ParkedItems,
     PendingItems,
     Permits,
+    Reports,
     SubscriptionRows,
     Watermarks,
 )
@@ -54,6 +56,7 @@ TABLES: Final = tuple(
         counters,
         permits,
         subscriptions,
+        reports,
     )
 )
 """The tables that the row store must be made with."""
@@ -76,6 +79,7 @@ class Stores:
     counters: Counters
     permits: Permits
     subscriptions: SubscriptionRows
+    reports: Reports
 
 
 def open_stores(rows: RowStore, clock: Clock) -> Stores:
@@ -94,4 +98,5 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         counters=counters.CountersStore(rows, clock),
         permits=permits.PermitsStore(rows),
         subscriptions=subscriptions.SubscriptionsStore(rows),
+        reports=reports.ReportsStore(rows),
     )

@@ -72,6 +72,17 @@ def wanted_keys(definition: Definition, survey: Survey) -> Iterator[tuple[Side, 
                 yield side, rule.column(side), rule.line
 
 
+def line_of(definition: Definition, side: Side, name: str) -> int:
+    """The first line of a definition that names a column."""
+    lines = [rule.line for rule in definition.fields if rule.column(side) == name]
+    lines += [rule.line for rule in definition.match if name in rule.columns(side)]
+    lines += [one.line for one in definition.transfers if one.source is side and name in one.own_columns]
+    lines += [one.line for one in definition.transfers if one.target is side and name in one.create_with]
+    chosen = [one for one in definition.transfers if one.target is side and one.choose_key]
+    lines += [one.line for one in chosen if one.choose_key and one.choose_key.column == name]
+    return lines[0] if lines else FIRST_LINE
+
+
 def _place(definition: Definition, side: Side) -> Place:
     return definition.table(side).system, definition.table(side).table
 
@@ -120,7 +131,9 @@ class _Check:
         for name in self.definition.columns(side):
             if self._column(side, name) is None:
                 severity = Severity.NOTE if self._may_be_missing(side, name) else Severity.WRONG
-                yield self._unknown_column(_place(self.definition, side), name, self._line(side, name), severity)
+                yield self._unknown_column(
+                    _place(self.definition, side), name, line_of(self.definition, side, name), severity
+                )
 
     def _unknown_column(self, place: Place, name: str, line: int, severity: Severity) -> Finding:
         table = self.survey.tables.get(place)
@@ -134,16 +147,6 @@ class _Check:
         lines = [rule.if_missing for rule in self.definition.fields if rule.column(side) == name]
         lines += [rule.if_missing for rule in self.definition.match if name in rule.columns(side)]
         return bool(lines) and all(one is IfMissing.LEAVE_OUT for one in lines)
-
-    def _line(self, side: Side, name: str) -> int:
-        """The first line that names a column."""
-        lines = [rule.line for rule in self.definition.fields if rule.column(side) == name]
-        lines += [rule.line for rule in self.definition.match if name in rule.columns(side)]
-        lines += [one.line for one in self.definition.transfers if one.source is side and name in one.own_columns]
-        lines += [one.line for one in self.definition.transfers if one.target is side and name in one.create_with]
-        chosen = [one for one in self.definition.transfers if one.target is side and one.choose_key]
-        lines += [one.line for one in chosen if one.choose_key and one.choose_key.column == name]
-        return lines[0] if lines else FIRST_LINE
 
     # --- a field rule ---
 

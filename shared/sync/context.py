@@ -25,6 +25,7 @@ from shared.sync.ports import (
     ParkedItems,
     PendingItems,
     Queue,
+    Reports,
     Side,
     SubscriptionRows,
     Watermarks,
@@ -58,6 +59,8 @@ class StoreSet(Protocol):
     def counters(self) -> Counters: ...
     @property
     def subscriptions(self) -> SubscriptionRows: ...
+    @property
+    def reports(self) -> Reports: ...
 
 
 class MatchIndex(Protocol):

@@ -758,6 +758,15 @@ class Permits(Protocol):
     async def put(self, row: PermitRow) -> PermitRow:
         """Conditional on the etag given (empty: must not exist yet); raises RowTaken when another process went
         first."""
+
+
+class Reports(Protocol):
+    """What a timer found last and compares with next time: a text by name. No values of records."""
+
+    async def get(self, name: str) -> str | None: ...
+
+    async def put(self, name: str, text: str) -> None:
+        """Keep a text in the place of what was there."""
         ...
 
 

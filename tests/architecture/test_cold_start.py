@@ -90,7 +90,7 @@ assert queue.sent == 2
 def test_the_platforms_own_runtime_finds_every_function() -> None:
     """One function that it does not like, and Azure would show none."""
     found = {entry.name: entry.trigger["type"] for entry in runtime_driver.index(ROOT, ENVIRONMENT)}
-    timers = {"walks", "drain", "sweep", "subscriptions"}
+    timers = {"walks", "drain", "sweep", "subscriptions", "schema_drift"}
     assert {name for name, kind in found.items() if kind == "httpTrigger"} == set(ROUTES)
     assert {name for name, kind in found.items() if kind == "serviceBusTrigger"} == set(transfer_names())
     assert {name for name, kind in found.items() if kind == "timerTrigger"} == timers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -217,3 +218,21 @@ async def test_a_record_is_found_in_the_bucket_of_earlier_versions() -> None:
     """The hash is part of what is stored: changing it would lose sight of waiting rows."""
     buckets = [bucket_of(side, key) for key in ("A-1", "10017", "Ö/3") for side in Side]
     assert buckets == [9, 5, 7, 9, 8, 3]
+
+
+async def test_a_report_of_any_length_comes_back_whole_and_replaces_the_one_before(stores: Stores) -> None:
+    """Packed into as many properties as it needs; one that is too long even so is refused, and the old one stays."""
+    assert await stores.reports.get("schema") is None
+    noise = _noise(8_000)
+    for text in (noise, "short, with ü", ""):
+        await stores.reports.put("schema", text)
+        assert await stores.reports.get("schema") == text
+    assert await stores.reports.get("other/name?") is None
+    with pytest.raises(ValueError, match="shorter"):
+        await stores.reports.put("schema", _noise(40_000))
+    assert await stores.reports.get("schema") == ""
+
+
+def _noise(parts: int) -> str:
+    """A text that packing makes only half as long."""
+    return "".join(hashlib.sha256(str(number).encode()).hexdigest() for number in range(parts))

@@ -241,7 +241,7 @@ async def test_the_sweep_shows_dead_letters_in_the_parked_list(doors: Doors) -> 
     assert doors.queue.counts(TO_ERP).dead == 0
 
 
-@pytest.mark.parametrize("name", ["walks", "drain", "sweep", "subscriptions"])
+@pytest.mark.parametrize("name", ["walks", "drain", "sweep", "subscriptions", "schema_drift"])
 async def test_a_tick_that_fails_says_no_more_than_it_may(
     doors: Doors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
@@ -264,6 +264,7 @@ def test_the_timers_tick_as_their_settings_say(doors: Doors) -> None:
         "drain": "*/10 * * * * *",
         "sweep": "15 * * * * *",
         "subscriptions": "0 7 * * * *",
+        "schema_drift": "0 20 2 * * *",
     }
     assert not any(trigger.run_on_startup or trigger.use_monitor for trigger in found.values())
     assert schedule("walks", {"CROSSDOCK_WALKS_SCHEDULE": "0 * * * * *"}) == "%CROSSDOCK_WALKS_SCHEDULE%"
