@@ -63,6 +63,13 @@ class LinkWish(Wish):
     reason: Reason
 
 
+class AdoptWish(Wish):
+    """Work in another environment. environment: as it was read, so that nobody adopts one unseen."""
+
+    reason: Reason
+    environment: Annotated[str, StringConstraints(min_length=1, max_length=400)]
+
+
 class RetryAllWish(Wish):
     """Put all parked records of a transfer back. after: `next` of the answer before."""
 
@@ -249,3 +256,17 @@ async def ops_schema(call: Call) -> func.HttpResponse:
 async def ops_breakers(call: Call) -> func.HttpResponse:
     """Which systems are being left alone."""
     return answered(await (await _operations(call)).breakers())
+
+
+@door(blueprint, "ops_environments")
+async def ops_environments(call: Call) -> func.HttpResponse:
+    """Which environment each system's links were made for, and which one answers."""
+    return answered(await (await _operations(call)).environments())
+
+
+@door(blueprint, "ops_adopt")
+async def ops_adopt(call: Call) -> func.HttpResponse:
+    """Work in another environment from now on."""
+    wish = call.wish(AdoptWish)
+    by = _by(call, wish)
+    return answered(await (await _operations(call)).adopt(call.path("system"), wish.environment, by, wish.reason))

@@ -249,3 +249,11 @@ class SettingsError(CrossdockError):
     sentence = "A setting is missing or wrong."
     who = Who.ADMINISTRATOR
     remedy = "Correct the named setting."
+
+
+class WrongEnvironment(SettingsError):
+    """Another environment answers than the settings name, or than the links were made for; nothing was moved."""
+
+    code = "CD-3002"
+    sentence = "Another environment answers than the one the links were made for."
+    remedy = "Correct the named settings, or adopt the new environment; until then changes wait."

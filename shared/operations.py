@@ -28,6 +28,7 @@ from shared.sync.claims import Taken, undo_link
 from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
+from shared.sync.environments import Standing
 from shared.sync.explaining import Explaining, Explanation, FieldStory, Told
 from shared.sync.findings import Severity
 from shared.sync.linking import CannotLink, Linking
@@ -374,6 +375,27 @@ class Operations:
             items.append({**_plain(facts), "sandbox": _is_sandbox(self._app, name)})
         return {"items": items, "next": None}
 
+    async def environments(self, *, anew: bool = True) -> Json:
+        """For every system the environment that answers and the one its links were made for."""
+        guard = self._engine.pipeline.environments
+        standings = [await guard.standing(system, anew=anew) for system in self._engine.pipeline.ports.connectors]
+        return {"items": [_standing(one) for one in standings], "next": None}
+
+    async def adopt(self, system: str, environment: str, by: str, reason: str) -> Json:
+        """Work in the environment that answers from now on; what waited for the system goes on at the next tick.
+
+        Raises Unknown, and Overtaken when another environment answers than the one named.
+        """
+        guard = self._engine.pipeline.environments
+        if system not in self._engine.pipeline.ports.connectors:
+            raise Unknown("There is no system of this name.", "system")
+        try:
+            await guard.adopt(system, environment, by, reason)
+        except RowTaken:
+            raise Overtaken("Another environment answers, or somebody adopted one since you looked.") from None
+        await self._engine.draining.drain_anew(system)
+        return _standing(await guard.standing(system, anew=True))
+
 
 async def health(app: App) -> Json:
     """What is wrong with settings, definitions, store and systems; degraded when anything is."""
@@ -386,6 +408,7 @@ async def health(app: App) -> Json:
         details["left_out"] = operations.left_out()
         details["schema"] = await operations.misfits()
         details["systems"] = (await operations.breakers())["items"]
+        details["environments"] = (await operations.environments(anew=False))["items"]
         details["subscriptions"] = await subscriptions_health(engine)
     except CrossdockError as error:
         if str(error) not in {str(one) for one in errors}:
@@ -393,6 +416,7 @@ async def health(app: App) -> Json:
     details["errors"] = [error_body(error) for error in errors]
     named = details.get("definitions") or details.get("schema")
     bad = errors or named or any(one["open"] for one in details.get("systems", ()))
+    bad = bad or any(one["wrong"] for one in details.get("environments", ()))
     bad = bad or any(one["bad"] for one in details.get("subscriptions", ()))
     return {"status": "degraded" if bad else "up", **details}
 
@@ -412,6 +436,21 @@ def _closed_doors(app: App) -> list[str]:
 def _is_sandbox(app: App, system: str) -> bool:
     kinds: Mapping[str, type[Address]] = {kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings)}
     return app.outside.connectors is None and system in kinds and app.settings.get(kinds[system]).is_sandbox
+
+
+def _standing(one: Standing) -> Json:
+    row = one.row
+    facts = {
+        "system": one.system,
+        "environment": one.environment,
+        "links_made_for": row.environment if row else "",
+        "since": row.since if row else None,
+        "by": row.by if row else "",
+        "reason": row.reason if row else "",
+        "former": row.former if row else "",
+        "wrong": one.wrong,
+    }
+    return _object(facts)
 
 
 def _mode(mode: Mode) -> Json:

@@ -101,6 +101,8 @@ ROUTES: Final[Mapping[str, Route]] = {
     "ops_waiting": _get("ops/waiting", Guard.VIEWER),
     "ops_breakers": _get("ops/breakers", Guard.VIEWER),
     "ops_schema": _get("ops/schema", Guard.VIEWER),
+    "ops_environments": _get("ops/environments", Guard.VIEWER),
+    "ops_adopt": _post("ops/environments/{system}/adopt", Guard.ADMIN),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from shared.stores import (
     breakers,
     counters,
+    environments,
     journal,
     links,
     match_claims,
@@ -26,6 +27,7 @@ from shared.sync.ports import (
     Breakers,
     Clock,
     Counters,
+    Environments,
     Journal,
     Links,
     MatchClaims,
@@ -54,6 +56,7 @@ TABLES: Final = tuple(
         modes,
         breakers,
         counters,
+        environments,
         permits,
         subscriptions,
         reports,
@@ -78,6 +81,7 @@ class Stores:
     breakers: Breakers
     counters: Counters
     permits: Permits
+    environments: Environments
     subscriptions: SubscriptionRows
     reports: Reports
 
@@ -97,6 +101,7 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         breakers=breakers.BreakersStore(rows),
         counters=counters.CountersStore(rows, clock),
         permits=permits.PermitsStore(rows),
+        environments=environments.EnvironmentsStore(rows),
         subscriptions=subscriptions.SubscriptionsStore(rows),
         reports=reports.ReportsStore(rows),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from shared.errors import ConnectorError, SystemDown
+from shared.errors import ConnectorError, SettingsError, SystemDown
 from shared.sync.context import Ports
 from shared.sync.ports import (
     BreakerRow,
@@ -93,6 +93,8 @@ class BreakerPanel:
             await connector.ping()
         except SystemDown:
             return False
+        except SettingsError as error:  # it answers; what is wrong with it is told where work begins
+            log.warning("probe answered with an error", extra={"system": connector.system, "code": error.code})
         return await self.close(connector)
 
     async def close(self, connector: Connector) -> bool:
@@ -185,6 +187,9 @@ class Watched:
 
     async def survey(self, table: str) -> TableMetadata:
         return await self._told(self._inner.survey(table))
+
+    async def identify(self) -> str:
+        return await self._told(self._inner.identify())
 
     async def ping(self) -> None:
         await self._inner.ping()

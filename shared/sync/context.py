@@ -15,6 +15,7 @@ from shared.sync.ports import (
     Clock,
     Connector,
     Counters,
+    Environments,
     Ids,
     Journal,
     Links,
@@ -61,6 +62,8 @@ class StoreSet(Protocol):
     def subscriptions(self) -> SubscriptionRows: ...
     @property
     def reports(self) -> Reports: ...
+    @property
+    def environments(self) -> Environments: ...
 
 
 class MatchIndex(Protocol):
@@ -86,6 +89,8 @@ class Timing:
     probe_every: timedelta = timedelta(seconds=30)
     drain_again: timedelta = timedelta(minutes=5)
     link_settles: timedelta = timedelta(seconds=3)
+    environment_age: timedelta = timedelta(minutes=15)
+    wrong_environment_age: timedelta = timedelta(seconds=30)
     failures_to_open: int = 5
     at_once: int = 4
 

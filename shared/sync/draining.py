@@ -28,10 +28,11 @@ class Draining:
         transfer."""
         for connector in self.pipeline.ports.connectors.values():
             if await self.pipeline.panel.probe(connector):
-                await self._drain_anew(connector.system)
+                await self.drain_anew(connector.system)
         return {transfer.name: await self.drain(transfer) for _, transfer in self.pipeline.index.transfers()}
 
-    async def _drain_anew(self, system: str) -> None:
+    async def drain_anew(self, system: str) -> None:
+        """Let the next tick drain all transfers of a system, however short ago it did."""
         for definition, transfer in self.pipeline.index.transfers():
             if system in {definition.table(side).system for side in Side}:
                 await self.drain_soon(transfer.name)
@@ -73,7 +74,10 @@ class Draining:
         if await self.pipeline.switch(transfer.name) is not Switch.ON:
             return False
         definition = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name)
-        connectors = [self.pipeline.ports.connectors[definition.table(side).system] for side in Side]
+        systems = [definition.table(side).system for side in Side]
+        if any(self.pipeline.environments.is_wrong(system) for system in systems):
+            return False
+        connectors = [self.pipeline.ports.connectors[system] for system in systems]
         return not any([await self.pipeline.panel.is_open(connector) for connector in connectors])
 
     async def _send_all(self, transfer: Transfer, page: Sequence[PendingItem]) -> int:

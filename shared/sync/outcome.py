@@ -44,6 +44,7 @@ class Why(StrEnum):
     THROTTLED = "a system asks for fewer requests"
     RACE = "somebody else changed the record in the same moment"
     FAILED = "an unforeseen error"
+    ENVIRONMENT = "another environment answers than the links were made for"
     DEFINITION = "the definition names what the system does not have"
     UNSURE = "a create's result is not known yet"
     BUSY = "both sides keep changing"

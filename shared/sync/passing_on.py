@@ -85,5 +85,8 @@ class PassingOn:
     async def survey(self, table: str) -> TableMetadata:
         return await self.inner.survey(table)
 
+    async def identify(self) -> str:
+        return await self.inner.identify()
+
     async def ping(self) -> None:
         await self.inner.ping()

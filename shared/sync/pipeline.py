@@ -27,6 +27,7 @@ from shared.errors import (
     UnknownColumn,
     UnknownResult,
     VersionConflict,
+    WrongEnvironment,
 )
 from shared.sync.brakes import Brake, BrakePulled
 from shared.sync.breaker import BreakerPanel, watched
@@ -35,6 +36,7 @@ from shared.sync.context import MatchIndex, Ports, Prepared, pair_name
 from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
+from shared.sync.environments import EnvironmentGuard
 from shared.sync.message import Message
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.ports import (
@@ -90,6 +92,7 @@ class Pipeline:
     match_index: MatchIndex | None = None
     searches_too: bool = True
     panel: BreakerPanel = field(init=False)
+    environments: EnvironmentGuard = field(init=False)
     refused: dict[str, str] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _brakes: dict[str, Brake] = field(default_factory=dict)
@@ -100,6 +103,7 @@ class Pipeline:
         self.panel = BreakerPanel(self.ports)
         connectors = {name: watched(connector, self.panel) for name, connector in self.ports.connectors.items()}
         self.ports = replace(self.ports, connectors=connectors)
+        self.environments = EnvironmentGuard(self.ports)
 
     # --- the steps of a message ---
 
@@ -117,8 +121,9 @@ class Pipeline:
             return await self._settle(message, transfer, run, done, {})
         try:
             prepared = await self.prepare(transfer.name)
-        except UnknownColumn as error:
-            refused = Outcome(Kind.DEFERRED, Why.DEFINITION, pending=True, code=error.code)
+        except (UnknownColumn, WrongEnvironment) as error:
+            why = Why.DEFINITION if isinstance(error, UnknownColumn) else Why.ENVIRONMENT
+            refused = Outcome(Kind.DEFERRED, why, pending=True, code=error.code)
             return await self._settle(message, transfer, run, [Done(key, refused) for key in message.keys], {})
         except (ConnectorError, SettingsError) as error:
             done = [Done(key, *await self._after(error, message, self._connectors(definition))) for key in message.keys]
@@ -182,7 +187,11 @@ class Pipeline:
         self._switches.clear()
 
     async def prepare(self, name: str) -> Prepared:
-        """What a transfer needs, made once per process: its columns checked against both systems' metadata."""
+        """What a transfer needs, made once per process: its columns checked against both systems' metadata.
+
+        Raises WrongEnvironment when one of the systems is not the one its links were made for.
+        """
+        await self.environments.require(self._find(name)[0].table(side).system for side in Side)
         async with self._preparing.setdefault(name, asyncio.Lock()):
             if name not in self._prepared:
                 definition, transfer = self._find(name)

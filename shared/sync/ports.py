@@ -286,6 +286,13 @@ class Connector(Protocol):
         """All that is known of a table, read anew: for checks, not for the transfer path. Raises UnknownColumn."""
         ...
 
+    async def identify(self) -> str:
+        """Which environment answers, as text that stays the same as long as it is the same one.
+
+        Raises WrongEnvironment when it is another one than the settings name.
+        """
+        ...
+
     async def ping(self) -> None:
         """The cheapest request that proves the system answers and accepts our sign-in."""
         ...
@@ -658,6 +665,29 @@ class Modes(Protocol):
     async def get(self, transfer: str) -> Mode: ...
 
     async def put(self, mode: Mode) -> Mode: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRow:
+    """The environment that a system's links were made for, since when and by whose wish; former: the one before."""
+
+    system: str
+    environment: str
+    since: datetime | None = None
+    by: str = ""
+    reason: str = ""
+    former: str = ""
+    etag: str = ""
+
+
+class Environments(Protocol):
+    """What each system is remembered to be."""
+
+    async def get(self, system: str) -> EnvironmentRow | None: ...
+
+    async def put(self, row: EnvironmentRow) -> EnvironmentRow:
+        """Conditional on the etag given (empty: must not exist yet); raises RowTaken."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ class Subscriptions:
         try:
             if await self.pipeline.panel.is_open(connector):
                 raise SystemDown(connector.system)
+            await self.pipeline.environments.require([connector.system])
             able = await subscriber.notifying(tables)
         except (ConnectorError, SettingsError) as error:
             return [await self._noted(connector, _unseen(connector.system, table, error)) for table in tables]

@@ -127,7 +127,7 @@ class Walks:
         if every is not None and mark and mark.done_at and now - mark.done_at < every:
             return None
         connector = ports.connectors[feed.system]
-        if await self.pipeline.panel.is_open(connector):
+        if await self.pipeline.panel.is_open(connector) or self.pipeline.environments.is_wrong(feed.system):
             return None
         return await _run(_Walk(self.pipeline, feed, transfers, connector, name, now), mark)
 
@@ -146,6 +146,7 @@ def feed_name(feed: Feed, pair: str) -> str:
 
 async def _run(walk: _Walk, mark: Watermark | None) -> Walked | None:
     try:
+        await walk.pipeline.environments.require([walk.feed.system])
         return await (walk.run(mark) if mark else walk.start())
     except FeedExpired:
         return await walk.start_over(mark or Watermark(None))

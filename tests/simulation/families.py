@@ -122,6 +122,9 @@ class TwoTables:
     async def survey(self, table: str) -> TableMetadata:
         return await self._of(table).survey(table)
 
+    async def identify(self) -> str:
+        return await next(iter(self.tables.values())).identify()
+
     async def ping(self) -> None:
         await next(iter(self.tables.values())).ping()
 

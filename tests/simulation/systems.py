@@ -279,6 +279,14 @@ class MemorySystem:
     async def survey(self, table: str) -> TableMetadata:
         return await self.metadata(table)
 
+    async def identify(self) -> str:
+        async def do() -> str:
+            return self.instance
+
+        answered = await self._pass("identify", do)
+        assert isinstance(answered, str)
+        return answered
+
     async def ping(self) -> None:
         async def do() -> None:
             return None

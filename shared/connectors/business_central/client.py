@@ -83,6 +83,11 @@ class BusinessCentralClient:
                 return
             target = self._http.own_target(_text(link, "the next link"), self._root)
 
+    async def company(self) -> JsonObject:
+        """The company itself."""
+        target = f"{self._company.removesuffix('/')}?$select=id,name"
+        return _object(_checked(await self._get(target, "companies(..)"), Doing.READ))
+
     async def supported(self, query: Query) -> JsonObject:
         """What can be subscribed to."""
         return await self.beside("microsoft/runtime/beta").get("webhookSupportedResources", query, "supported")

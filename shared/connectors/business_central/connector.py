@@ -38,6 +38,7 @@ from shared.errors import (
     SettingsError,
     UnknownColumn,
     UnknownResult,
+    WrongEnvironment,
 )
 from shared.http_client import HttpClient, Reply
 from shared.strict_json import JsonObject, WrongShape, as_object
@@ -124,6 +125,7 @@ class BusinessCentralConnector:
         self._schema = Schema(self._client, self._client.beside(api), clock)
         self._records = Records(self._client, self._schema, clock)
         self._subscriptions = Subscriptions(self._client, environment, company, api)
+        self._tenant, self._company_id = tenant, company
         self._instance = f"{environment}/{company}"
         self._page_size = page_size
         self._took_our_number: set[str] = set()
@@ -329,6 +331,16 @@ class BusinessCentralConnector:
         except NotAllowed:
             return Reach.NONE
         return Reach.ALL
+
+    async def identify(self) -> str:
+        """Tenant, environment and company: a copied environment has another name, but the companies' own ids."""
+        company = await self._client.company()
+        if str(company.get("id", "")).lower() != self._company_id:
+            raise WrongEnvironment(
+                f"{SYSTEM}: another company answers than {self._company_id}. Correct "
+                "CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID."
+            )
+        return f"{self._tenant}/{self._instance}".lower()
 
     async def ping(self) -> None:
         """Raises SettingsError when environment or company do not exist."""

@@ -18,7 +18,16 @@ from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.dataverse.surveys import Surveys
 from shared.connectors.keys import canonical_guid
 from shared.connectors.turns import InTurn
-from shared.errors import AlreadyExists, BadAnswer, ConnectorError, FeedExpired, RecordMissing, Refused, SettingsError
+from shared.errors import (
+    AlreadyExists,
+    BadAnswer,
+    ConnectorError,
+    FeedExpired,
+    RecordMissing,
+    Refused,
+    SettingsError,
+    WrongEnvironment,
+)
 from shared.http_client import HttpClient
 from shared.strict_json import JsonObject, as_text
 from shared.sync.ports import Capabilities, ChangePage, Clock, NewRecord, Record, TableMetadata, Value, VersionKind
@@ -233,11 +242,19 @@ class DataverseConnector:
     async def survey(self, table: str) -> TableMetadata:
         return await self._surveys.survey(table)
 
-    async def ping(self) -> None:
-        """Raises SettingsError when another organisation answers than the configured one."""
+    async def identify(self) -> str:
+        """The organisation's id."""
         answer = await self._client.get("WhoAmI", [], "WhoAmI")
         if answer.get("OrganizationId") != self._organization_id:
-            raise SettingsError(f"{SYSTEM}: the address belongs to another organisation than the organisation id says.")
+            raise WrongEnvironment(
+                f"{SYSTEM}: the address belongs to another organisation than {self._organization_id}. Correct "
+                "CROSSDOCK_DATAVERSE_URL or CROSSDOCK_DATAVERSE_ORGANIZATION_ID."
+            )
+        return self._organization_id
+
+    async def ping(self) -> None:
+        """Raises WrongEnvironment when another organisation answers than the configured one."""
+        await self.identify()
 
     async def _shape(self, table: str, columns: Sequence[str]) -> tuple[Table, list[Field]]:
         fields = await self._schema.fields(table, columns)

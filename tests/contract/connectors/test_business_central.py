@@ -245,8 +245,9 @@ async def test_a_wrong_environment_or_company_is_a_matter_of_settings(rig: Busin
     """The first is answered in XML; both concern every record, so none is parked for it."""
     for environment, company in (("Elsewhere", COMPANY), ("Production", UNKNOWN_KEY)):
         other = rig.connect(environment, company)
-        with pytest.raises(SettingsError):
-            await other.ping()
+        for ask in (other.ping, other.identify):
+            with pytest.raises(SettingsError):
+                await ask()
         with pytest.raises(SettingsError):
             await other.read(TABLE, [UNKNOWN_KEY], ["number"])
         await other.aclose()
@@ -263,6 +264,7 @@ async def test_the_instance_names_environment_and_company(rig: BusinessCentralRi
     """Links of a copied environment never meet those of the original."""
     upper = rig.connect("Production", COMPANY.upper())
     assert rig.connector.instance == upper.instance == f"Production/{COMPANY}"
+    assert await upper.identify() == await rig.connector.identify() == f"{TENANT_ID}/production/{COMPANY}"
     await upper.aclose()
 
 

@@ -23,6 +23,7 @@ from shared.errors import (
     SignInFailed,
     SystemDown,
     UnknownColumn,
+    WrongEnvironment,
 )
 from shared.sync.ports import ChangePage, ColumnType, Value, VersionKind
 from tests.contract.connectors.rigs import ORGANIZATION, UNKNOWN_KEY, DataverseRig
@@ -347,9 +348,12 @@ async def test_choices_and_lengths_are_known(rig: DataverseRig) -> None:
 async def test_another_organisation_behind_the_address_is_noticed(rig: DataverseRig) -> None:
     """A copied environment must not be written to in the name of the original."""
     other = rig.connect(UNKNOWN_KEY)
-    with pytest.raises(SettingsError):
+    with pytest.raises(WrongEnvironment, match="CROSSDOCK_DATAVERSE_ORGANIZATION_ID"):
         await other.ping()
+    with pytest.raises(WrongEnvironment):
+        await other.identify()
     await other.aclose()
+    assert await rig.connector.identify() == ORGANIZATION
     spelled = rig.connect("{" + ORGANIZATION.upper() + "}")
     assert spelled.instance == ORGANIZATION
     await spelled.aclose()

@@ -18,6 +18,7 @@ from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.ports import (
     Candidate,
     Claim,
+    EnvironmentRow,
     FieldDecision,
     Hold,
     JournalEntry,
@@ -47,6 +48,8 @@ async def _transfer(stores: Stores) -> None:
     """Everything that a transfer may ask of the stores, once."""
     mode = await stores.modes.get("account_to_business_central")
     await stores.modes.put(mode)
+    await stores.environments.put(EnvironmentRow("dataverse", "nordwind"))
+    await stores.environments.get("dataverse")
     breaker = await stores.breakers.get("dataverse", "nordwind")
     await stores.breakers.put(breaker)
     claim = Claim("attempt", "run", START)

@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import StoreUnavailable
 from shared.stores.stores import Stores
-from shared.sync.ports import BreakerRow, Mode, RowTaken, SubscriptionRow, Switch, Watermark
+from shared.sync.ports import BreakerRow, EnvironmentRow, Mode, RowTaken, SubscriptionRow, Switch, Watermark
 from tests.contract.domain_stores.fakes import START, WatchedRows
 
 
@@ -98,3 +98,16 @@ async def test_a_subscription_is_known_as_it_was_last_seen(stores: Stores) -> No
     await stores.subscriptions.remove(second)
     await stores.subscriptions.remove(second)
     assert list(await stores.subscriptions.all()) == [other]
+
+
+async def test_an_environment_is_remembered_with_who_wished_it(stores: Stores) -> None:
+    """None at first; then what was put, by condition: of two who adopt at once one is told."""
+    assert await stores.environments.get("dataverse") is None
+    first = await stores.environments.put(EnvironmentRow("dataverse", "org", START, "", "first use"))
+    assert await stores.environments.get("dataverse") == first
+    adopted = replace(first, environment="other", by="ticket-17", former="org")
+    assert await stores.environments.put(adopted) == await stores.environments.get("dataverse")
+    with pytest.raises(RowTaken):
+        await stores.environments.put(replace(first, environment="third"))
+    with pytest.raises(RowTaken):
+        await stores.environments.put(EnvironmentRow("dataverse", "fourth"))

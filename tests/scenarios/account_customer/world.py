@@ -128,6 +128,7 @@ class Setup:
     index: Index | None = None
     brakes: Brakes | None = WIDE
     environment: Mapping[str, str] = field(default_factory=dict)
+    companies: tuple[Company, ...] = (Company(COMPANY, "ALPENHOLZ"),)
     crm: DataverseOptions = field(default_factory=lambda: DataverseOptions(application_users=(CRM_CLIENT,)))
     erp: BusinessCentralOptions = field(default_factory=BusinessCentralOptions)
 
@@ -195,10 +196,10 @@ class RealWorld:
 
         return front
 
-    def _make_crm(self) -> DataverseSandbox:
+    def _make_crm(self, organization_id: str = ORGANIZATION) -> DataverseSandbox:
         return DataverseSandbox(
             base_url=CRM_URL,
-            organization_id=ORGANIZATION,
+            organization_id=organization_id,
             clock=self.clock,
             issuer=self.issuer,
             seed=self.setup.seed,
@@ -214,7 +215,7 @@ class RealWorld:
             base_url=ERP_URL,
             tenant=TENANT_ID,
             environment="Production",
-            companies=[Company(COMPANY, "ALPENHOLZ")],
+            companies=self.setup.companies,
             clock=self.clock,
             issuer=self.issuer,
             seed=self.setup.seed,
@@ -319,6 +320,13 @@ class RealWorld:
         self._exits.close()
         self._exits.enter_context(installed(self.apps[0]))
         await self._run()
+
+    async def copy_of_crm(self, organization_id: str) -> DataverseSandbox:
+        """A copy of the CRM's accounts in another organisation, as copying an environment makes it."""
+        copy = self._make_crm(organization_id)
+        for key, row in self.accounts.items():
+            await copy.create("account", {"accountid": key, "name": row["name"], "crossdock_stage": "qualified"})
+        return copy
 
     async def stand_still(self, **duration: float) -> None:
         """Nothing of ours runs for a while: no worker, no timer, no delivery."""

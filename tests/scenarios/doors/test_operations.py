@@ -449,3 +449,37 @@ async def test_messages_of_a_retry_run_like_any_other(doors: Doors) -> None:
     (entry,) = (await doors.operate("GET", f"journal/dataverse/account/{ACCOUNT}")).json()["items"]
     assert (entry["outcome"], entry["cause"]) == ("skipped", "retry by ticket-17")
     assert (await doors.operate("GET", f"transfers/{TO_ERP}/parked")).json()["items"] == []
+
+
+# --- environments -----------------------------------------------------------------------------------
+
+
+async def test_an_environment_that_answers_unexpectedly_degrades_health_until_an_admin_adopts_it(doors: Doors) -> None:
+    """The wish names the environment that was seen; who and why are written down."""
+    engine = await doors.app.engine()
+    await engine.pipeline.environments.require(["dataverse", "business_central"])
+    items = (await doors.operate("GET", "environments")).json()["items"]
+    assert [(one["system"], one["environment"], one["wrong"]) for one in items] == [
+        ("dataverse", "org", ""),
+        ("business_central", "production/company", ""),
+    ]
+    assert (await doors.operate("GET", "health")).json()["status"] == "up"
+    doors.erp.instance = "test/company"
+    doors.clock.at += timedelta(minutes=16)
+    health = (await doors.operate("GET", "health")).json()
+    assert health["status"] == "degraded"
+    assert ["CROSSDOCK_BUSINESS_CENTRAL_*" in one["wrong"] for one in health["environments"]] == [False, True]
+
+    wish = {"by": "ticket-17", "reason": "moved", "environment": "production/company"}
+    answer = await doors.operate("POST", "environments/business_central/adopt", wish)
+    assert (answer.status_code, answer.json()["code"]) == (409, "CD-5005")
+    answer = await doors.operate("POST", "environments/postoffice/adopt", wish)
+    assert answer.status_code == 404
+    answer = await doors.operate("POST", "environments/business_central/adopt", wish | {"environment": "test/company"})
+    adopted = answer.json()
+    assert (answer.status_code, adopted["links_made_for"], adopted["by"]) == (200, "test/company", "ticket-17")
+    assert adopted["former"] == "production/company"
+    again = await doors.operate("POST", "environments/business_central/adopt", wish | {"environment": "test/company"})
+    assert again.json()["since"] == adopted["since"]
+    await engine.pipeline.environments.require(["business_central"])
+    assert (await doors.operate("GET", "health")).json()["status"] == "up"
