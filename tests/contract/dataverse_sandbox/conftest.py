@@ -29,6 +29,7 @@ class ManualClock:
     def __init__(self) -> None:
         self._now = datetime(2026, 3, 2, 8, 0, 0, 250_000, tzinfo=UTC)
         self._sleepers: list[tuple[datetime, asyncio.Future[None]]] = []
+        self._more_sleep = asyncio.Event()
 
     def now(self) -> datetime:
         return self._now
@@ -36,7 +37,15 @@ class ManualClock:
     async def sleep(self, seconds: float) -> None:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self._now + timedelta(seconds=seconds), woken))
+        self._more_sleep.set()
         await woken
+
+    async def asleep(self, within_seconds: float, count: int = 1) -> None:
+        """Wait until that many sleep who will wake within so many seconds; however slow the machine is."""
+        end = self._now + timedelta(seconds=within_seconds)
+        while sum(due <= end for due, _ in self._sleepers) < count:
+            self._more_sleep.clear()
+            await self._more_sleep.wait()
 
     async def advance(self, seconds: float) -> None:
         """Move on, and let everybody run who is due."""
@@ -45,8 +54,13 @@ class ManualClock:
             if due <= self._now and not woken.done():
                 woken.set_result(None)
         self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[1].done()]
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await settle()
+
+
+async def settle() -> None:
+    """Let everybody run who can without the clock moving."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 @dataclass

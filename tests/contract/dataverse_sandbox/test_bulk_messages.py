@@ -164,7 +164,7 @@ async def test_a_message_is_one_request_that_takes_its_time(build: Build) -> Non
     """One request by count; its targets' time counts for the limit of execution time."""
     org = build(max_requests=2, target_seconds=0.5, max_execution_seconds=20, web_servers=1)
     message = asyncio.create_task(send(org, "CreateMultiple", *[account(name="x")] * 50))
-    await asyncio.sleep(0.01)
+    await org.clock.asleep(25)
     await org.clock.advance(25)
     assert (await message).status_code == 200
     answer = await org.client.get("/WhoAmI")

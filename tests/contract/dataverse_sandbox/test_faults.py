@@ -65,7 +65,7 @@ async def test_a_stall_ends_with_the_clients_patience(org: Organisation) -> None
     """The read timeout counts on the sandbox's clock; the request may have been executed."""
     org.sandbox.faults.add(FaultRule(FaultKind.STALL, method="POST", seconds=600))
     request = asyncio.create_task(org.client.post("/accounts", json={"name": "Rossi"}, timeout=30))
-    await asyncio.sleep(0.01)
+    await org.clock.asleep(30)
     await org.clock.advance(29)
     assert not request.done()
     await org.clock.advance(1)

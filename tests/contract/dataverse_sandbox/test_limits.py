@@ -51,7 +51,7 @@ async def test_execution_time_is_limited(build: Build) -> None:
     org = build(max_execution_seconds=5, latency_seconds=3, web_servers=1)
     for _ in range(2):
         slow = asyncio.create_task(org.client.get("/WhoAmI"))
-        await asyncio.sleep(0.01)
+        await org.clock.asleep(3)
         await org.clock.advance(3)
         assert (await slow).status_code == 200
     answer = await org.client.get("/WhoAmI")
@@ -64,7 +64,7 @@ async def test_concurrency_is_limited_at_once(build: Build) -> None:
     """The limit counts requests under way; when they have ended the next is let in."""
     org = build(max_concurrent=2, latency_seconds=1, web_servers=1)
     under_way = [asyncio.create_task(org.client.get("/WhoAmI")) for _ in range(2)]
-    await asyncio.sleep(0.01)
+    await org.clock.asleep(1, count=2)
     answer = await org.client.get("/WhoAmI")
     assert (answer.status_code, code_of(answer)) == (429, "0x80072326")
     assert int(answer.headers["Retry-After"]) >= 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.dataverse_sandbox.conftest import Build, Organisation, code_of
+from tests.contract.dataverse_sandbox.conftest import Build, Organisation, code_of, settle
 
 URL = "https://functions.example/api/webhooks/dataverse"
 SECRET = ("x-crossdock-secret", "first")
@@ -270,7 +270,7 @@ async def test_silence_fails_after_sixty_seconds(org: Organisation) -> None:
     org.receiver.stall = True
     await org.create(name="a")
     delivery = asyncio.create_task(org.sandbox.deliver_due())
-    await asyncio.sleep(0.01)
+    await org.clock.asleep(60)
     await org.clock.advance(59)
     assert not delivery.done()
     await org.clock.advance(1)
@@ -309,7 +309,7 @@ async def test_a_synchronous_failure_undoes_the_operation(org: Organisation) -> 
     assert org.sandbox.rows("account")[row_id]["versionnumber"] == version
     org.receiver.statuses = [503, 202]
     patch = asyncio.create_task(org.client.patch(f"/accounts({row_id})", json={"name": "b"}))
-    await asyncio.sleep(0.01)
+    await org.clock.asleep(1)
     await org.clock.advance(1)
     assert (await patch).status_code == 204
 
@@ -321,10 +321,10 @@ async def test_a_second_writer_waits_for_a_synchronous_step(org: Organisation) -
     tag = (await org.client.get(f"/accounts({row_id})")).json()["@odata.etag"]
     org.receiver.statuses = [503, 202]
     first = asyncio.create_task(org.client.patch(f"/accounts({row_id})", json={"name": "b"}))
-    await asyncio.sleep(0.01)
+    await org.clock.asleep(1)
     condition = {"If-Match": tag}
     second = asyncio.create_task(org.client.patch(f"/accounts({row_id})", json={"fax": "1"}, headers=condition))
-    await asyncio.sleep(0.01)
+    await settle()
     assert org.sandbox.rows("account")[row_id]["name"] == "a"
     await org.clock.advance(1)
     assert ((await first).status_code, (await second).status_code) == (204, 412)
@@ -369,10 +369,9 @@ async def test_deliveries_run_in_the_background_on_the_clock(build: Build) -> No
     await org.sandbox.register_webhook("account", ["Create"], URL, header=SECRET)
     running = asyncio.create_task(org.sandbox.run_deliveries())
     await org.create(name="a")
-    await asyncio.sleep(0.01)
+    await org.clock.asleep(2)
     assert org.receiver.received == []
     await org.clock.advance(2)
-    await asyncio.sleep(0.01)
     assert len(org.receiver.received) == 1
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
