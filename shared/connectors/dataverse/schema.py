@@ -24,7 +24,6 @@ TYPES = {
     "String": ColumnType.TEXT,
     "Memo": ColumnType.TEXT,
     "EntityName": ColumnType.TEXT,
-    "Virtual": ColumnType.TEXT,
     "Integer": ColumnType.INTEGER,
     "BigInt": ColumnType.INTEGER,
     "Decimal": ColumnType.DECIMAL,
@@ -41,6 +40,9 @@ TYPES = {
     "Owner": ColumnType.REFERENCE,
 }
 """Attribute types that a definition may name; the others (party lists, managed properties) are left out."""
+VIRTUAL_TYPES = {"MultiSelectPicklistType": ColumnType.TEXT}
+"""Of the type `Virtual` by its more exact name: several choices travel as one text of their numbers. Files and images
+travel on ways of their own, and the labels beside choices and references are in no record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class Schema:
         return [as_object(row, "an attribute") for row in as_list(page.get("value"), "value")]
 
 
-_COLUMN = "LogicalName,AttributeType,IsValidForCreate,IsValidForUpdate"
+_COLUMN = "LogicalName,AttributeType,AttributeTypeName,IsValidForCreate,IsValidForUpdate"
 _RELATION = "ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity"
 _DEFINITION = [
     ("$select", "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled"),
@@ -223,12 +225,20 @@ def _behaviour(row: JsonObject) -> Json:
 
 def _column(row: JsonObject, dates: Collection[str]) -> ColumnMetadata | None:
     name = as_text(row.get("LogicalName"), "LogicalName")
-    kind = TYPES.get(as_text(row.get("AttributeType"), "AttributeType"))
+    kind = _kind(row)
     if name in dates:
         kind = ColumnType.DATE
     updatable = row.get("IsValidForUpdate") is not False
     writable = updatable or row.get("IsValidForCreate") is not False
     return None if kind is None else ColumnMetadata(name, kind, writable=writable, updatable=updatable)
+
+
+def _kind(row: JsonObject) -> ColumnType | None:
+    kind = as_text(row.get("AttributeType"), "AttributeType")
+    if kind != "Virtual":
+        return TYPES.get(kind)
+    exact = row.get("AttributeTypeName")
+    return VIRTUAL_TYPES.get(str(exact.get("Value"))) if isinstance(exact, dict) else None
 
 
 def _relation(row: JsonObject) -> Lookup:

@@ -7,10 +7,13 @@ import json
 import httpx
 import pytest
 
+from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.connector import DataverseConnector
+from shared.connectors.dataverse.schema import Schema
+from shared.connectors.turns import InTurn
 from shared.errors import BadAnswer, ConnectorError, SignInFailed, UnknownResult
 from shared.strict_json import JsonObject
-from shared.sync.ports import ChangePage
+from shared.sync.ports import ChangePage, ColumnType
 from tests.unit.connectors.fakes import ORIGIN, JumpingClock, Script, client
 
 KEY = "11111111-2222-4333-8444-555555555555"
@@ -171,3 +174,20 @@ async def test_a_refused_sign_in_during_metadata_is_still_a_refused_sign_in() ->
         await dataverse.create("account", {"name": "x"}, [], key=KEY, within_seconds=5)
     assert type(error.value) is SignInFailed
     await dataverse.aclose()
+
+
+async def test_of_virtual_columns_only_several_choices_are_text() -> None:
+    """Files and images travel on ways of their own, labels are in no record; an answer may not say which it is."""
+    exact = {"colours": "MultiSelectPicklistType", "contract": "FileType", "entityimage": "ImageType"}
+    rows: list[JsonObject] = [
+        {"LogicalName": name, "AttributeType": "Virtual", "AttributeTypeName": {"Value": kind}}
+        for name, kind in {**exact, "statecodename": "VirtualType"}.items()
+    ]
+    rows.append({"LogicalName": "untold", "AttributeType": "Virtual"})
+    script = Script(answer({**DEFINITION, "Attributes": [*rows]}), answer({"value": []}))
+    clock = JumpingClock()
+    schema = Schema(DataverseClient(InTurn([client(script, clock=clock)])), clock)
+    assert {name: column.type for name, column in (await schema.table("account")).columns.items()} == {
+        "colours": ColumnType.TEXT
+    }
+    assert "AttributeTypeName" in str(script.requests[0].url)
