@@ -12,11 +12,10 @@ from shared.sync.comparing import FieldView, compared
 from shared.sync.context import Prepared
 from shared.sync.definition import Definition
 from shared.sync.fingerprint import Base
+from shared.sync.linked_pairs import LinkedPair, linked_pairs
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import LinkRow, LinkState, Record, Side
+from shared.sync.ports import Side
 from shared.sync.values import same_value
-
-PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,38 +49,21 @@ class Differing:
         before = await self.now.prepare(now.transfers[0].name)
         after = await self.then.prepare(then.transfers[0].name)
         lengths = await self.now.lengths(now)
-        links, last, count = self.now.ports.stores.links, None, 0
-        while rows := await links.page(before.pair, Side.LEFT, last, PAGE):
-            last = rows[-1].key
-            linked = [row for row in rows if row.state is LinkState.LINKED]
-            count += len(linked)
-            yield ComparedPage(count, await self._differences(before, after, linked, lengths))
-
-    async def _differences(
-        self,
-        before: Prepared,
-        after: Prepared,
-        rows: Sequence[LinkRow],
-        lengths: Mapping[Side, Mapping[str, int | None]],
-    ) -> list[FieldDifference]:
-        lefts = await _read(before, after, Side.LEFT, [row.key for row in rows])
-        rights = await _read(before, after, Side.RIGHT, [row.other for row in rows])
-        found: list[FieldDifference] = []
-        for row in rows:
-            if row.key in lefts and row.other in rights:
-                found += self._of_pair(before, after, row, (lefts[row.key], rights[row.other]), lengths)
-        return found
+        columns = {side: tuple(dict.fromkeys([*before.columns(side), *after.columns(side)])) for side in Side}
+        count = 0
+        async for pairs in linked_pairs(self.now.ports.stores.links, after, columns):
+            count += len(pairs)
+            told = [self._of_pair(before, after, pair, lengths) for pair in pairs]
+            yield ComparedPage(count, [one for of_pair in told for one in of_pair])
 
     def _of_pair(
-        self,
-        before: Prepared,
-        after: Prepared,
-        row: LinkRow,
-        records: tuple[Record, Record],
-        lengths: Mapping[Side, Mapping[str, int | None]],
+        self, before: Prepared, after: Prepared, pair: LinkedPair, lengths: Mapping[Side, Mapping[str, int | None]]
     ) -> list[FieldDifference]:
+        row = pair.row
+        if pair.left is None or pair.right is None:
+            return []
         base = Base.unpack(row.base, row.key, self.now.ports.prints)
-        left, right = records[0].values, records[1].values
+        left, right = pair.left.values, pair.right.values
         now = _told(compared(before.definition, base, left, right, lengths))
         then = _told(compared(after.definition, base, left, right, lengths))
         keys = {Side.LEFT: row.key, Side.RIGHT: row.other}
@@ -90,13 +72,6 @@ class Differing:
             for place in dict.fromkeys([*now, *then])
             if not _same(now.get(place), then.get(place))
         ]
-
-
-async def _read(before: Prepared, after: Prepared, side: Side, keys: Sequence[str]) -> Mapping[str, Record]:
-    """Records with the columns of both definitions, with one call."""
-    columns = tuple(dict.fromkeys([*before.columns(side), *after.columns(side)]))
-    table = after.definition.table(side).table
-    return await after.connector(side).read(table, keys, columns) if keys else {}
 
 
 def _told(views: Sequence[FieldView]) -> dict[tuple[Side, str], FieldView]:

@@ -14,11 +14,10 @@ from shared.sync.comparing import FieldState, FieldView, compared
 from shared.sync.context import Prepared
 from shared.sync.definition import Definition
 from shared.sync.fingerprint import Base
+from shared.sync.linked_pairs import LinkedPair, linked_pairs
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import LinkRow, LinkState, Outgoing, Record, Side
-
-PAGE = 100
+from shared.sync.ports import Outgoing, Side
 
 
 class Standing(StrEnum):
@@ -70,31 +69,12 @@ class Drifting:
         """All linked pairs, a hundred at a time."""
         prepared = await self.pipeline.prepare(self.definition.transfers[0].name)
         lengths = await self.pipeline.lengths(self.definition)
-        links, last = self.pipeline.ports.stores.links, None
-        while rows := await links.page(prepared.pair, Side.LEFT, last, PAGE):
-            last = rows[-1].key
-            linked = [row for row in rows if row.state is LinkState.LINKED]
-            yield await self._page(prepared, linked, lengths) if linked else []
+        columns = {side: prepared.columns(side) for side in Side}
+        async for pairs in linked_pairs(self.pipeline.ports.stores.links, prepared, columns):
+            yield [self._drift(prepared, pair, lengths) for pair in pairs]
 
-    async def _page(
-        self, prepared: Prepared, rows: Sequence[LinkRow], lengths: Mapping[Side, Mapping[str, int | None]]
-    ) -> list[Drift]:
-        lefts = await self._read(prepared, Side.LEFT, [row.key for row in rows])
-        rights = await self._read(prepared, Side.RIGHT, [row.other for row in rows])
-        return [self._drift(prepared, row, lefts.get(row.key), rights.get(row.other), lengths) for row in rows]
-
-    async def _read(self, prepared: Prepared, side: Side, keys: Sequence[str]) -> Mapping[str, Record]:
-        table = prepared.definition.table(side).table
-        return await prepared.connector(side).read(table, keys, prepared.columns(side))
-
-    def _drift(
-        self,
-        prepared: Prepared,
-        row: LinkRow,
-        left: Record | None,
-        right: Record | None,
-        lengths: Mapping[Side, Mapping[str, int | None]],
-    ) -> Drift:
+    def _drift(self, prepared: Prepared, pair: LinkedPair, lengths: Mapping[Side, Mapping[str, int | None]]) -> Drift:
+        row, left, right = pair.row, pair.left, pair.right
         if left is None or right is None:
             gone = Side.LEFT if left is None else Side.RIGHT
             return Drift(row.key, row.other, Standing.MISSING, missing=gone)
