@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -133,8 +133,8 @@ class Place:
     def allowed(self) -> Allowed:
         return business_central.ALLOWED if self._is_erp else dataverse.ALLOWED
 
-    def process(self) -> Process:
-        """One process more."""
+    def process(self, weight: int = 1) -> Process:
+        """One process more. weight: how many requests each of its calls counts as."""
         origin = "https://erp.example" if self._is_erp else "https://crm.example"
         scope = AUDIENCE if self._is_erp else origin
         tokens = TokenEndpointTokens(
@@ -157,7 +157,8 @@ class Place:
             http=self.door,
             owns_tokens=True,
         )
-        self.processes.append(Process(client, READ_CUSTOMERS if self._is_erp else WHO_AM_I))
+        call = replace(READ_CUSTOMERS if self._is_erp else WHO_AM_I, weight=weight)
+        self.processes.append(Process(client, call))
         return self.processes[-1]
 
     async def permits_held(self) -> int:

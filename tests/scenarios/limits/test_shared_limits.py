@@ -190,6 +190,30 @@ async def test_a_long_wait_that_one_process_is_asked_for_is_kept_by_the_others()
         assert second.done > before[1]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("weight", [1, 100])
+@pytest.mark.parametrize("options", [SLOW, QUICK], ids=["slow", "quick"])
+def test_one_refusal_costs_its_wait_and_little_more(options: BusinessCentralOptions, weight: int, number: int) -> None:
+    """Single requests and batches of a hundred: what is missing after a 429 is what would have gone in the wait that
+    the system asked for and in ten seconds more. The pace's share shrinks while nothing may go, and is back at once."""
+
+    @virtually
+    async def story() -> None:
+        async with business_central_place(options) as place:
+            for _ in range(number):
+                place.process(weight).work(callers=20)
+            await asyncio.sleep(60)
+            began, wait, watched = sum(process.done for process in place.processes), 30, 100
+            a_second = began / 60
+            place.faults.add(FaultRule(FaultKind.THROTTLED, times=1, retry_after_seconds=wait))
+            await asyncio.sleep(watched)
+            done = sum(process.done for process in place.processes) - began
+            assert place.door.answers[429] == 1
+            assert done >= a_second * (watched - wait - 10)
+
+    story()
+
+
 @virtually
 async def test_a_caller_that_gives_up_leaves_its_place_to_the_next() -> None:
     """Whether it waits for a place, has just been given one, or waits for its pace: none is lost."""
