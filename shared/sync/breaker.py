@@ -21,6 +21,7 @@ from shared.sync.ports import (
     Connector,
     NewRecord,
     Record,
+    RecordPage,
     RowTaken,
     Subscribing,
     Subscription,
@@ -138,8 +139,8 @@ class Watched:
     def derived_key(self, table: str, seed: str) -> str:
         return self._inner.derived_key(table, seed)
 
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return self._inner.watermark_at(table, at)
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
+        return self._inner.watermark_at(table, at, no_later_than)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         return await self._told(self._inner.read(table, keys, columns))
@@ -151,6 +152,15 @@ class Watched:
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         pages = self._inner.changes(table, since, columns)
+        while True:
+            try:
+                page = await self._told(anext(pages))
+            except StopAsyncIteration:
+                return
+            yield page
+
+    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        pages = self._inner.pages(table, place, columns)
         while True:
             try:
                 page = await self._told(anext(pages))

@@ -19,6 +19,7 @@ from shared.sync.ports import (
     ColumnType,
     NewRecord,
     Record,
+    RecordPage,
     Right,
     TableMetadata,
     Value,
@@ -147,6 +148,10 @@ class Joining(PassingOn):
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         async for page in self.inner.changes(table, since, _single(columns)):
+            yield replace(page, records=[_read(record, columns) for record in page.records])
+
+    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        async for page in self.inner.pages(table, place, _single(columns)):
             yield replace(page, records=[_read(record, columns) for record in page.records])
 
     async def create(

@@ -13,6 +13,7 @@ from shared.sync.ports import (
     Connector,
     NewRecord,
     Record,
+    RecordPage,
     TableMetadata,
     Value,
 )
@@ -41,8 +42,8 @@ class PassingOn:
     def derived_key(self, table: str, seed: str) -> str:
         return self.inner.derived_key(table, seed)
 
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return self.inner.watermark_at(table, at)
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
+        return self.inner.watermark_at(table, at, no_later_than)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         return await self.inner.read(table, keys, columns)
@@ -54,6 +55,9 @@ class PassingOn:
 
     def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         return self.inner.changes(table, since, columns)
+
+    def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        return self.inner.pages(table, place, columns)
 
     async def create(
         self,

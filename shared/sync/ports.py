@@ -185,6 +185,14 @@ class ChangePage:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Some of a table's records. place: where the next call of `pages` goes on; None on the last page."""
+
+    records: Sequence[Record]
+    place: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewRecord:
     """A record to be created. key: the one we chose, where the system lets us."""
 
@@ -231,8 +239,16 @@ class Connector(Protocol):
         """The change feed from a watermark (None: everything there is). Raises FeedExpired for a watermark too old."""
         ...
 
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        """The watermark that stands for a time, where the feed is ordered by time; None where it is not."""
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
+        """The watermark that stands for a time, where the feed is ordered by time; None where it is not.
+
+        no_later_than: a watermark of the feed; the earlier of the two is answered.
+        """
+        ...
+
+    def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        """Every record of a table, from a place of an earlier call on (None: the first), in an order that changes of
+        records do not disturb. Raises FeedExpired for a place that is gone."""
         ...
 
     async def create(

@@ -18,6 +18,7 @@ from shared.sync.ports import (
     LinkState,
     NewRecord,
     Record,
+    RecordPage,
     Side,
     Unlinked,
     Value,
@@ -46,6 +47,10 @@ class Referring(PassingOn):
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         async for page in self.inner.changes(table, since, columns):
+            yield replace(page, records=await self._translated(page.records))
+
+    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        async for page in self.inner.pages(table, place, columns):
             yield replace(page, records=await self._translated(page.records))
 
     async def create(

@@ -26,6 +26,7 @@ from shared.sync.ports import (
     NewRecord,
     Outgoing,
     Record,
+    RecordPage,
     Side,
     TableMetadata,
     Value,
@@ -59,7 +60,8 @@ class TwoTables:
     tables: Mapping[str, MemorySystem]
 
     def _of(self, table: str) -> MemorySystem:
-        return self.tables.get(table) or next(iter(self.tables.values()))  # related tables are not imitated here
+        """The table; of one that only names records of another (opportunities) that other one."""
+        return self.tables.get(table) or next(iter(self.tables.values()))
 
     @property
     def system(self) -> str:
@@ -78,8 +80,11 @@ class TwoTables:
     def derived_key(self, table: str, seed: str) -> str:
         return self._of(table).derived_key(table, f"{table}|{seed}")
 
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return self._of(table).watermark_at(table, at)
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
+        return self._of(table).watermark_at(table, at, no_later_than)
+
+    def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        return self._of(table).pages(table, place, columns)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         return await self._of(table).read(table, keys, columns)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.errors import (
     AlreadyExists,
@@ -28,11 +29,14 @@ from shared.sync.ports import (
     ColumnType,
     NewRecord,
     Record,
+    RecordPage,
     TableMetadata,
     Value,
     VersionKind,
 )
 
+_PAGE = 50
+"""Records of one page of a list."""
 _NAMES = uuid.UUID("9f2f6b7e-0f7b-4a51-9d1e-3f4a7d1c2b60")
 
 Listener = Callable[[str, str, str], None]
@@ -150,8 +154,21 @@ class MemorySystem:
     def derived_key(self, table: str, seed: str) -> str:
         return str(uuid.uuid5(_NAMES, f"{self.system}|{seed}"))
 
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return None if self.chooses_key else at.isoformat()
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
+        moments = [at] if no_later_than is None or self.chooses_key else [at, datetime.fromisoformat(no_later_than)]
+        return None if self.chooses_key else min(moments).isoformat()
+
+    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        more = True
+        while more:
+            page = await self._pass("pages", partial(self._listed, place))
+            assert isinstance(page, RecordPage)
+            yield page
+            place, more = page.place, page.place is not None
+
+    async def _listed(self, place: str | None) -> RecordPage:
+        keys = [key for key in sorted(self.records) if place is None or key > place][:_PAGE]
+        return RecordPage([self._record(key) for key in keys], keys[-1] if len(keys) == _PAGE else None)
 
     async def _pass(self, name: str, do: Callable[[], Awaitable[object]]) -> object:
         return await (self.gate(name, do) if self.gate else do())

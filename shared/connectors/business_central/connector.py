@@ -12,6 +12,7 @@ from shared.connectors.business_central.batch import PARTS_PER_BATCH, creates, p
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import to_json
 from shared.connectors.business_central.errors import (
+    PLACE_GONE,
     STALE_REFERENCE,
     SYSTEM,
     Doing,
@@ -28,14 +29,17 @@ from shared.connectors.business_central.rows import rows_of
 from shared.connectors.business_central.schema import NUMBERED, Field, Schema
 from shared.connectors.business_central.subscriptions import LIFE, Subscriptions
 from shared.connectors.keys import canonical_guid
+from shared.connectors.paging import SKIP_TOKEN, place_behind
 from shared.connectors.turns import InTurn
 from shared.errors import (
     Answer,
     ConnectorError,
     CrossdockError,
+    FeedExpired,
     NotAllowed,
     Refused,
     SettingsError,
+    SystemDown,
     UnknownColumn,
     UnknownResult,
     WrongEnvironment,
@@ -50,6 +54,7 @@ from shared.sync.ports import (
     NewRecord,
     Reach,
     Record,
+    RecordPage,
     Right,
     Subscription,
     TableMetadata,
@@ -160,8 +165,8 @@ class BusinessCentralConnector:
         """Not offered: Business Central gives the keys itself."""
         raise ValueError(f"{SYSTEM} does not let us choose a key")
 
-    def watermark_at(self, table: str, at: datetime) -> str | None:
-        return watermark_at(at)
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
+        return watermark_at(at, no_later_than)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         asked = list(dict.fromkeys(canonical_guid(key) for key in keys))
@@ -306,6 +311,18 @@ class BusinessCentralConnector:
         asked = Asked(place.client, place.page, selected(fields, mark), columns, self._page_size)
         async for found in (by_version if versions else by_time)(asked, since):
             yield ChangePage(await self._records.records(fields, found.rows), [], found.watermark)
+
+    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        """In the order of the table's key; a place is the id of the last row, which may have been deleted since."""
+        fields, at = await self._schema.fields(table, columns), await self._schema.place(table)
+        query = [selected(fields)] + ([] if place is None else [("aid", "FIN"), (SKIP_TOKEN, place)])
+        try:
+            async for page in at.client.pages(at.page, query, at.page, self._page_size, columns):
+                yield RecordPage(await self._records.records(fields, rows_of(page)), place_behind(page, SYSTEM))
+        except SystemDown as error:
+            if error.answer.vendor_code == PLACE_GONE:
+                raise FeedExpired(SYSTEM, error.answer) from None
+            raise
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """API v2.0 has no notes; `capabilities` says so."""

@@ -28,6 +28,7 @@ from shared.errors import (
 from shared.http_client import Reply
 
 SYSTEM = "business_central"
+PLACE_GONE = "SkipTokenIsNoLongerValid"
 DIALOG = "Application_DialogException"
 STALE_REFERENCE = frozenset({"Internal_InvalidTableRelation", DIALOG})
 _CODE = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)?")
@@ -54,7 +55,7 @@ BY_CODE: Mapping[str, type[ConnectorError]] = {
     "Internal_RecordNotFound": RecordMissing,
     "Internal_DataNotFoundFilter": RecordMissing,
     "Internal_TenantUnavailable": SystemDown,
-    "SkipTokenIsNoLongerValid": SystemDown,
+    PLACE_GONE: SystemDown,
 }
 WRONG_PLACE = {
     "NoEnvironment": "the environment does not exist",

@@ -48,14 +48,17 @@ class Found:
     watermark: str | None
 
 
-def watermark_at(at: datetime) -> str:
-    """The watermark of a moment."""
+def watermark_at(at: datetime, no_later_than: str | None = None) -> str:
+    """The watermark of a moment, or the other one if that stands for an earlier one. Behind a row version nothing can
+    have been missed, so it stays. Raises FeedExpired for one that cannot be read."""
+    if no_later_than is not None and (_VERSION.fullmatch(no_later_than) or _moment_of(no_later_than) <= at):
+        return no_later_than
     return f"{_MOMENT}{moment_text(at)}"
 
 
 async def by_time(asked: Asked, since: str | None) -> AsyncIterator[Found]:
     """Oldest first; the watermark is the largest time seen, never our own clock. Raises FeedExpired."""
-    latest = None if since is None else _moment(since.removeprefix(_MOMENT))
+    latest = None if since is None else _moment_of(since)
     query = [asked.select, ("$orderby", CHANGED_AT)]
     if latest is not None and latest.year > 1:
         query.append(("$filter", _since(latest)))
@@ -77,7 +80,7 @@ async def by_version(asked: Asked, since: str | None) -> AsyncIterator[Found]:
     if low is not None:
         conditions.append(f"{ROW_VERSION} ge {low}")
     elif since is not None:
-        conditions.append(_since(_moment(since.removeprefix(_MOMENT))))
+        conditions.append(_since(_moment_of(since)))
     query = [asked.select, ("$filter", " and ".join(conditions)), ("$orderby", ROW_VERSION)]
     async for page in asked.client.pages(asked.page, query, asked.page, asked.page_size, asked.columns):
         rows = rows_of(page)
@@ -114,9 +117,9 @@ def _since(moment: datetime) -> str:
     return f"{CHANGED_AT} gt {moment_text(moment - OVERLAP)}"
 
 
-def _moment(watermark: str) -> datetime:
+def _moment_of(watermark: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(watermark)
+        moment = datetime.fromisoformat(watermark.removeprefix(_MOMENT))
     except ValueError:
         raise FeedExpired(SYSTEM, detail=f"{SYSTEM}: the watermark is no moment") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

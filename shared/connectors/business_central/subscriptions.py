@@ -6,17 +6,15 @@ Source: Microsoft Learn, "Working with webhooks in Dynamics 365 Business Central
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
 from shared.connectors.business_central.client import BusinessCentralClient
-from shared.connectors.business_central.converters import to_value
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of
 from shared.connectors.business_central.resources import STANDARD, page_of, read_resource, resource_of
-from shared.connectors.business_central.rows import rows_of
+from shared.connectors.business_central.rows import bad_answer, rows_of, text_in, value_in
 from shared.errors import (
-    BadAnswer,
     CrossdockError,
     NotAllowed,
     RecordMissing,
@@ -26,12 +24,14 @@ from shared.errors import (
     UnknownColumn,
 )
 from shared.http_client import Reply
-from shared.strict_json import JsonObject, WrongShape, as_object, as_text
+from shared.strict_json import JsonObject, WrongShape, as_object
 from shared.sync.ports import ColumnType, Subscription
 
 LIFE: Final = timedelta(days=3)
 MOST: Final = 200
 SET: Final = "subscriptions"
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+"""The end of a life that the service leaves blank."""
 
 
 class Subscriptions:
@@ -109,34 +109,25 @@ class Subscriptions:
         return (TooManySubscriptions if full else SubscriptionRefused)(SYSTEM, error.answer)
 
     def _subscription(self, row: JsonObject) -> Subscription:
-        try:
-            resource = read_resource(as_text(row.get("resource"), "resource"))
-            ours = resource is not None and resource.is_in(self._company_id, self._environment)
-            return Subscription(
-                id=as_text(row.get("subscriptionId"), "subscriptionId"),
-                table=resource.table if resource is not None and ours and not resource.key else "",
-                address=as_text(row.get("notificationUrl"), "notificationUrl"),
-                state=as_text(row.get("clientState", ""), "clientState"),
-                expires_at=_moment(row),
-                version=as_text(row.get("@odata.etag"), "the etag"),
-            )
-        except WrongShape as error:
-            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+        resource = read_resource(text_in(row, "resource"))
+        ours = resource is not None and resource.is_in(self._company_id, self._environment)
+        expires_at = value_in(row, "expirationDateTime", ColumnType.DATETIME)
+        return Subscription(
+            id=text_in(row, "subscriptionId"),
+            table=resource.table if resource is not None and ours and not resource.key else "",
+            address=text_in(row, "notificationUrl"),
+            state=text_in(row, "clientState") if "clientState" in row else "",
+            expires_at=expires_at if isinstance(expires_at, datetime) else LONG_AGO,
+            version=text_in(row, "@odata.etag"),
+        )
 
 
 def _condition(subscription: Subscription) -> dict[str, str]:
     return {"If-Match": subscription.version}
 
 
-def _moment(row: JsonObject) -> datetime:
-    moment = to_value(ColumnType.DATETIME, row.get("expirationDateTime"), "expirationDateTime")
-    if not isinstance(moment, datetime):
-        raise WrongShape("expirationDateTime is no moment")
-    return moment
-
-
 def _object(reply: Reply) -> JsonObject:
     try:
         return as_object(reply.content, "the answer")
     except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+        raise bad_answer(error) from None

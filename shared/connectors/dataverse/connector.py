@@ -17,6 +17,7 @@ from shared.connectors.dataverse.records import Records, equals, etag_of, is_one
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.dataverse.surveys import Surveys
 from shared.connectors.keys import canonical_guid
+from shared.connectors.paging import SKIP_TOKEN, place_behind
 from shared.connectors.turns import InTurn
 from shared.errors import (
     AlreadyExists,
@@ -30,7 +31,17 @@ from shared.errors import (
 )
 from shared.http_client import HttpClient
 from shared.strict_json import JsonObject, as_text
-from shared.sync.ports import Capabilities, ChangePage, Clock, NewRecord, Record, TableMetadata, Value, VersionKind
+from shared.sync.ports import (
+    Capabilities,
+    ChangePage,
+    Clock,
+    NewRecord,
+    Record,
+    RecordPage,
+    TableMetadata,
+    Value,
+    VersionKind,
+)
 
 NAMESPACE = uuid.UUID("6f0d3f4e-5b0a-5c55-9a57-0f6f1d5f3c11")
 """Of the keys we choose ourselves. It must never change: a repeated create finds its record by it."""
@@ -117,7 +128,7 @@ class DataverseConnector:
     def derived_key(self, table: str, seed: str) -> str:
         return str(uuid.uuid5(NAMESPACE, f"{table}\n{seed}"))
 
-    def watermark_at(self, table: str, at: datetime) -> str | None:
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
         return None
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
@@ -214,6 +225,15 @@ class DataverseConnector:
         prefer = preferring(fields, "odata.track-changes", f"odata.maxpagesize={self._page_size}")
         async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
             yield await self._change_page(shape, fields, page)
+
+    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+        """In the order of the primary id; a place is the paging cookie, which names the last row."""
+        shape, fields = await self._shape(table, columns)
+        query = [selected(shape, fields)] + ([] if place is None else [(SKIP_TOKEN, place)])
+        prefer = preferring(fields, f"odata.maxpagesize={self._page_size}")
+        async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
+            records = await self._records.records(shape, fields, rows_of(page))
+            yield RecordPage(records, place_behind(page, SYSTEM))
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """A row of the table annotation, under a key that the seed gives; one that exists already is left as it is."""

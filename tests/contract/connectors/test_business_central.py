@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
@@ -349,3 +349,22 @@ async def test_the_metadata_is_read_once_an_hour(rig: BusinessCentralRig) -> Non
         await rig.connector.read(TABLE, [UNKNOWN_KEY], ["number"])
     for api in ("v2.0", "crmlink/sync/v1.0"):
         assert rig.requests.count("GET", rf"/api/{api}/\$metadata") == 1
+
+
+async def test_a_place_whose_row_is_gone_says_so(rig: BusinessCentralRig) -> None:
+    """The service names the last row; without it the list begins anew."""
+    for number in range(7):
+        await rig.person_creates(f"Mill {number}")
+    first = await anext(rig.connector.pages(TABLE, None, []))
+    assert first.place is not None
+    await rig.person_deletes(first.records[-1].key)
+    with pytest.raises(FeedExpired):
+        await anext(rig.connector.pages(TABLE, first.place, []))
+
+
+def test_of_two_watermarks_the_earlier_is_answered() -> None:
+    """A walk may be asked to go back, never forward over what nobody walked."""
+    connector, noon = BusinessCentralRig().connector, datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    later = connector.watermark_at(TABLE, noon + timedelta(hours=1))
+    assert connector.watermark_at(TABLE, noon, later) == connector.watermark_at(TABLE, noon)
+    assert connector.watermark_at(TABLE, noon + timedelta(days=1), later) == later

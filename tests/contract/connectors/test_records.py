@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from shared.errors import AlreadyExists, RecordMissing, Refused, UnknownColumn, VersionConflict
-from shared.sync.ports import ColumnType, Record
+from shared.sync.ports import ColumnType, Record, RecordPage
 from tests.contract.connectors.rigs import UNKNOWN_KEY, Rig
 
 
@@ -206,3 +206,38 @@ async def test_a_ping_is_one_cheap_request(rig: Rig) -> None:
     """Probes go out while a system is half down; they may cost next to nothing."""
     await rig.connector.ping()
     assert rig.requests.count() == 1
+
+
+async def pages_of(rig: Rig, place: str | None = None) -> list[RecordPage]:
+    """All pages of the table from a place on."""
+    return [page async for page in rig.connector.pages(rig.table, place, [rig.columns.name])]
+
+
+async def test_every_record_is_listed_once_by_pages(rig: Rig) -> None:
+    """Key, version and asked columns, as a read answers them; records that change on the way are not missed."""
+    keys = [await rig.person_creates(f"Mill {number}") for number in range(7)]
+    pages = await pages_of(rig)
+    assert [len(page.records) for page in pages][:2] == [3, 3]
+    listed = [record for page in pages for record in page.records]
+    assert sorted(record.key for record in listed) == sorted(keys)
+    read = await rig.connector.read(rig.table, keys, [rig.columns.name])
+    assert {record.key: record for record in listed} == dict(read)
+    assert pages[-1].place is None
+
+
+async def test_a_list_goes_on_from_a_place_in_another_process(rig: Rig) -> None:
+    """The place is text; what was changed in between keeps its own place, what is new may come."""
+    keys = [await rig.person_creates(f"Mill {number}") for number in range(8)]
+    pages = rig.connector.pages(rig.table, None, [])
+    first = await anext(pages)
+    assert first.place is not None
+    seen = {record.key for record in first.records}
+    for key in keys:
+        await rig.person_renames(key, f"Renamed {key[:4]}")
+    rest = {record.key for page in await pages_of(rig, first.place) for record in page.records}
+    assert (seen | rest, seen & rest) == (set(keys), set())
+
+
+async def test_an_empty_table_has_an_empty_list(rig: Rig) -> None:
+    """One page or none, and no place behind it."""
+    assert [record for page in await pages_of(rig) for record in page.records] == []
