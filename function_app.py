@@ -2,10 +2,11 @@
 
 import azure.functions as func
 
-from functions import operations, timers, transfers, webhooks
+from functions import feeds, operations, timers, transfers, webhooks
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 app.register_functions(webhooks.blueprint)
 app.register_functions(transfers.blueprint)
+app.register_functions(feeds.blueprint)
 app.register_functions(timers.blueprint)
 app.register_functions(operations.blueprint)

@@ -1,5 +1,5 @@
-"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters, the
-subscriptions that die when nobody renews them, and the nightly look at the systems' metadata.
+"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters, the nightly
+compare, the subscriptions that die when nobody renews them, and the nightly look at the systems' metadata.
 
 Every tick may be missed or come twice. None is made up for: the next one finds the same work.
 """
@@ -53,6 +53,11 @@ def _timer(name: str, work: Work) -> None:
     blueprint.function_name(name)(trigger(tick))
 
 
+async def _sweep(engine: Engine) -> None:
+    await engine.draining.sweep()
+    await engine.feed_work.sweep()
+
+
 async def _subscriptions(app: App) -> object:
     from shared.subscriptions import renew_subscriptions  # with the engine: what takes notices starts without it
 
@@ -61,6 +66,7 @@ async def _subscriptions(app: App) -> object:
 
 _timer("walks", _of_engine(lambda engine: engine.walks.due()))
 _timer("drain", _of_engine(lambda engine: engine.draining.tick()))
-_timer("sweep", _of_engine(lambda engine: engine.draining.sweep()))
+_timer("sweep", _of_engine(_sweep))
+_timer("compare", _of_engine(lambda engine: engine.compares.begin_all()))
 _timer("subscriptions", _subscriptions)
 _timer("schema_drift", _of_engine(lambda engine: engine.schema_watch.look()))

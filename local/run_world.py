@@ -34,6 +34,7 @@ from shared.routes import WEBHOOK_HEADER
 from shared.subscriptions import renew_subscriptions
 from shared.sync.context import Timing
 from shared.sync.definition import Index
+from shared.sync.feed_tasks import QUEUE
 
 ENVIRONMENT_NAME: Final = "Production"
 COMPANY_NAME: Final = "CROSSDOCK"
@@ -165,7 +166,7 @@ class LocalRun:
         if self.environment.get("ServiceBus") or self.environment.get("ServiceBus__fullyQualifiedNamespace"):
             self.notes.append("The queues are those of the Service Bus in the settings; none was started.")
             return
-        names = dict.fromkeys([*self.transfers, *transfer_names()])
+        names = dict.fromkeys([*self.transfers, *transfer_names(), QUEUE])
         endpoint = ServiceBusEndpoint(
             queues=[_queue(name) for name in names],
             path=self.wish.state / "servicebus.sqlite",
@@ -302,7 +303,7 @@ class LocalRun:
     def is_idle(self) -> bool:
         """Whether no notice waits to be told and no message lies in a queue or is being handled."""
         notices = sum(system.waiting_notices() for system in (self.crm, self.erp) if system is not None)
-        counts = [self.queue.queue(name).counts() for name in self.transfers] if self.queue else []
+        counts = [self.queue.queue(name).counts() for name in (*self.transfers, QUEUE)] if self.queue else []
         return not notices and not any(c.active or c.scheduled or c.locked for c in counts)
 
     async def _subscribe(self, erp: BusinessCentralSandbox) -> None:

@@ -34,7 +34,9 @@ from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.context import Ports, Timing
 from shared.sync.definition import Definition, Index, Problem
 from shared.sync.draining import Draining
+from shared.sync.feed_work import FeedWork
 from shared.sync.fingerprint import Fingerprints
+from shared.sync.full_compare import FullCompares
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import Connector, Permits, Side
 from shared.sync.schema_watch import SchemaWatch
@@ -61,6 +63,8 @@ class Engine:
     draining: Draining
     subscriptions: Subscriptions
     schema_watch: SchemaWatch
+    compares: FullCompares
+    feed_work: FeedWork
     own: Sequence[HttpConnector | Allowance | RowStore]
 
     async def aclose(self) -> None:
@@ -94,7 +98,7 @@ async def build(app: App) -> Engine:
     )
     pipeline = Pipeline(ports, _without_unknown_systems(index, connectors))
     own = (*systems.connectors.values(), *systems.allowances.values(), *(() if app.outside.rows is rows else (rows,)))
-    walks = Walks(pipeline)
+    walks, compares = Walks(pipeline), FullCompares(pipeline)
     return Engine(
         index=pipeline.index,
         stores=stores,
@@ -103,6 +107,8 @@ async def build(app: App) -> Engine:
         draining=Draining(pipeline),
         subscriptions=Subscriptions(pipeline, walks),
         schema_watch=SchemaWatch(pipeline),
+        compares=compares,
+        feed_work=FeedWork(pipeline, walks, compares),
         own=own,
     )
 

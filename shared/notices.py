@@ -14,11 +14,13 @@ from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
 from shared.routes import RequestError, TooLarge, encoded, is_one_of
 from shared.settings import BusinessCentralDoor, DataverseDoor, Settings, needed
-from shared.sync.notices import Notice, Recipients, outgoing_for
+from shared.sync.notices import ManyChanges, Notice, Recipients, outgoing_for
 from shared.sync.ports import Clock, Ids, Outgoing, Queue
 
 log = logging.getLogger(__name__)
 
+Read = Notice | ManyChanges | dataverse.Ignored | business_central.Ignored
+"""What a body or a row of one turns out to be."""
 NO_TRANSFER = "a table that no transfer knows"
 
 
@@ -79,7 +81,7 @@ class Notices:
         """Count a refusal; without a line in the log, which strangers could fill."""
         self.counts[f"{function}: {code}"] += 1
 
-    async def _take(self, system: str, found: Iterable[Notice | dataverse.Ignored | business_central.Ignored]) -> int:
+    async def _take(self, system: str, found: Iterable[Read]) -> int:
         """Send what is to be sent, and only then count: a send that fails leaves no trace but its error."""
         now = self._clock.now()
         outcomes: dict[str, int] = {}
@@ -96,16 +98,21 @@ class Notices:
 
     def _address(
         self,
-        one: Notice | dataverse.Ignored | business_central.Ignored,
+        one: Read,
         now: datetime,
         by_transfer: dict[str, list[Outgoing]],
     ) -> str:
         """Add the messages of a notice; answers its outcome."""
-        if not isinstance(one, Notice):
+        if not isinstance(one, Notice | ManyChanges):
             return one.value
         recipients = self._recipients().of(one.system, one.table)
         if not recipients:
             return NO_TRANSFER
+        if isinstance(one, ManyChanges):
+            from shared.sync.feed_tasks import QUEUE, task_for  # rare; an ordinary notice starts without it
+
+            by_transfer.setdefault(QUEUE, []).append(task_for(one).outgoing())
+            return "queued for the feeds"
         for transfer, message in outgoing_for(recipients, one, now).items():
             by_transfer.setdefault(transfer, []).append(message)
         return "queued"

@@ -282,6 +282,7 @@ class Schedules(Section):
     drain: Annotated[str, Field(alias="CROSSDOCK_DRAIN_SCHEDULE")] = "*/10 * * * * *"
     sweep: Annotated[str, Field(alias="CROSSDOCK_SWEEP_SCHEDULE")] = "15 * * * * *"
     subscriptions: Annotated[str, Field(alias="CROSSDOCK_SUBSCRIPTIONS_SCHEDULE")] = "0 7 * * * *"
+    compare: Annotated[str, Field(alias="CROSSDOCK_COMPARE_SCHEDULE")] = "0 0 2 * * *"
     schema_drift: Annotated[str, Field(alias="CROSSDOCK_SCHEMA_DRIFT_SCHEDULE")] = "0 20 2 * * *"
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from shared.stores import (
     breakers,
+    compares,
     counters,
     environments,
     journal,
@@ -26,6 +27,7 @@ from shared.stores.rows import RowStore
 from shared.sync.ports import (
     Breakers,
     Clock,
+    CompareRows,
     Counters,
     Environments,
     Journal,
@@ -60,6 +62,7 @@ TABLES: Final = tuple(
         permits,
         subscriptions,
         reports,
+        compares,
     )
 )
 """The tables that the row store must be made with."""
@@ -84,6 +87,7 @@ class Stores:
     environments: Environments
     subscriptions: SubscriptionRows
     reports: Reports
+    compares: CompareRows
 
 
 def open_stores(rows: RowStore, clock: Clock) -> Stores:
@@ -104,4 +108,5 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         environments=environments.EnvironmentsStore(rows),
         subscriptions=subscriptions.SubscriptionsStore(rows),
         reports=reports.ReportsStore(rows),
+        compares=compares.ComparesStore(rows),
     )

@@ -159,8 +159,10 @@ class Watched:
                 return
             yield page
 
-    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
-        pages = self._inner.pages(table, place, columns)
+    async def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
+        pages = self._inner.pages(table, place, columns, most)
         while True:
             try:
                 page = await self._told(anext(pages))

@@ -13,6 +13,7 @@ from shared.sync.ports import (
     Breakers,
     Capabilities,
     Clock,
+    CompareRows,
     Connector,
     Counters,
     Environments,
@@ -64,6 +65,8 @@ class StoreSet(Protocol):
     def reports(self) -> Reports: ...
     @property
     def environments(self) -> Environments: ...
+    @property
+    def compares(self) -> CompareRows: ...
 
 
 class MatchIndex(Protocol):
@@ -79,7 +82,11 @@ class MatchIndex(Protocol):
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The engine's times. The lease outlasts a run's budget and a create's deadline; a create is sent only within
-    the lease."""
+    the lease.
+
+    compare_ahead: how many of its messages a full compare leaves unhandled before it waits, `compare_pause` at a time;
+    after `compare_stalls` without any being handled it goes on.
+    """
 
     lease: timedelta = timedelta(seconds=180)
     create_deadline: timedelta = timedelta(seconds=90)
@@ -91,6 +98,10 @@ class Timing:
     link_settles: timedelta = timedelta(seconds=3)
     environment_age: timedelta = timedelta(minutes=15)
     wrong_environment_age: timedelta = timedelta(seconds=30)
+    walk_budget: timedelta = timedelta(minutes=4)
+    compare_pause: timedelta = timedelta(seconds=5)
+    compare_stalls: timedelta = timedelta(minutes=10)
+    compare_ahead: int = 4
     failures_to_open: int = 5
     at_once: int = 4
 

@@ -150,8 +150,10 @@ class Joining(PassingOn):
         async for page in self.inner.changes(table, since, _single(columns)):
             yield replace(page, records=[_read(record, columns) for record in page.records])
 
-    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
-        async for page in self.inner.pages(table, place, _single(columns)):
+    async def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
+        async for page in self.inner.pages(table, place, _single(columns), most):
             yield replace(page, records=[_read(record, columns) for record in page.records])
 
     async def create(

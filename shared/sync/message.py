@@ -23,6 +23,8 @@ VERSION: Final = 1
 MAX_KEYS: Final = 100
 MAX_MESSAGE_ID: Final = 128
 """Characters of a message id (Microsoft Learn, "Service Bus quotas")."""
+COMPARE: Final = "compare"
+"""The cause of what a full compare has found; its messages carry the compare's run as correlation id."""
 
 
 class MessageInvalid(CrossdockError, ValueError):
@@ -72,10 +74,7 @@ class Message:
 
         So the same change announced twice is taken once, and neither a second change nor a retry is swallowed.
         """
-        text = f"{self.change_id}/{self.attempt}" if self.attempt else self.change_id
-        if len(text) <= MAX_MESSAGE_ID:
-            return text
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return short_id(f"{self.change_id}/{self.attempt}" if self.attempt else self.change_id)
 
     def to_json(self) -> str:
         """Return the body to send; raises MessageInvalid where a text holds half a character."""
@@ -113,7 +112,7 @@ class Message:
         try:
             wire = _Wire.model_validate_json(body)
         except ValidationError as error:
-            raise MessageInvalid(_explain(error)) from None
+            raise MessageInvalid(explain(error)) from None
         return Message(
             transfer=wire.transfer,
             side=wire.side,
@@ -126,6 +125,13 @@ class Message:
             change_id=wire.change_id,
             failures=wire.failures,
         )
+
+
+def short_id(text: str) -> str:
+    """The text as a message id; a digest of it where it is too long for one."""
+    if len(text) <= MAX_MESSAGE_ID:
+        return text
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @lru_cache(maxsize=256)
@@ -165,6 +171,7 @@ class _Wire(BaseModel):
     failures: Annotated[int, Field(ge=0)] = 0
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Every wrong field of a body, without its value."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:10])

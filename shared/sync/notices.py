@@ -27,6 +27,17 @@ class Notice:
     correlation_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ManyChanges:
+    """A system says that many records of a table changed, and names none. since: from when on; None: not told, and
+    records may have been deleted."""
+
+    system: str
+    table: str
+    since: datetime | None
+    change_id: str
+
+
 class Recipient(NamedTuple):
     """A transfer that a table's changes concern, and the side of its pair that they are on."""
 

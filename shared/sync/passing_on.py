@@ -56,8 +56,10 @@ class PassingOn:
     def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         return self.inner.changes(table, since, columns)
 
-    def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
-        return self.inner.pages(table, place, columns)
+    def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
+        return self.inner.pages(table, place, columns, most)
 
     async def create(
         self,

@@ -37,7 +37,7 @@ from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.environments import EnvironmentGuard
-from shared.sync.message import Message
+from shared.sync.message import COMPARE, Message
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.ports import (
     Connector,
@@ -270,6 +270,8 @@ class Pipeline:
             ):
                 await self.ports.stores.parked.remove(message.transfer, message.side, one.key)
         await self.ports.stores.journal.write([self._entry(message, transfer, run, one) for one in done])
+        if message.cause == COMPARE and not message.attempt:  # the compare waits while its messages are not handled
+            await self.ports.stores.counters.add(COMPARE, message.correlation_id, 1)
         for one in done:
             _log_outcome(message, run, one)
         return done

@@ -246,9 +246,11 @@ class Connector(Protocol):
         """
         ...
 
-    def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+    def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
         """Every record of a table, from a place of an earlier call on (None: the first), in an order that changes of
-        records do not disturb. Raises FeedExpired for a place that is gone."""
+        records do not disturb. most: records on a page. Raises FeedExpired for a place that is gone."""
         ...
 
     async def create(
@@ -726,6 +728,43 @@ class Breakers(Protocol):
 
     async def put(self, row: BreakerRow) -> BreakerRow:
         """Conditional on the etag given; raises RowTaken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CompareRow:
+    """How far the full compare of a pair is, and what the last one found.
+
+    run: of the one under way, empty while none is. phase and place: where it goes on. sides: whose records it looks
+    at, with a comma. wanted: sides that must be looked at once more after it. sent: messages it has queued. looked,
+    differing, missing, unlinked: how many links it has looked at, how many records had changed, were gone, or lack a
+    partner. code: of the error that holds it up. done_at: end of the last one of both sides.
+    """
+
+    pair: str
+    run: str = ""
+    phase: str = ""
+    place: str | None = None
+    sides: str = ""
+    cause: str = ""
+    wanted: str = ""
+    sent: int = 0
+    looked: int = 0
+    differing: int = 0
+    missing: int = 0
+    unlinked: int = 0
+    code: str = ""
+    started_at: datetime | None = None
+    moved_at: datetime | None = None
+    done_at: datetime | None = None
+    etag: str = ""
+
+
+class CompareRows(Protocol):
+    async def get(self, pair: str) -> CompareRow: ...
+
+    async def put(self, row: CompareRow) -> CompareRow:
+        """Conditional on the etag given (empty: must not exist yet); raises RowTaken when another step went first."""
         ...
 
 

@@ -49,8 +49,10 @@ class Referring(PassingOn):
         async for page in self.inner.changes(table, since, columns):
             yield replace(page, records=await self._translated(page.records))
 
-    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
-        async for page in self.inner.pages(table, place, columns):
+    async def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
+        async for page in self.inner.pages(table, place, columns, most):
             yield replace(page, records=await self._translated(page.records))
 
     async def create(

@@ -159,7 +159,7 @@ class Subscriptions:
         if living.id == row.id:
             return replace(row, expires_at=living.expires_at)
         walked = await self.walks.now(row.system, row.table)
-        caught_up = not any(one.code for one in walked)
+        caught_up = not any(one.code or one.unfinished for one in walked)
         return replace(row, id=living.id if caught_up else "", made_at=now, expires_at=living.expires_at)
 
     async def _forget_others(self, connector: Connector, tables: Collection[str]) -> None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from shared.errors import ConnectorError, FeedExpired, SettingsError
+from shared.errors import ConnectorError, FeedExpired, SettingsError, SystemDown
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index, Transfer
+from shared.sync.full_compare import FullCompares
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import ChangePage, Connector, LinkState, Record, RowTaken, Side, Switch, Watermark
@@ -32,6 +33,8 @@ _PAGES_REMEMBERED = 200
 class Walked:
     """What one walk found: changed and deleted keys that were queued; started: it only took its starting point.
 
+    unfinished: its time was up; the next one goes on.
+
     code: of the error that ended it early; the next walk goes on where it stopped.
     """
 
@@ -39,6 +42,7 @@ class Walked:
     queued: int = 0
     started: bool = False
     expired: bool = False
+    unfinished: bool = False
     code: str = ""
 
 
@@ -100,9 +104,27 @@ class Walks:
 
     async def now(self, system: str, table: str) -> list[Walked]:
         """Walk all feeds of a table at once, from where each stands, whether or not they are due."""
-        wanted = [feed for feed in feeds(self.pipeline.index) if (feed.system, feed.table) == (system, table)]
-        walked = [await self._walk(feed, None) for feed in wanted]
+        walked = [await self._walk(feed, None) for feed in self._of(system, table)]
         return [one for one in walked if one is not None]
+
+    async def step_back(self, system: str, table: str, at: datetime) -> None:
+        """Let the next walk of a table begin no later than at a time: what was committed late may stand before the
+        watermark. Raises RowTaken when a walk is just under way."""
+        for feed in self._of(system, table):
+            if await self._switched_on(feed):
+                await self._step_back(feed, at)
+
+    def _of(self, system: str, table: str) -> list[Feed]:
+        return [feed for feed in feeds(self.pipeline.index) if (feed.system, feed.table) == (system, table)]
+
+    async def _step_back(self, feed: Feed, at: datetime) -> None:
+        """Set a feed's watermark back to a time."""
+        ports = self.pipeline.ports
+        name = feed_name(feed, pair_name(feed.definition, ports.connectors))
+        mark = await ports.stores.watermarks.get(name) or Watermark(None)
+        value = ports.connectors[feed.system].watermark_at(feed.table, at, mark.value)
+        if value is not None and value != mark.value:
+            await ports.stores.watermarks.put(name, replace(mark, value=value, done_at=None))
 
     async def _begun(self, feed: Feed) -> Walked | None:
         """Take the starting point of a feed that is ordered by time, once; the others would have to be read for it."""
@@ -116,7 +138,7 @@ class Walks:
         return await _run(_Walk(self.pipeline, feed, [], connector, name, now), None)
 
     async def _walk(self, feed: Feed, every: timedelta | None) -> Walked | None:
-        """One walk; None when it is not due (`every` None: it is), when its transfers are off or its system is away."""
+        """One walk; None when it is not due (`every` None: it is) or its transfers are off."""
         transfers = await self._switched_on(feed)
         if not transfers:
             return None
@@ -127,8 +149,10 @@ class Walks:
         if every is not None and mark and mark.done_at and now - mark.done_at < every:
             return None
         connector = ports.connectors[feed.system]
-        if await self.pipeline.panel.is_open(connector) or self.pipeline.environments.is_wrong(feed.system):
+        if self.pipeline.environments.is_wrong(feed.system):
             return None
+        if await self.pipeline.panel.is_open(connector):
+            return Walked(name, code=SystemDown.code)
         return await _run(_Walk(self.pipeline, feed, transfers, connector, name, now), mark)
 
     async def _switched_on(self, feed: Feed) -> list[Transfer]:
@@ -168,22 +192,32 @@ class _Walk:
 
     async def start(self) -> Walked:
         """Take the feed's present end as the starting point; nothing is queued."""
+        await self.pipeline.ports.stores.watermarks.put(self.name, Watermark(await self._end(), self.now))
+        return Walked(self.name, started=True)
+
+    async def _end(self) -> str | None:
         value = self.connector.watermark_at(self.feed.table, self.now)
         if value is None:
             async for page in self.connector.changes(self.feed.table, None, ()):
                 value = page.watermark or value
-        await self.pipeline.ports.stores.watermarks.put(self.name, Watermark(value, self.now))
-        return Walked(self.name, started=True)
+        return value
 
     async def start_over(self, mark: Watermark) -> Walked:
-        """The system forgot our watermark: walk everything there is, so that no change is missed."""
-        log.warning("feed expired, walking everything", extra={"walk": self.name})
-        walked = await self.run(replace(mark, value=None))
-        return replace(walked, expired=True)
+        """The system forgot our watermark, and with it what was deleted: begin at the present end, and let a full
+        compare find what happened before. It is asked for before the new watermark is kept."""
+        log.warning("feed expired, comparing everything", extra={"walk": self.name})
+        value = await self._end()
+        await FullCompares(self.pipeline).of_pair(self.feed.definition, "the feed has forgotten where we were")
+        await self._keep(replace(mark, value=value, done_at=self.now, seen=""))
+        return Walked(self.name, expired=True)
 
     async def run(self, mark: Watermark) -> Walked:
-        """Queue what changed since the watermark; a page's watermark is kept once the page is queued."""
+        """Queue what changed since the watermark; a page's watermark is kept once the page is queued.
+
+        When the time is up it ends at such a page without being done, so that the next tick goes on there.
+        """
         before, pages, queued = set(mark.seen.split(",")), list[str](), 0
+        until = self.pipeline.ports.clock.monotonic() + self.pipeline.ports.timing.walk_budget.total_seconds()
         async for page in self.connector.changes(self.feed.table, mark.value, ()):
             digest = _digest(page)
             if digest and digest not in before:
@@ -191,6 +225,8 @@ class _Walk:
             pages = [*pages, digest][-_PAGES_REMEMBERED:] if digest else pages
             if page.watermark is not None and (page.watermark != mark.value or digest not in before):
                 mark = await self._keep(replace(mark, value=page.watermark, seen=",".join(pages)))
+                if self.pipeline.ports.clock.monotonic() > until:
+                    return Walked(self.name, queued, unfinished=True)
         await self._keep(replace(mark, done_at=self.now, seen=",".join(pages)))
         return Walked(self.name, queued)
 

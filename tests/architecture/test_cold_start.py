@@ -10,6 +10,7 @@ from pathlib import Path
 
 from shared.app import transfer_names
 from shared.routes import ROUTES
+from shared.sync.feed_tasks import QUEUE
 from tests.contract.functions_host import runtime_driver
 from tests.scenarios.doors.world import ENVIRONMENT, dump, notice
 
@@ -90,8 +91,8 @@ assert queue.sent == 2
 def test_the_platforms_own_runtime_finds_every_function() -> None:
     """One function that it does not like, and Azure would show none."""
     found = {entry.name: entry.trigger["type"] for entry in runtime_driver.index(ROOT, ENVIRONMENT)}
-    timers = {"walks", "drain", "sweep", "subscriptions", "schema_drift"}
+    timers = {"walks", "drain", "sweep", "subscriptions", "compare", "schema_drift"}
     assert {name for name, kind in found.items() if kind == "httpTrigger"} == set(ROUTES)
-    assert {name for name, kind in found.items() if kind == "serviceBusTrigger"} == set(transfer_names())
+    assert {name for name, kind in found.items() if kind == "serviceBusTrigger"} == {*transfer_names(), QUEUE}
     assert {name for name, kind in found.items() if kind == "timerTrigger"} == timers
     assert not [name for name in {*ROUTES, *timers} if "_to_" in name], "names of transfers are kept for transfers"

@@ -17,6 +17,7 @@ from shared.errors import ConnectorError
 from shared.messaging.memory import MemoryQueue, Rules
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index
+from shared.sync.feed_tasks import QUEUE
 from shared.sync.message import Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import (
@@ -83,8 +84,10 @@ class TwoTables:
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
         return self._of(table).watermark_at(table, at, no_later_than)
 
-    def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
-        return self._of(table).pages(table, place, columns)
+    def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
+        return self._of(table).pages(table, place, columns, most)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         return await self._of(table).read(table, keys, columns)
@@ -150,7 +153,7 @@ class FamilyWorld(World):
         self.account_names = list(self.names)
         self.contact_names = [transfer.name for transfer in self.contacts.transfers]
         self.names = [*self.account_names, *self.contact_names]
-        self.queue = MemoryQueue(self.clock, self.names, Rules(lock_duration=setup.lock))
+        self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=setup.lock))
         self.crm_people = self._people(Side.LEFT, self.crm, chooses=True)
         self.erp_people = self._people(Side.RIGHT, self.erp, chooses=False)
 

@@ -35,8 +35,6 @@ from shared.sync.ports import (
     VersionKind,
 )
 
-_PAGE = 50
-"""Records of one page of a list."""
 _NAMES = uuid.UUID("9f2f6b7e-0f7b-4a51-9d1e-3f4a7d1c2b60")
 
 Listener = Callable[[str, str, str], None]
@@ -158,17 +156,19 @@ class MemorySystem:
         moments = [at] if no_later_than is None or self.chooses_key else [at, datetime.fromisoformat(no_later_than)]
         return None if self.chooses_key else min(moments).isoformat()
 
-    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+    async def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
         more = True
         while more:
-            page = await self._pass("pages", partial(self._listed, place))
+            page = await self._pass("pages", partial(self._listed, place, most))
             assert isinstance(page, RecordPage)
             yield page
             place, more = page.place, page.place is not None
 
-    async def _listed(self, place: str | None) -> RecordPage:
-        keys = [key for key in sorted(self.records) if place is None or key > place][:_PAGE]
-        return RecordPage([self._record(key) for key in keys], keys[-1] if len(keys) == _PAGE else None)
+    async def _listed(self, place: str | None, most: int) -> RecordPage:
+        keys = [key for key in sorted(self.records) if place is None or key > place][:most]
+        return RecordPage([self._record(key) for key in keys], keys[-1] if len(keys) == most else None)
 
     async def _pass(self, name: str, do: Callable[[], Awaitable[object]]) -> object:
         return await (self.gate(name, do) if self.gate else do())

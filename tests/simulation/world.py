@@ -29,7 +29,10 @@ from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.context import Ports, Timing
 from shared.sync.definition import Brakes, Definition, Index
 from shared.sync.draining import Draining
+from shared.sync.feed_tasks import QUEUE, FeedTask
+from shared.sync.feed_work import FeedWork
 from shared.sync.fingerprint import Fingerprints
+from shared.sync.full_compare import FullCompares
 from shared.sync.message import Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.planner import Reason, converted
@@ -190,10 +193,11 @@ WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hou
 
 @dataclass(frozen=True)
 class Setup:
-    """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them."""
+    """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them. walks: by the clock."""
 
     seed: int = 0
     own_numbers: bool = True
+    walks: bool = True
     workers: int = 2
     duplicate: float = 0.0
     drop: float = 0.0
@@ -218,7 +222,7 @@ class World:
         self.definition = account_definition(setup)
         self.index = Index(definitions=(self.definition,))
         self.names = [transfer.name for transfer in self.definition.transfers]
-        self.queue = MemoryQueue(self.clock, self.names, Rules(lock_duration=setup.lock))
+        self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=setup.lock))
         self.rows = rows or SqliteRows(":memory:", TABLES, environment={})
         self.crm, self.erp = self._systems()
         self.stores: Stores = open_stores(self.rows, self.clock)
@@ -339,7 +343,7 @@ class World:
         self._stop = True
 
     async def _is_quiet(self) -> bool:
-        counts = [self.queue.counts(name) for name in self.names]
+        counts = [self.queue.counts(name) for name in (*self.names, QUEUE)]
         if any(c.ready or c.scheduled or c.locked or c.dead for c in counts):
             return False
         return not any([await self.stores.pending.page(name) for name in self.names])
@@ -361,7 +365,7 @@ class World:
     async def _serve(self, pipeline: Pipeline) -> None:
         while not self._stop:
             busy = False
-            for name in self.names:
+            for name in (*self.names, QUEUE):
                 delivery = await self.queue.receive(name)
                 if delivery:
                     busy = True
@@ -380,11 +384,18 @@ class World:
     async def handle(self, pipeline: Pipeline, delivery: Delivery) -> None:
         """What the host does with a message: complete after success, abandon at once after an error."""
         try:
-            await pipeline.run(Message.from_json(delivery.body))
+            await self._run_message(pipeline, delivery)
         except Exception:
             await self._settle(self.queue.abandon(delivery))
         else:
             await self._settle(self.queue.complete(delivery))
+
+    async def _run_message(self, pipeline: Pipeline, delivery: Delivery) -> None:
+        if delivery.queue == QUEUE:
+            work = FeedWork(pipeline, Walks(pipeline), FullCompares(pipeline))
+            await work.run(FeedTask.from_json(delivery.body))
+        else:
+            await pipeline.run(Message.from_json(delivery.body))
 
     async def _settle(self, settle: Awaitable[None]) -> None:
         try:
@@ -406,7 +417,10 @@ class World:
 
     async def tick(self, pipeline: Pipeline) -> None:
         """One round of the timers; an error is logged by the host and the next round comes."""
-        for call in (Walks(pipeline).due, Draining(pipeline).tick, Draining(pipeline).sweep):
+        calls: list[Callable[[], Awaitable[object]]] = [Draining(pipeline).tick, Draining(pipeline).sweep]
+        if self.setup.walks:
+            calls.insert(0, Walks(pipeline).due)
+        for call in calls:
             with suppress(Exception):
                 await call()
 
@@ -437,7 +451,7 @@ class World:
                 pipeline = self.process()
 
     async def _step(self, pipeline: Pipeline) -> bool:
-        for name in self.names:
+        for name in (*self.names, QUEUE):
             delivery = await self.queue.receive(name)
             if delivery:
                 await self.handle(pipeline, delivery)

@@ -312,12 +312,15 @@ class BusinessCentralConnector:
         async for found in (by_version if versions else by_time)(asked, since):
             yield ChangePage(await self._records.records(fields, found.rows), [], found.watermark)
 
-    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+    async def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
         """In the order of the table's key; a place is the id of the last row, which may have been deleted since."""
         fields, at = await self._schema.fields(table, columns), await self._schema.place(table)
         query = [selected(fields)] + ([] if place is None else [("aid", "FIN"), (SKIP_TOKEN, place)])
         try:
-            async for page in at.client.pages(at.page, query, at.page, self._page_size, columns):
+            size = min(most, self._page_size)
+            async for page in at.client.pages(at.page, query, at.page, size, columns):
                 yield RecordPage(await self._records.records(fields, rows_of(page)), place_behind(page, SYSTEM))
         except SystemDown as error:
             if error.answer.vendor_code == PLACE_GONE:

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.connectors.business_central.resources import read_resource
-from shared.sync.notices import Notice
+from shared.sync.notices import ManyChanges, Notice
 
 SYSTEM: Final = "business_central"
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """A thousand changes of a subscription in one body are some 400 KB; above a thousand one row stands for all."""
 CHANGES: Final = frozenset({"created", "updated", "deleted"})
+COLLECTION: Final = "collection"
 
 _BOM: Final = b"\xef\xbb\xbf"
+_FILTER: Final = re.compile(
+    r"\?\$filter=(?:lastModifiedDateTime|lastDateTimeModified) gt (?P<moment>[0-9TZ:.+-]{19,40})"
+)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9 ._~+/=:@!*,;()-]{1,512}", re.ASCII)
 
 
@@ -36,7 +42,6 @@ class Ignored(StrEnum):
     CLIENT_STATE = "a wrong client state"
     RESOURCE = "an unknown resource"
     FOREIGN = "another company or environment"
-    COLLECTION = "many changes at once: the next walk finds them"
     CHANGE = "an unknown kind of change"
 
 
@@ -76,7 +81,7 @@ def read_rows(body: bytes) -> list[Any]:
 
 def read_row(
     row: Any, company_id: str, environment: str, is_ours: Callable[[str], bool], fresh_id: str
-) -> Notice | Ignored:
+) -> Notice | ManyChanges | Ignored:
     """Judge one row. is_ours: whether a client state is one of those we subscribed with."""
     try:
         read = _Row.model_validate(row)
@@ -89,13 +94,24 @@ def read_row(
         return Ignored.RESOURCE
     if not named.is_in(company_id, environment):
         return Ignored.FOREIGN
-    if read.change == "collection":
-        return Ignored.COLLECTION
+    if read.change == COLLECTION:
+        return ManyChanges(SYSTEM, named.table, _since(named.query), _change_id(read, named.table, "", fresh_id))
     if read.change not in CHANGES:
         return Ignored.CHANGE
     if not named.key or named.query:
         return Ignored.RESOURCE
     return Notice(SYSTEM, named.table, named.key, _change_id(read, named.table, named.key, fresh_id), fresh_id)
+
+
+def _since(query: str) -> datetime | None:
+    """The time in the filter of a collection; None without one that can be read. Samples name the column
+    `lastDateTimeModified`."""
+    found = _FILTER.fullmatch(unquote(query))
+    try:
+        moment = datetime.fromisoformat(found["moment"]) if found else None
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None
 
 
 def _change_id(row: _Row, table: str, key: str, fresh_id: str) -> str:

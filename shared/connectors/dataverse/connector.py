@@ -226,11 +226,13 @@ class DataverseConnector:
         async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
             yield await self._change_page(shape, fields, page)
 
-    async def pages(self, table: str, place: str | None, columns: Sequence[str]) -> AsyncIterator[RecordPage]:
+    async def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
         """In the order of the primary id; a place is the paging cookie, which names the last row."""
         shape, fields = await self._shape(table, columns)
         query = [selected(shape, fields)] + ([] if place is None else [(SKIP_TOKEN, place)])
-        prefer = preferring(fields, f"odata.maxpagesize={self._page_size}")
+        prefer = preferring(fields, f"odata.maxpagesize={min(most, self._page_size)}")
         async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
             records = await self._records.records(shape, fields, rows_of(page))
             yield RecordPage(records, place_behind(page, SYSTEM))

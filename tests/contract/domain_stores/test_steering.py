@@ -1,6 +1,6 @@
 """Watermarks, modes and breakers: written by condition, so that two who steer at once notice each other.
 
-Subscriptions: one row each, the last look counts.
+Subscriptions: one row each, the last look counts. Compares: who comes second does not go on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import StoreUnavailable
 from shared.stores.stores import Stores
-from shared.sync.ports import BreakerRow, EnvironmentRow, Mode, RowTaken, SubscriptionRow, Switch, Watermark
+from shared.sync.ports import BreakerRow, CompareRow, EnvironmentRow, Mode, RowTaken, SubscriptionRow, Switch, Watermark
 from tests.contract.domain_stores.fakes import START, WatchedRows
 
 
@@ -111,3 +111,17 @@ async def test_an_environment_is_remembered_with_who_wished_it(stores: Stores) -
         await stores.environments.put(replace(first, environment="third"))
     with pytest.raises(RowTaken):
         await stores.environments.put(EnvironmentRow("dataverse", "fourth"))
+
+
+async def test_of_two_steps_of_a_compare_one_goes_on(stores: Stores) -> None:
+    """It begins as nothing, keeps its place, and a repetition after a lost answer is one's own."""
+    pair = "account = customers"
+    fresh = await stores.compares.get(pair)
+    assert fresh == CompareRow(pair)
+    began = await stores.compares.put(replace(fresh, run="r1", phase="links", sides="left,right", started_at=START))
+    moved = await stores.compares.put(replace(began, place="A-1", sent=2, looked=100, differing=3, moved_at=START))
+    assert await stores.compares.get(pair) == moved
+    with pytest.raises(RowTaken):
+        await stores.compares.put(replace(began, place="A-2"))
+    again = await stores.compares.put(replace(moved, etag=began.etag))
+    assert replace(again, etag="") == replace(moved, etag="")

@@ -40,7 +40,9 @@ from shared.stores.stores import TABLES, Stores, open_stores
 from shared.subscriptions import SubscriptionsReport, renew_subscriptions
 from shared.sync.context import pair_name
 from shared.sync.definition import Brakes, Definition, Index
+from shared.sync.feed_tasks import QUEUE, FeedTask
 from shared.sync.message import Message
+from shared.sync.pipeline import Done
 from shared.sync.ports import (
     JournalEntry,
     LinkRow,
@@ -157,7 +159,7 @@ class RealWorld:
         self.definition = self.index.definitions[0]
         self.names = [transfer.name for transfer in self.definition.transfers]
         self.queues = [transfer.name for _, transfer in self.index.transfers()]
-        self.queue = MemoryQueue(self.clock, self.queues)
+        self.queue = MemoryQueue(self.clock, [*self.queues, QUEUE])
         self.rows = SqliteRows(":memory:", TABLES, environment={})
         self.stores: Stores = open_stores(self.rows, self.clock)
         self.issuer = TokenIssuer(self.clock)
@@ -342,7 +344,7 @@ class RealWorld:
 
     async def _worker(self, engine: Engine) -> None:
         while True:
-            if not any([await self._take(engine, name) for name in self.queues]):
+            if not any([await self._take(engine, name) for name in (*self.queues, QUEUE)]):
                 await self._idle()
 
     async def _idle(self) -> None:
@@ -359,7 +361,7 @@ class RealWorld:
     async def _handle(self, engine: Engine, delivery: Delivery) -> None:
         """Complete after success, abandon after an error, as the host does."""
         try:
-            done = await engine.pipeline.run(Message.from_json(delivery.body))
+            done = await self._run_message(engine, delivery)
         except Exception:
             self.outcomes["failed"] += 1
             settle: Awaitable[None] = self.queue.abandon(delivery)
@@ -368,6 +370,12 @@ class RealWorld:
             settle = self.queue.complete(delivery)
         with suppress(LockLost):
             await settle
+
+    async def _run_message(self, engine: Engine, delivery: Delivery) -> Sequence[Done]:
+        if delivery.queue == QUEUE:
+            await engine.feed_work.run(FeedTask.from_json(delivery.body))
+            return []
+        return await engine.pipeline.run(Message.from_json(delivery.body))
 
     async def _renewals(self) -> None:
         """The hourly timer, which the platform runs in one process only."""
@@ -379,7 +387,7 @@ class RealWorld:
     async def _timers(self, engine: Engine) -> None:
         while True:
             await self.clock.sleep(10)
-            for tick in (engine.walks.due, engine.draining.tick, engine.draining.sweep):
+            for tick in (engine.walks.due, engine.draining.tick, engine.draining.sweep, engine.feed_work.sweep):
                 with suppress(Exception):
                     await tick()
 
@@ -401,7 +409,7 @@ class RealWorld:
                 task.result()
 
     async def _is_quiet(self) -> bool:
-        counts = [self.queue.counts(name) for name in self.queues]
+        counts = [self.queue.counts(name) for name in (*self.queues, QUEUE)]
         if any(one.ready or one.scheduled or one.locked or one.dead for one in counts):
             return False
         if self.crm.waiting_notices() or self.erp.waiting_notices():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import azure.functions as func
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from functions import webhooks
 from shared.app import installed
-from shared.connectors.business_central.webhook import Ignored
 from shared.errors import QueueUnavailable
+from shared.notices import NO_TRANSFER
+from shared.sync.feed_tasks import Task
 from shared.sync.ports import Side
 from tests.scenarios.doors.world import (
     BODIES,
@@ -140,13 +142,41 @@ async def test_a_thousand_changes_come_through(doors: Doors) -> None:
     assert [len(messages) for messages in (await doors.queued()).values()] == [1000, 1000]
 
 
-async def test_a_collection_is_left_to_the_next_walk(doors: Doors) -> None:
-    """More than a thousand changes at once: no record is named, and the walk of the feed finds them all."""
-    resource = f"api/v2.0/companies({COMPANY})/customers"
-    for query in ("", "?$filter=lastModifiedDateTime%20gt%202026-03-02T11:00:00Z"):
-        await doors.business_central(rows(row(changeType="collection", resource=resource + query)))
+def collection(query: str = "", table: str = "customers", **changes: Any) -> bytes:
+    """A body that names no record."""
+    resource = f"/api/v2.0/companies({COMPANY})/{table}{query}"
+    return rows(row(changeType="collection", resource=resource, **changes))
+
+
+@pytest.mark.parametrize("column", ["lastModifiedDateTime", "lastDateTimeModified"])
+async def test_a_collection_that_says_since_when_asks_for_a_walk(doors: Doors, column: str) -> None:
+    """R-052: more than a thousand changes at once, none deleted; both names of the column are in the documents."""
+    query = f"?$filter={column}%20gt%202026-03-02T11:00:00.05Z"
+    for _ in range(2):
+        assert (await doors.business_central(collection(query))).status_code == 200
+    (task,) = await doors.tasks()
+    assert (task.task, task.system, task.table) == (Task.WALK, "business_central", "customers")
+    assert task.since == datetime(2026, 3, 2, 11, 0, 0, 50_000, tzinfo=UTC)
     assert await doors.nothing_queued()
-    assert doors.app.notices.counts[f"business_central: {Ignored.COLLECTION.value}"] == 2
+    assert doors.app.notices.counts["business_central: queued for the feeds"] == 2
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?$filter=", "?$filter=lastModifiedDateTime%20gt%20yesterday", "?$filter=number%20eq%20%271%27"]
+)
+async def test_a_collection_that_says_no_time_asks_for_a_compare(doors: Doors, query: str) -> None:
+    """R-052: a record was deleted among them, or we cannot read since when: only looking at all finds what happened."""
+    await doors.business_central(collection(query))
+    (task,) = await doors.tasks()
+    assert (task.task, task.table, task.since) == (Task.COMPARE, "customers", None)
+
+
+async def test_a_collection_of_strangers_asks_for_nothing(doors: Doors) -> None:
+    """Another table, or another client state: no work for whoever likes to make some."""
+    await doors.business_central(collection(table="items"))
+    await doors.business_central(collection(clientState="somebody else's"))
+    assert await doors.nothing_queued()
+    assert doors.app.notices.counts[f"business_central: {NO_TRANSFER}"] == 1
 
 
 BAD_ROWS: dict[str, Any] = {

@@ -13,15 +13,16 @@ import pytest
 from azure.functions.servicebus import ServiceBusMessage
 from azure.functions.timer import TimerRequest
 
-from functions import timers, transfers
+from functions import feeds, timers, transfers
 from functions.door import RunFailed, new_blueprint
 from local.host import QueueTrigger, TimerTrigger
 from shared.app import App, installed, transfer_names
 from shared.errors import QueueUnavailable, SettingsError, StoreUnavailable
 from shared.settings import schedule
 from shared.stores.rows import RowStoreUnavailable
+from shared.sync.feed_tasks import QUEUE, FeedTask, Task
 from shared.sync.message import Message, MessageInvalid
-from shared.sync.ports import Claim, LinkRow, LinkState, Mode, PendingItem, Side, Switch
+from shared.sync.ports import Claim, LinkRow, LinkState, Mode, Outgoing, PendingItem, Side, Switch
 from tests.scenarios.doors.world import NOON, Doors, DownQueue, dump, outgoing
 
 TO_ERP, TO_CRM = "account_to_business_central", "customer_to_dataverse"
@@ -36,6 +37,7 @@ def functions_of(blueprint: func.Blueprint) -> dict[str, Callable[..., Awaitable
 
 
 QUEUE_FUNCTIONS = functions_of(transfers.blueprint)
+(FEEDS,) = functions_of(feeds.blueprint).values()
 TICKS = functions_of(timers.blueprint)
 
 
@@ -63,8 +65,9 @@ async def switch_on(doors: Doors, *names: str) -> None:
 
 
 def test_every_transfer_is_a_function_on_the_queue_of_its_name(doors: Doors) -> None:
-    """Function, queue and transfer have one name, so that the portal lists transfers."""
+    """Function, queue and transfer have one name, so that the portal lists transfers; one more is for the feeds."""
     queues = {one.name: one.trigger for one in doors.host.functions() if isinstance(one.trigger, QueueTrigger)}
+    assert queues.pop(QUEUE).queue == QUEUE
     assert list(queues) == list(transfer_names())
     assert set(doors.names) < set(queues)
     assert all((trigger.queue, trigger.connection) == (name, "ServiceBus") for name, trigger in queues.items())
@@ -201,6 +204,49 @@ async def test_a_definition_of_an_unknown_system_disables_only_itself(doors: Doo
     assert "postoffice" in engine.index.problems[0].text
 
 
+# --- feeds ----------------------------------------------------------------------------------------
+
+
+def task(kind: Task = Task.WALK, **more: Any) -> ServiceBusMessage:
+    """A task of the feeds, as the host hands it over."""
+    one = FeedTask(kind, "test", "test/1", system="business_central", table="customers", **more)
+    return ServiceBusMessage(
+        body=one.outgoing().body.encode(), message_id="m", application_properties={}, user_properties={}
+    )
+
+
+async def test_a_task_of_the_feeds_walks_at_once(doors: Doors) -> None:
+    """R-052: from the time that the notice names, however far the last walk has come."""
+    await switch_on(doors, TO_ERP, TO_CRM)
+    await tick("walks")
+    doors.clock.at += timedelta(minutes=1)
+    key = doors.erp.type_in({"displayName": "Officina Meccanica Prova S.r.l."})
+    await FEEDS(task(since=NOON))
+    assert [(one.keys, one.cause) for one in (await doors.queued())[TO_CRM]] == [((key,), "walk")]
+
+
+async def test_a_task_that_cannot_be_read_goes_to_the_dead_letters_and_is_swept_away(doors: Doors) -> None:
+    """Nobody could do anything with it; a good one is put back for later."""
+    with pytest.raises(MessageInvalid):
+        await FEEDS(ServiceBusMessage(body=b"{}", message_id="m", application_properties={}, user_properties={}))
+    assert doors.clock.slept == []
+    for number, body in enumerate([b"{}".decode(), task().get_body().decode()]):
+        await doors.queue.send(QUEUE, [Outgoing(f"m{number}", body)])
+        delivery = await doors.queue.receive(QUEUE)
+        assert delivery is not None
+        await doors.queue.dead_letter(delivery, "MaxDeliveryCountExceeded")
+    await tick("sweep")
+    counts = doors.queue.counts(QUEUE)
+    assert (counts.dead, counts.scheduled) == (0, 1)
+
+
+async def test_while_the_store_is_down_a_task_comes_again_after_a_pause(doors: Doors) -> None:
+    """As the messages of transfers do."""
+    with installed(doors.new_app(rows=DownRows())), pytest.raises(StoreUnavailable):
+        await FEEDS(task())
+    assert doors.clock.slept == [2.0]
+
+
 # --- timers ---------------------------------------------------------------------------------------
 
 
@@ -241,7 +287,7 @@ async def test_the_sweep_shows_dead_letters_in_the_parked_list(doors: Doors) -> 
     assert doors.queue.counts(TO_ERP).dead == 0
 
 
-@pytest.mark.parametrize("name", ["walks", "drain", "sweep", "subscriptions", "schema_drift"])
+@pytest.mark.parametrize("name", ["walks", "drain", "sweep", "subscriptions", "compare", "schema_drift"])
 async def test_a_tick_that_fails_says_no_more_than_it_may(
     doors: Doors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
@@ -264,6 +310,7 @@ def test_the_timers_tick_as_their_settings_say(doors: Doors) -> None:
         "drain": "*/10 * * * * *",
         "sweep": "15 * * * * *",
         "subscriptions": "0 7 * * * *",
+        "compare": "0 0 2 * * *",
         "schema_drift": "0 20 2 * * *",
     }
     assert not any(trigger.run_on_startup or trigger.use_monitor for trigger in found.values())

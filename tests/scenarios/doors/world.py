@@ -21,6 +21,7 @@ from shared.messaging.memory import MemoryQueue
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.definition import Index
+from shared.sync.feed_tasks import QUEUE, FeedTask
 from shared.sync.message import Message
 from shared.sync.ports import Outgoing, Side
 from tests.simulation.systems import MemorySystem
@@ -103,7 +104,7 @@ class Doors:
         self.definition = load_index(INDEX.read_bytes()).definitions[0]
         self.index_json = Index(definitions=(self.definition,)).model_dump_json().encode()
         self.names = [transfer.name for transfer in self.definition.transfers]
-        self.queue = MemoryQueue(self.clock, self.names)
+        self.queue = MemoryQueue(self.clock, [*self.names, QUEUE])
         self.rows = SqliteRows(":memory:", TABLES, environment={})
         self.stores: Stores = open_stores(self.rows, self.clock)
         crm, erp = (dict.fromkeys(self.definition.columns(side)) for side in Side)
@@ -162,7 +163,15 @@ class Doors:
 
     async def nothing_queued(self) -> bool:
         """Whether all queues are empty."""
-        return not any((await self.queued()).values())
+        return not any((await self.queued()).values()) and not await self.tasks()
+
+    async def tasks(self) -> list[FeedTask]:
+        """Take all tasks off the queue of the feeds."""
+        found = []
+        while delivery := await self.queue.receive(QUEUE):
+            await self.queue.complete(delivery)
+            found.append(FeedTask.from_json(delivery.body))
+        return found
 
 
 class DownQueue(MemoryQueue):
