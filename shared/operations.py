@@ -33,6 +33,7 @@ from shared.sync.explaining import Explaining, Explanation, FieldStory, Told
 from shared.sync.findings import Severity
 from shared.sync.linking import CannotLink, Linking
 from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
+from shared.sync.problems import PROBLEMS
 from shared.sync.values import canonical
 
 if TYPE_CHECKING:
@@ -455,7 +456,9 @@ def _standing(one: Standing) -> Json:
 
 def _mode(mode: Mode) -> Json:
     facts = {"switch": mode.switch, "since": mode.since, "by": mode.by, "reason": mode.reason, "etag": mode.etag}
-    return _object(facts)
+    known = PROBLEMS.get(mode.code)
+    told = {"sentence": known.sentence, "who": known.who, "remedy": known.remedy} if known else {}
+    return _object({**facts, "code": mode.code, **told})
 
 
 def _explanation(told: Explanation, column: str) -> Json:

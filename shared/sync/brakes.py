@@ -1,61 +1,115 @@
-"""Limits that stop a transfer and ask a person: too many creates, changes or sudden blanks within an hour.
+"""Limits that stop a transfer and ask a person: too many creates, changes, sudden blanks or deletes within an hour.
 
-Creates are counted one by one in the shared store, before they are sent. Changes and blanks are gathered in the
-process and added in steps of a twentieth of the limit (at most 25), so that counting costs next to nothing; each
-process can overshoot by one step.
+Creates and deletes are counted one by one in the shared store, before anything is done. Changes and blanks are gathered
+in the process and added in steps of a twentieth of the limit (at most 25), so that counting costs next to nothing; each
+process can overshoot by one step. The count begins anew when a person switches the transfer on: who has looked and lets
+it go on is not stopped again by what he has looked at.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
 
 from shared.sync.context import Ports, Prepared
-from shared.sync.ports import RowTaken, Switch
+from shared.sync.ports import Mode, RowTaken, Switch
+
+
+class Counted(StrEnum):
+    """What brakes count."""
+
+    CREATES = "creates"
+    CHANGES = "changes"
+    BLANKS = "blanks"
+    DELETES = "deletes"
+
+    @property
+    def code(self) -> str:
+        """The code of the stop, as the catalogue has it."""
+        return _CODES[self]
+
+
+_CODES = {
+    Counted.CREATES: "CD-4411",
+    Counted.CHANGES: "CD-4412",
+    Counted.BLANKS: "CD-4413",
+    Counted.DELETES: "CD-4414",
+}
 
 
 class BrakePulled(Exception):
     """The limit is reached; the transfer is stopped and the change waits."""
 
+    def __init__(self, what: Counted) -> None:
+        super().__init__(what.value)
+        self.code = what.code
+
 
 @dataclass(frozen=True)
 class Brake:
-    """The brakes of one transfer. Counts are kept per hour in the store and shared by all instances."""
+    """The brakes of one transfer. Counts are kept in the store and shared by all instances.
+
+    mode: the transfer's switch, as old as this process knows it.
+    """
 
     ports: Ports
     prepared: Prepared
-    gathered: dict[str, int] = field(default_factory=dict)
+    mode: Callable[[], Awaitable[Mode]]
+    gathered: dict[Counted, int] = field(default_factory=dict)
 
     async def one_create(self) -> None:
         """Count a create before it is sent; raises BrakePulled if it is one too many."""
-        await self._count("creates", 1, self.prepared.definition.brakes.creates_per_hour)
+        await self._count(Counted.CREATES, 1, self.prepared.definition.brakes.creates_per_hour)
+
+    async def one_delete(self) -> None:
+        """Count a record that was found deleted before anything follows from it; raises BrakePulled."""
+        await self._count(Counted.DELETES, 1, self.prepared.definition.brakes.deletes_per_hour)
 
     async def one_change(self, blanks: int) -> None:
         """Count a changed record, and the fields that it blanks, before it is written; raises BrakePulled."""
         brakes = self.prepared.definition.brakes
-        await self._gather("changes", 1, brakes.changes_per_hour)
+        await self._gather(Counted.CHANGES, 1, brakes.changes_per_hour)
         if blanks:
-            await self._gather("blanks", blanks, brakes.blanks_per_hour)
+            await self._gather(Counted.BLANKS, blanks, brakes.blanks_per_hour)
 
-    async def _gather(self, what: str, amount: int, limit: int) -> None:
+    async def _gather(self, what: Counted, amount: int, limit: int) -> None:
         waiting = self.gathered.get(what, 0) + amount
         self.gathered[what] = waiting
         if waiting >= max(1, min(25, limit // 20)):
             self.gathered[what] = 0
             await self._count(what, waiting, limit)
 
-    async def _count(self, what: str, amount: int, limit: int) -> None:
-        name = f"{self.prepared.transfer.name}|{what}"
-        total = await self.ports.stores.counters.add(name, f"{self.ports.clock.now():%Y%m%d%H}", amount)
-        if total > limit:
-            await self._stop(f"more than {limit} {what} within an hour")
-            raise BrakePulled
+    async def _count(self, what: Counted, amount: int, limit: int) -> None:
+        known = await self.mode()
+        if known.switch is Switch.STOPPED:  # since this run began
+            raise BrakePulled(what)
+        if await self._total(what, known, amount) <= limit:
+            return
+        mode = await self.ports.stores.modes.get(self.prepared.transfer.name)
+        switched_on_since = mode.switch is Switch.ON and mode.since != known.since
+        if switched_on_since and await self._total(what, mode, amount) <= limit:
+            return
+        await self._stop(mode, what, f"more than {limit} {what} within an hour")
+        raise BrakePulled(what)
 
-    async def _stop(self, reason: str) -> None:
-        modes = self.ports.stores.modes
-        mode = await modes.get(self.prepared.transfer.name)
-        if mode.switch is Switch.ON:
-            stopped = replace(mode, switch=Switch.STOPPED, since=self.ports.clock.now(), by="brake", reason=reason)
-            try:
-                await modes.put(stopped)
-            except RowTaken:
-                return
+    async def _total(self, what: Counted, mode: Mode, amount: int) -> int:
+        name = f"{self.prepared.transfer.name}|{what}"
+        return await self.ports.stores.counters.add(name, _window(self.ports.clock.now(), mode.since), amount)
+
+    async def _stop(self, mode: Mode, what: Counted, reason: str) -> None:
+        if mode.switch is not Switch.ON:
+            return
+        now = self.ports.clock.now()
+        stopped = replace(mode, switch=Switch.STOPPED, since=now, by="brake", reason=reason, code=what.code)
+        try:
+            await self.ports.stores.modes.put(stopped)
+        except RowTaken:
+            return
+
+
+def _window(now: datetime, since: datetime | None) -> str:
+    """The clock hour, or what is left of it since the switch was moved."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return f"{since:%Y%m%d%H%M%S%f}" if since is not None and since > hour else f"{hour:%Y%m%d%H}"

@@ -388,6 +388,7 @@ class Brakes(Part):
     creates_per_hour: Annotated[int, Field(ge=0)] = 200
     changes_per_hour: Annotated[int, Field(ge=0)] = 2000
     blanks_per_hour: Annotated[int, Field(ge=0)] = 100
+    deletes_per_hour: Annotated[int, Field(ge=0)] = 25
     put_backs_per_day: Annotated[int, Field(ge=0)] = 3
 
 

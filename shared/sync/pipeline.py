@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from hashlib import blake2b
 
 from shared.errors import (
@@ -44,6 +45,7 @@ from shared.sync.ports import (
     JournalEntry,
     LinkRow,
     LinkState,
+    Mode,
     ParkedItem,
     PendingItem,
     Record,
@@ -96,7 +98,7 @@ class Pipeline:
     refused: dict[str, str] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _brakes: dict[str, Brake] = field(default_factory=dict)
-    _switches: dict[str, tuple[float, Switch]] = field(default_factory=dict)
+    _modes: dict[str, tuple[float, Mode]] = field(default_factory=dict)
     _preparing: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,19 +174,22 @@ class Pipeline:
         return None
 
     async def switch(self, transfer: str) -> Switch:
-        """The transfer's switch, at most `switch_age` old."""
+        """The transfer's switch, at most `switch_age` old; that of a transfer being loaded is on."""
+        return (await self._mode(transfer)).switch
+
+    async def _mode(self, transfer: str) -> Mode:
         if transfer == self.loads:
-            return Switch.ON
+            return Mode(transfer, Switch.ON)
         now = self.ports.clock.monotonic()
-        seen_at, switch = self._switches.get(transfer, (float("-inf"), Switch.OFF))
+        seen_at, mode = self._modes.get(transfer, (float("-inf"), Mode(transfer, Switch.OFF)))
         if now - seen_at >= self.ports.timing.switch_age.total_seconds():
-            switch = (await self.ports.stores.modes.get(transfer)).switch
-            self._switches[transfer] = (now, switch)
-        return switch
+            mode = await self.ports.stores.modes.get(transfer)
+            self._modes[transfer] = (now, mode)
+        return mode
 
     def forget_switches(self) -> None:
         """Read the switches again at the next message; called by the process that moved one, and after a brake."""
-        self._switches.clear()
+        self._modes.clear()
 
     async def prepare(self, name: str) -> Prepared:
         """What a transfer needs, made once per process: its columns checked against both systems' metadata.
@@ -207,7 +212,7 @@ class Pipeline:
                     self.refused[name] = error.detail
                     raise
                 self.refused.pop(name, None)
-                self._brakes[name] = Brake(self.ports, self._prepared[name])
+                self._brakes[name] = Brake(self.ports, self._prepared[name], partial(self._mode, name))
         return self._prepared[name]
 
     async def lengths(self, definition: Definition) -> Mapping[Side, Mapping[str, int | None]]:
@@ -465,7 +470,7 @@ class _Work:
             return Done(key, parked("CD-4302", others=error.others))
         if isinstance(error, BrakePulled):
             self.pipeline.forget_switches()
-            return Done(key, Outcome(Kind.DEFERRED, Why.BRAKE, pending=True))
+            return Done(key, Outcome(Kind.DEFERRED, Why.BRAKE, pending=True, code=error.code))
         if isinstance(error, StoreUnavailable):
             raise error
         connectors = [self.prepared.source, self.prepared.target]

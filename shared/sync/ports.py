@@ -669,7 +669,7 @@ class Switch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """The switch of one transfer, who moved it and why."""
+    """The switch of one transfer, who moved it and why. code: of the brake that stopped it."""
 
     transfer: str
     switch: Switch
@@ -677,6 +677,7 @@ class Mode:
     by: str = ""
     reason: str = ""
     etag: str = ""
+    code: str = ""
 
 
 class Modes(Protocol):

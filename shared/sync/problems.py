@@ -148,4 +148,25 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.DEVELOPER,
         "Press retry; if it comes back, send the correlation id to the developers.",
     ),
+    "CD-4411": Catalogued(
+        "A brake has stopped the transfer: it would create more records within an hour than its definition allows.",
+        Who.ADMINISTRATOR,
+        "Look at what was created and what waits. If it is right, switch the transfer on; what waits then goes on.",
+    ),
+    "CD-4412": Catalogued(
+        "A brake has stopped the transfer: it would change more records within an hour than its definition allows.",
+        Who.ADMINISTRATOR,
+        "Look at what was changed and what waits. If it is right, switch the transfer on; what waits then goes on.",
+    ),
+    "CD-4413": Catalogued(
+        "A brake has stopped the transfer: it would empty more fields within an hour than its definition allows.",
+        Who.ADMINISTRATOR,
+        "Find out why the source's fields are empty. If it is right, switch the transfer on; what waits then goes on.",
+    ),
+    "CD-4414": Catalogued(
+        "A brake has stopped the transfer: more records were found deleted within an hour than its definition allows.",
+        Who.ADMINISTRATOR,
+        "Find out why they are gone: deleted in bulk, or merely out of our application user's sight? Restore them, or "
+        "switch the transfer on if it is right; what waits then goes on, and what is back is left alone.",
+    ),
 }

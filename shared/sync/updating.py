@@ -208,6 +208,10 @@ class Updating:
             hint = f"it answered with its code {refused.answer.vendor_code}" if refused.answer.vendor_code else ""
             return replace(decision, action=Action.PARK, reason=Reason.UNFIT, code="CD-4008", hint=hint), target
 
+    async def _is_there(self, side: Side) -> bool:
+        key, table = self.home.key if side is Side.LEFT else self.home.other, self.prepared.definition.table(side).table
+        return key in await self.prepared.connector(side).read(table, [key], ())
+
     def _plan(self, source: Record, target: Record | None) -> Plan:
         values = target.values if target else None
         return plan_update(
@@ -348,7 +352,13 @@ class Updating:
     # --- deletes ---
 
     async def _undone(self, why: Why) -> Outcome:
-        """One record is gone: the definition's on_delete, which undoes the link and leaves the other record alone."""
+        """One record is gone: the definition's on_delete, which undoes the link and leaves the other record alone.
+
+        Nothing follows from a notice or a list alone: the record is asked for once more, by its key.
+        """
+        if await self._is_there(self.prepared.side if why is Why.SOURCE_GONE else self.prepared.side.other):
+            raise Taken(timedelta(seconds=5))
+        await self.brake.one_delete()
         await undo_link(self.ports, self.home, why.value)
         return Outcome(Kind.SKIPPED, why, other=self._other_key())
 

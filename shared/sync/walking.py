@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from shared.errors import ConnectorError, FeedExpired, SettingsError, SystemDown
+from shared.errors import ConnectorError, FeedExpired, SettingsError, SystemDown, WrongEnvironment
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index, Transfer
 from shared.sync.full_compare import FullCompares
@@ -150,7 +150,7 @@ class Walks:
             return None
         connector = ports.connectors[feed.system]
         if self.pipeline.environments.is_wrong(feed.system):
-            return None
+            return Walked(name, code=WrongEnvironment.code)
         if await self.pipeline.panel.is_open(connector):
             return Walked(name, code=SystemDown.code)
         return await _run(_Walk(self.pipeline, feed, transfers, connector, name, now), mark)

@@ -44,7 +44,9 @@ from tests.bench.servers import (
 
 DEFINITION: Final = "transfers/business_central/account.yaml"
 TO_ERP, TO_CRM = "account_to_business_central", "customer_to_dataverse"
-WIDE: Final = Brakes(creates_per_hour=1_000_000, changes_per_hour=1_000_000, blanks_per_hour=1_000_000)
+WIDE: Final = Brakes(
+    creates_per_hour=1_000_000, changes_per_hour=1_000_000, blanks_per_hour=1_000_000, deletes_per_hour=1_000_000
+)
 IN_FLIGHT: Final = 10
 
 

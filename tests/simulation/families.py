@@ -50,7 +50,7 @@ fields:
     master: dataverse
     on_create: fill
     reference: {dataverse: account, business_central: customers, needed: true}
-brakes: {creates_per_hour: 100000, changes_per_hour: 100000, blanks_per_hour: 100000}
+brakes: {creates_per_hour: 100000, changes_per_hour: 100000, blanks_per_hour: 100000, deletes_per_hour: 100000}
 """
 
 

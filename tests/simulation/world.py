@@ -188,7 +188,7 @@ class SeededIds:
 STEP_SECONDS = 30
 """Between two rounds of the timers in a stepped world. Each round asks the store, which in a sweep may be a real one;
 the platform's timers come every 10 to 60 seconds."""
-WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hour=100_000)
+WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hour=100_000, deletes_per_hour=100_000)
 
 
 @dataclass(frozen=True)

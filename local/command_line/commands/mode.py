@@ -48,6 +48,9 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
 def _show(context: Context, items: Sequence[Mapping[str, Any]]) -> int:
     context.out.answer({"items": items})
     context.out.table(COLUMNS, [[item[name] for name in COLUMNS] for item in items])
+    for item in items:
+        if item["code"]:
+            context.out.line(f"{item['transfer']}: {item['code']} {item['sentence']} {item['remedy']}")
     return Exit.FINE
 
 

@@ -91,7 +91,9 @@ ENVIRONMENT: Mapping[str, str] = {
     "CROSSDOCK_FINGERPRINT_KEY": "k1:a2V5IG9mIHRlc3RzLCAzMiBieXRlcyBsb25nLCAuLi4=",
 }
 
-WIDE = Brakes(creates_per_hour=1_000_000, changes_per_hour=1_000_000, blanks_per_hour=1_000_000)
+WIDE = Brakes(
+    creates_per_hour=1_000_000, changes_per_hour=1_000_000, blanks_per_hour=1_000_000, deletes_per_hour=1_000_000
+)
 Row = Mapping[str, Any]
 Story = ParamSpec("Story")
 
