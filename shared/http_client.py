@@ -83,13 +83,13 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request. target: path and query on the client's host, already encoded. template: the path without ids.
-    weight: how many requests the system counts it as."""
+    body: JSON, or bytes of the kind that the headers name. weight: how many requests the system counts it as."""
 
     method: str
     target: str
     template: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: JsonObject | None = None
+    body: JsonObject | bytes | None = None
     expects: str = "application/json"
     weight: int = 1
 
@@ -300,9 +300,9 @@ class HttpClient:
             "Authorization": f"Bearer {exchange.token}",
             self._request_id_header: exchange.request_id,
         }
-        content = None if call.body is None else dump(call.body)
+        content = call.body if call.body is None or isinstance(call.body, bytes) else dump(call.body)
         if content is not None:
-            headers["Content-Type"] = "application/json"
+            headers.setdefault("Content-Type", "application/json")
         timeout = httpx.Timeout(left, connect=min(left, self.limits.connect_timeout_seconds))
         url = self._origin.copy_with(raw_path=call.target.encode("ascii"))
         return self._http.build_request(call.method, url, headers=headers, content=content, timeout=timeout)
@@ -325,7 +325,7 @@ class HttpClient:
     # --- the gate: what the system wants after a 429 ---
 
     def _close_gate(self, reply: Reply) -> None:
-        wish = _retry_after(reply.headers, self._clock.now())
+        wish = retry_after_seconds(reply.headers, self._clock.now())
         seconds = self.limits.usual_retry_after_seconds if wish is None else wish
         self.allowance.close_gate(min(max(seconds, SHORTEST_WAIT_SECONDS), self.limits.longest_retry_after_seconds))
 
@@ -369,7 +369,7 @@ def _request_id(headers: httpx.Headers) -> str:
     return given if len(given) <= 64 and given.replace("-", "").isalnum() else ""
 
 
-def _retry_after(headers: httpx.Headers, now: datetime) -> float | None:
+def retry_after_seconds(headers: httpx.Headers, now: datetime) -> float | None:
     """Seconds of a Retry-After header, which may be a number or a date (RFC 9110, 10.2.3); None when it is neither.
 
     A date is measured against the answer's own Date where there is one, so that clocks need not agree.

@@ -17,6 +17,7 @@ from shared.sync.context import Ports
 from shared.sync.ports import (
     BreakerRow,
     Capabilities,
+    Change,
     ChangePage,
     Connector,
     NewRecord,
@@ -184,7 +185,12 @@ class Watched:
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        return await self._told(self._inner.create_many(table, wanted, columns, within_seconds=within_seconds))
+        return await self._all_told(self._inner.create_many(table, wanted, columns, within_seconds=within_seconds))
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        return await self._all_told(self._inner.update_many(table, changes, columns, within_seconds=within_seconds))
 
     async def update(
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
@@ -205,6 +211,20 @@ class Watched:
 
     async def ping(self) -> None:
         await self._inner.ping()
+
+    async def _all_told(self, call: Awaitable[Sequence[Record | ConnectorError]]) -> Sequence[Record | ConnectorError]:
+        """One system that is down for some of the records is down."""
+        try:
+            results = await call
+        except SystemDown as error:
+            await self._panel.failed(self, error)
+            raise
+        down = next((one for one in results if isinstance(one, SystemDown)), None)
+        if down is None:
+            self._panel.succeeded(self)
+        else:
+            await self._panel.failed(self, down)
+        return results
 
     async def _told(self, call: Awaitable[Answer]) -> Answer:
         try:

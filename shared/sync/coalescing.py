@@ -1,7 +1,7 @@
 """Gathers single calls that are made at the same time into calls for many: how a load uses the ordinary steps in bulk.
 
-Every record of a load goes through the very steps of a transfer, a hundred at once. Before the connector their reads
-and creates meet here and go out together; each caller gets his own answer.
+Every record of a load goes through the very steps of a transfer, a hundred at once. Before the connector their reads,
+creates and updates meet here and go out together; each caller gets his own answer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from shared.errors import ConnectorError
 from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
+    Change,
     Clock,
     NewRecord,
     Record,
@@ -71,14 +72,18 @@ class _Gathering(Generic[Asked, Answer]):
 
 @dataclass
 class Coalescing(PassingOn):
-    """A connector whose single reads and creates go out in bulk. most: how many at a time; seconds: the wait for
-    company."""
+    """A connector whose single reads, creates and updates go out in bulk. most: how many at a time; seconds: the wait
+    for company; update_seconds: what many updates together may take."""
 
     clock: Clock
     most: int = 100
     seconds: float = 0.25
+    update_seconds: float = 300.0
     _reads: dict[tuple[str, tuple[str, ...]], _Gathering[str, Record | None]] = field(default_factory=dict)
     _creates: dict[tuple[str, tuple[str, ...], float], _Gathering[NewRecord, Record | ConnectorError]] = field(
+        default_factory=dict
+    )
+    _updates: dict[tuple[str, tuple[str, ...]], _Gathering[Change, Record | ConnectorError]] = field(
         default_factory=dict
     )
 
@@ -124,3 +129,22 @@ class Coalescing(PassingOn):
             return await self.inner.create_many(table, wanted, columns, within_seconds=within_seconds)
 
         return create
+
+    async def update(
+        self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
+    ) -> Record:
+        name = (table, tuple(columns))
+        if name not in self._updates:
+            self._updates[name] = _Gathering(self.clock, self.most, self.seconds, self._updater(*name))
+        changed = await self._updates[name].ask(Change(key, values, version))
+        if isinstance(changed, Record):
+            return changed
+        raise changed
+
+    def _updater(
+        self, table: str, columns: Sequence[str]
+    ) -> Callable[[Sequence[Change]], Awaitable[Sequence[Record | ConnectorError]]]:
+        async def update(changes: Sequence[Change]) -> Sequence[Record | ConnectorError]:
+            return await self.inner.update_many(table, changes, columns, within_seconds=self.update_seconds)
+
+        return update

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from shared.errors import Answer, ConnectorError, Refused, UnknownColumn
 from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
+    Change,
     ChangePage,
     ColumnMetadata,
     ColumnType,
@@ -27,6 +29,7 @@ from shared.sync.ports import (
 from shared.sync.values import canonical, length
 
 WORDS, LINES = "+", "/"
+Written = TypeVar("Written", NewRecord, Change)
 
 
 def parts_of(column: str) -> tuple[str, ...]:
@@ -172,9 +175,9 @@ class Joining(PassingOn):
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        told = [replace(one, values=await self._written(table, one.values)) for one in wanted]
-        made = await self.inner.create_many(table, told, _single(columns), within_seconds=within_seconds)
-        return [_read(one, columns) if isinstance(one, Record) else one for one in made]
+        told, results = await self._all_written(table, wanted)
+        made = await self.inner.create_many(table, list(told.values()), _single(columns), within_seconds=within_seconds)
+        return _in_order(results | dict(zip(told, made, strict=True)), columns)
 
     async def update(
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
@@ -182,11 +185,31 @@ class Joining(PassingOn):
         told = await self._written(table, values)
         return _read(await self.inner.update(table, key, told, _single(columns), version=version), columns)
 
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        told, results = await self._all_written(table, changes)
+        made = await self.inner.update_many(table, list(told.values()), _single(columns), within_seconds=within_seconds)
+        return _in_order(results | dict(zip(told, made, strict=True)), columns)
+
     async def metadata(self, table: str) -> TableMetadata:
         return knowing_joined(await self.inner.metadata(table))
 
     async def survey(self, table: str) -> TableMetadata:
         return knowing_joined(await self.inner.survey(table))
+
+    async def _all_written(
+        self, table: str, wanted: Sequence[Written]
+    ) -> tuple[dict[int, Written], dict[int, Record | ConnectorError]]:
+        """By place: the records with their values by single columns, and the errors of those that cannot be split."""
+        told: dict[int, Written] = {}
+        refused: dict[int, Record | ConnectorError] = {}
+        for place, one in enumerate(wanted):
+            try:
+                told[place] = replace(one, values=await self._written(table, one.values))
+            except Refused as error:
+                refused[place] = error
+        return told, refused
 
     async def _written(self, table: str, values: Mapping[str, Value]) -> Mapping[str, Value]:
         """The values by single columns; raises Refused for a text that cannot be split."""
@@ -209,6 +232,12 @@ def _single(columns: Sequence[str]) -> Sequence[str]:
     if not any(map(is_joined, columns)):
         return columns
     return tuple(dict.fromkeys(part for column in columns for part in parts_of(column)))
+
+
+def _in_order(results: Mapping[int, Record | ConnectorError], columns: Sequence[str]) -> list[Record | ConnectorError]:
+    """The results in the order of their places."""
+    ordered = [results[place] for place in sorted(results)]
+    return [_read(one, columns) if isinstance(one, Record) else one for one in ordered]
 
 
 def _read(record: Record, columns: Sequence[str]) -> Record:

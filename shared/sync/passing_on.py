@@ -9,6 +9,7 @@ from datetime import datetime
 from shared.errors import ConnectorError
 from shared.sync.ports import (
     Capabilities,
+    Change,
     ChangePage,
     Connector,
     NewRecord,
@@ -81,6 +82,11 @@ class PassingOn:
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
     ) -> Record:
         return await self.inner.update(table, key, values, columns, version=version)
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        return await self.inner.update_many(table, changes, columns, within_seconds=within_seconds)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         await self.inner.note(table, key, seed, subject, text)

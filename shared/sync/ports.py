@@ -200,6 +200,15 @@ class NewRecord:
     key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change to a record. version: what the record must still have; None: whatever it has, but it must exist."""
+
+    key: str
+    values: Mapping[str, Value] = field(repr=False)
+    version: str | None = None
+
+
 class Connector(Protocol):
     """Speaks one system's API for one instance of it (an organisation; an environment and company).
 
@@ -274,8 +283,20 @@ class Connector(Protocol):
         """Create several records in as few calls as the system allows; for loads.
 
         Answers one result per record, in order: the record as stored, or the error that `create` would have raised for
-        it. A lost answer is UnknownResult for every record of that call. Nothing is sent twice unless the system
-        certainly has not executed it. Raises only what concerns none of the records, before anything was sent.
+        it. A record that is refused keeps none of the others from being created. A lost answer is UnknownResult for
+        every record of that call; whoever asked looks each of them up. Nothing is sent twice unless the system
+        certainly has not executed it. `within_seconds` bounds everything: records that did not get their turn by then
+        are SystemDown or Throttled. Raises only what concerns no single record, and only before anything was sent.
+        """
+        ...
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        """Change several records in as few calls as the system allows; for loads.
+
+        Results as of `create_many`, with the errors that `update` would have raised. Each change is bound to its own
+        version, and none to another's success. Two changes of one record are carried out in the order given.
         """
         ...
 

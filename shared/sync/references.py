@@ -13,6 +13,7 @@ from shared.errors import ConnectorError
 from shared.sync.claims import Taken
 from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
+    Change,
     ChangePage,
     Links,
     LinkState,
@@ -81,6 +82,14 @@ class Referring(PassingOn):
     ) -> Record:
         updated = await self.inner.update(table, key, await self._own(values), columns, version=version)
         return (await self._translated([updated]))[0]
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        own = [replace(one, values=await self._own(one.values)) for one in changes]
+        results = await self.inner.update_many(table, own, columns, within_seconds=within_seconds)
+        known: dict[tuple[str, str], Value] = {}
+        return [await self._one(one, known) if isinstance(one, Record) else one for one in results]
 
     # --- translating ---
 

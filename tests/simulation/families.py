@@ -22,6 +22,7 @@ from shared.sync.message import Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import (
     Capabilities,
+    Change,
     ChangePage,
     LinkState,
     NewRecord,
@@ -120,6 +121,11 @@ class TwoTables:
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
     ) -> Record:
         return await self._of(table).update(table, key, values, columns, version=version)
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        return await self._of(table).update_many(table, changes, columns, within_seconds=within_seconds)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         await self._of(table).note(table, key, seed, subject, text)

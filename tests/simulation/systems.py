@@ -23,6 +23,7 @@ from shared.errors import (
 )
 from shared.sync.ports import (
     Capabilities,
+    Change,
     ChangePage,
     Clock,
     ColumnMetadata,
@@ -72,6 +73,7 @@ class MemorySystem:
     gate: Gate | None = None
     creates: int = 0
     bulk_creates: int = 0
+    bulk_updates: int = 0
     updates: int = 0
     reads: int = 0
     edits: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -269,18 +271,41 @@ class MemorySystem:
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
     ) -> Record:
         async def do() -> Record:
-            if key not in self.records:
-                raise RecordMissing(self.system)
-            if version is not None and version != self._record(key).version:
-                raise VersionConflict(self.system)
-            self.updates += 1
-            self.writes.update((key, name) for name in values)
-            self._change(key, values)
-            return self._record(key)
+            return self._update(Change(key, values, version))
 
         updated = await self._pass("update", do)
         assert isinstance(updated, Record)
         return updated
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        async def do() -> list[Record | ConnectorError]:
+            self.bulk_updates += 1
+            return [self._updated(one) for one in changes]
+
+        try:
+            updated = await self._pass("update", do)
+        except UnknownResult:
+            return [UnknownResult(self.system) for _ in changes]
+        assert isinstance(updated, list)
+        return updated
+
+    def _updated(self, one: Change) -> Record | ConnectorError:
+        try:
+            return self._update(one)
+        except ConnectorError as error:
+            return error
+
+    def _update(self, one: Change) -> Record:
+        if one.key not in self.records:
+            raise RecordMissing(self.system)
+        if one.version is not None and one.version != self._record(one.key).version:
+            raise VersionConflict(self.system)
+        self.updates += 1
+        self.writes.update((one.key, name) for name in one.values)
+        self._change(one.key, one.values)
+        return self._record(one.key)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         async def do() -> None:

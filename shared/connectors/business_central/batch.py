@@ -1,4 +1,4 @@
-"""Many creates in one call: the JSON `$batch` of Business Central, read part by part.
+"""Many writes in one call: the JSON `$batch` of Business Central, read part by part.
 
 Source: Microsoft Learn, 'Tips for working with the APIs' (batch). Parts run one after another and are independent with
 `odata.continue-on-error`; the outer status is 200 whatever happens inside, and answers are matched by id, because some
@@ -8,6 +8,7 @@ may be missing. `Isolation: snapshot` is never used: a rolled back batch still a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import httpx
 
@@ -22,14 +23,24 @@ stay below the hundredth of the window that our pace leaves free, 100 would earn
 GO_ON = {"Prefer": "odata.continue-on-error"}
 
 
-def creates(path: str, bodies: Mapping[int, JsonObject]) -> JsonObject:
-    """The body of a batch of creates; each part is known by its place."""
-    headers: JsonObject = {"Content-Type": "application/json"}
-    parts: list[Json] = [
-        {"id": str(place), "method": "POST", "url": path, "headers": headers, "body": body}
-        for place, body in bodies.items()
-    ]
-    return {"requests": parts}
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One write. path: relative to the API's root."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: JsonObject
+
+
+def batch_of(parts: Mapping[int, Part]) -> JsonObject:
+    """The body of a batch; each part is known by its place."""
+    return {"requests": [_request(place, part) for place, part in parts.items()]}
+
+
+def _request(place: int, part: Part) -> Json:
+    headers: JsonObject = {"Content-Type": "application/json", **part.headers}
+    return {"id": str(place), "method": part.method, "url": part.path, "headers": headers, "body": part.body}
 
 
 def parts_of(reply: Reply, places: Sequence[int]) -> Mapping[int, Reply | ConnectorError]:
@@ -45,4 +56,9 @@ def _part(outer: Reply, answer: JsonObject) -> tuple[str, Reply | None]:
     name, status, body = answer.get("id"), answer.get("status"), answer.get("body")
     if not isinstance(name, str) or not isinstance(status, int) or isinstance(status, bool):
         return "", None
-    return name, Reply(status, httpx.Headers(), body, b"", outer.request_id)
+    return name, Reply(status, _headers(answer.get("headers")), body, b"", outer.request_id)
+
+
+def _headers(told: Json) -> httpx.Headers:
+    pairs = told.items() if isinstance(told, dict) else ()
+    return httpx.Headers([(name, value) for name, value in pairs if isinstance(value, str)])

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from urllib.parse import quote
 
 from shared.allotment import Allowed
-from shared.connectors.business_central.batch import GO_ON
+from shared.connectors.business_central.batch import GO_ON, Part, batch_of
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of, is_missing
 from shared.connectors.turns import InTurn
 from shared.errors import BadAnswer
@@ -140,12 +140,13 @@ class BusinessCentralClient:
         except WrongShape:
             raise self._http.unusable(call) from None
 
-    async def batch(self, body: JsonObject, parts: int, within_seconds: float) -> Reply:
+    async def batch(self, parts: Mapping[int, Part], within_seconds: float) -> Reply:
         """Send a `$batch`; the reply is the caller's to judge, part by part.
 
         Every part counts as a request: the documentation is silent on it, so the slower way is assumed.
         """
-        call = Call("POST", f"{self._root}/$batch", "$batch", {**HEADERS, **GO_ON}, body, weight=parts)
+        headers = {**HEADERS, **GO_ON}
+        call = Call("POST", f"{self._root}/$batch", "$batch", headers, batch_of(parts), weight=len(parts))
         return await self._http.send(call, within_seconds)
 
     def place_in_batch(self, table: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.connectors.budget import Budget
-from shared.connectors.business_central.batch import PARTS_PER_BATCH, creates, parts_of
+from shared.connectors.business_central.bulk import BulkWrites, refuse_given_once
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import to_json
 from shared.connectors.business_central.errors import (
@@ -21,7 +21,7 @@ from shared.connectors.business_central.errors import (
     is_unexplained_dialog,
     manual_numbers_forbidden,
 )
-from shared.connectors.business_central.extension import API, EXTERNAL_ID, ROW_VERSION, checked_api
+from shared.connectors.business_central.extension import API, ROW_VERSION, checked_api
 from shared.connectors.business_central.feed import CHANGED_AT, Asked, by_time, by_version, watermark_at
 from shared.connectors.business_central.persons import COLUMN
 from shared.connectors.business_central.records import Records, selected
@@ -37,17 +37,16 @@ from shared.errors import (
     CrossdockError,
     FeedExpired,
     NotAllowed,
-    Refused,
     SettingsError,
     SystemDown,
     UnknownColumn,
-    UnknownResult,
     WrongEnvironment,
 )
 from shared.http_client import HttpClient, Reply
-from shared.strict_json import JsonObject, WrongShape, as_object
+from shared.strict_json import JsonObject
 from shared.sync.ports import (
     Capabilities,
+    Change,
     ChangePage,
     Clock,
     ColumnType,
@@ -129,6 +128,7 @@ class BusinessCentralConnector:
         self._clock = clock
         self._schema = Schema(self._client, self._client.beside(api), clock)
         self._records = Records(self._client, self._schema, clock)
+        self._bulk = BulkWrites(self._schema, self._records, clock, self._create_one, self._update_one)
         self._subscriptions = Subscriptions(self._client, environment, company, api)
         self._tenant, self._company_id = tenant, company
         self._instance = f"{environment}/{company}"
@@ -217,73 +217,24 @@ class BusinessCentralConnector:
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        """In batches. A part that is refused is sent once more by itself, so that it gets the same error,
-        and the same second chance with fresh references, as a single create."""
-        budget = Budget(SYSTEM, self._clock, within_seconds)
-        results: list[Record | ConnectorError] = []
-        for start in range(0, len(wanted), PARTS_PER_BATCH):
-            results += await self._create_batch(table, wanted[start : start + PARTS_PER_BATCH], columns, budget)
-        return results
+        """In batches; Business Central gives the keys."""
+        if any(one.key is not None for one in wanted):
+            raise ValueError(f"{SYSTEM} does not let us choose a key")
+        return await self._bulk.create(table, wanted, columns, within_seconds)
 
-    async def _create_batch(
-        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], budget: Budget
-    ) -> list[Record | ConnectorError]:
-        results: dict[int, Record | ConnectorError] = {}
-        bodies: dict[int, JsonObject] = {}
-        async with budget.preparing():
-            fields = await self._schema.fields(table, columns)
-            await self._records.look_up(table, [one.values for one in wanted])
-            for place, one in enumerate(wanted):
-                try:
-                    bodies[place] = await self._records.body(table, one.values)
-                except Refused as error:
-                    results[place] = error
-        for place, answer in (await self._batch(table, bodies, budget)).items():
-            results[place] = await self._created(table, wanted[place], columns, fields, answer, budget)
-        return [results[place] for place in range(len(wanted))]
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        """In batches, each part bound to its version."""
+        return await self._bulk.update(table, changes, columns, within_seconds)
 
-    async def _batch(
-        self, table: str, bodies: Mapping[int, JsonObject], budget: Budget
-    ) -> Mapping[int, Reply | ConnectorError]:
-        if not bodies:
-            return {}
-        place = await self._schema.place(table)
-        body = creates(place.client.place_in_batch(place.page), bodies)
-        try:
-            reply = await place.client.batch(body, len(bodies), budget.left())
-        except UnknownResult as unknown:
-            return dict.fromkeys(bodies, unknown)
-        if reply.status >= 400:
-            refused = error_of(Doing.CREATE, reply)
-            if not isinstance(refused, ConnectorError):
-                raise refused
-            return dict.fromkeys(bodies, refused)
-        return parts_of(reply, list(bodies))
+    async def _create_one(self, table: str, one: NewRecord, columns: Sequence[str], seconds: float) -> Record:
+        return await self.create(table, one.values, columns, key=None, within_seconds=seconds)
 
-    async def _created(
-        self,
-        table: str,
-        one: NewRecord,
-        columns: Sequence[str],
-        fields: Sequence[Field],
-        answer: Reply | ConnectorError,
-        budget: Budget,
-    ) -> Record | ConnectorError:
-        """The result of one part."""
-        if isinstance(answer, ConnectorError):
-            return answer
-        try:
-            if answer.status < 400:
-                async with budget.understanding():
-                    return await self._records.record(fields, as_object(answer.content, "a part"))
-            error = error_of(Doing.CREATE, answer, one.values)
-            if isinstance(error, UnknownResult):
-                return error
-            return await self.create(table, one.values, columns, key=None, within_seconds=budget.left())
-        except WrongShape:
-            return UnknownResult(SYSTEM, Answer(answer.status, request_id=answer.request_id))
-        except ConnectorError as refused:
-            return refused
+    async def _update_one(self, table: str, one: Change, columns: Sequence[str], seconds: float) -> Record:
+        budget = Budget(SYSTEM, self._clock, seconds)
+        draft = _Draft(table, Doing.UPDATE, "PATCH", canonical_guid(one.key), one.values, columns)
+        return await self._write(draft, budget, {"If-Match": one.version or "*"})
 
     async def update(
         self,
@@ -295,11 +246,8 @@ class BusinessCentralConnector:
         version: str | None,
     ) -> Record:
         """Never writes `number`: that would rename the record. Nor `externalId`, which is given once."""
-        for column in values.keys() & {NUMBERED.get(table, ""), EXTERNAL_ID}:
-            raise Refused(SYSTEM, Answer(field=column), f"{SYSTEM}: {column} is given once and not changed.")
-        budget = Budget(SYSTEM, self._clock, self._client.timeout_seconds)
-        draft = _Draft(table, Doing.UPDATE, "PATCH", canonical_guid(key), values, columns)
-        return await self._write(draft, budget, {"If-Match": version or "*"})
+        refuse_given_once(table, values)
+        return await self._update_one(table, Change(key, values, version), columns, self._client.timeout_seconds)
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         """By row version where the table has one, else by time; never any deletions."""

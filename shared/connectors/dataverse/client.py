@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from urllib.parse import quote
 
 from shared.allotment import Allowed
+from shared.connectors.dataverse.batch import CONTENT_TYPE, GO_ON, Part, batch_of
 from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of, is_missing
 from shared.connectors.turns import InTurn
 from shared.errors import BadAnswer
@@ -44,13 +45,13 @@ class DataverseClient:
 
     async def get(self, path: str, query: Query, template: str, doing: Doing = Doing.READ) -> JsonObject:
         """An answer's object; raises the error for anything but success."""
-        found = await self._get(ROOT + path + _encoded(query), template, {}, doing)
+        found = await self._get(ROOT + path + encoded(query), template, {}, doing)
         return _object(found)
 
     async def get_or_none(self, path: str, query: Query, template: str, prefer: str = "") -> JsonObject | None:
         """A record, or None when it does not exist."""
         headers = {"Prefer": prefer} if prefer else {}
-        call = Call("GET", ROOT + path + _encoded(query), template, {**HEADERS, **headers})
+        call = Call("GET", ROOT + path + encoded(query), template, {**HEADERS, **headers})
         reply = await self._http.send(call)
         if is_missing(reply):
             return None
@@ -67,7 +68,7 @@ class DataverseClient:
     ) -> AsyncIterator[JsonObject]:
         """All pages of a list, next links followed untouched, with the same preferences and as the same identity."""
         one = DataverseClient(self._http.one())
-        target = ROOT + path + _encoded(query)
+        target = ROOT + path + encoded(query)
         headers = {"Prefer": prefer} if prefer else {}
         while True:
             page = _object(await one._get(target, template, headers, doing, columns))
@@ -91,12 +92,23 @@ class DataverseClient:
         within_seconds: float | None = None,
     ) -> JsonObject:
         """Send a write and return the record as stored. An answer that cannot be used leaves the result unknown."""
-        call = Call(method, ROOT + path + _encoded(query), template, {**HEADERS, **headers}, body)
+        call = Call(method, ROOT + path + encoded(query), template, {**HEADERS, **headers}, body)
         reply = _checked(await self._http.send(call, within_seconds), doing, columns)
         try:
             return as_object(reply.content, "the answer")
         except WrongShape:
             raise self._http.unusable(call) from None
+
+    async def act(self, path: str, query: Query, template: str, body: JsonObject, within_seconds: float) -> Reply:
+        """Call an action that writes. From 400 on the reply is the caller's to judge."""
+        call = Call("POST", ROOT + path + encoded(query), template, HEADERS, body)
+        return await self._http.send(call, within_seconds)
+
+    async def batch(self, parts: Sequence[Part], within_seconds: float) -> Reply:
+        """Send a `$batch` that goes on after a failure; the reply is the caller's to judge, part by part."""
+        headers = {**HEADERS, **GO_ON, "Content-Type": CONTENT_TYPE}
+        call = Call("POST", f"{ROOT}$batch", "$batch", headers, batch_of(parts), expects="multipart/mixed")
+        return await self._http.send(call, within_seconds)
 
     async def _get(
         self, target: str, template: str, headers: Mapping[str, str], doing: Doing, columns: Collection[str] = ()
@@ -125,5 +137,6 @@ def _text(value: Json, place: str) -> str:
         raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
 
 
-def _encoded(query: Query) -> str:
+def encoded(query: Query) -> str:
+    """The options as the query of an address."""
     return "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query) if query else ""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.connectors.budget import Budget
+from shared.connectors.dataverse.bulk import BulkWrites
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, preferring, rows_of, selected
@@ -33,6 +34,7 @@ from shared.http_client import HttpClient
 from shared.strict_json import JsonObject, as_text
 from shared.sync.ports import (
     Capabilities,
+    Change,
     ChangePage,
     Clock,
     NewRecord,
@@ -102,6 +104,7 @@ class DataverseConnector:
         self._clock = clock
         self._schema = Schema(self._client, clock)
         self._records = Records(self._client, self._schema, clock)
+        self._bulk = BulkWrites(self._client, self._schema, self._records, clock, tag)
         self._surveys = Surveys(self._client, self._schema, clock)
         self._organization_id = canonical_guid(organization_id)
         self._tag = tag
@@ -179,16 +182,12 @@ class DataverseConnector:
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        """One after the other, within the time of one."""
-        budget = Budget(SYSTEM, self._clock, within_seconds)
-        results: list[Record | ConnectorError] = []
-        for one in wanted:
-            try:
-                left = budget.left()
-                results.append(await self.create(table, one.values, columns, key=one.key, within_seconds=left))
-            except ConnectorError as error:
-                results.append(error)
-        return results
+        return await self._bulk.create(table, wanted, columns, within_seconds)
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        return await self._bulk.update(table, changes, columns, within_seconds)
 
     async def update(
         self,

@@ -14,7 +14,7 @@ from shared.connectors.cache import Cache
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.related import split_column
-from shared.errors import Answer, BadAnswer, UnknownColumn
+from shared.errors import Answer, BadAnswer, NotAllowed, UnknownColumn
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import Clock, ColumnMetadata, ColumnType
 
@@ -90,6 +90,7 @@ class Schema:
         self._client = client
         self._tables = Cache(clock, self._load)
         self._details = Cache(clock, self._load_details)
+        self._messages = Cache(clock, self._load_message)
 
     async def table(self, name: str) -> Table:
         """A table by its logical name; raises UnknownColumn."""
@@ -103,6 +104,20 @@ class Schema:
         """The columns with lengths and choices as they are now."""
         await self._tables.get(_safe(name), at_most_seconds_old=-1)
         return await self._details.get(name, at_most_seconds_old=-1)
+
+    async def takes(self, message: str, table: str) -> bool:
+        """Whether the organisation offers a bulk message for a table; not every standard table has one."""
+        return await self._messages.get(f"{message} {_safe(table)}")
+
+    async def _load_message(self, name: str) -> bool:
+        message, table = name.split(" ")
+        condition = f"sdkmessageid/name eq '{message}' and primaryobjecttypecode eq '{table}'"
+        query = [("$select", "sdkmessagefilterid"), ("$filter", condition), ("$top", "1")]
+        try:
+            page = await self._client.get("sdkmessagefilters", query, "sdkmessagefilters", Doing.METADATA)
+        except NotAllowed:
+            return False
+        return bool(page.get("value"))
 
     async def fields(self, table: str, names: Sequence[str]) -> list[Field]:
         """The columns a definition names; raises UnknownColumn for the first that does not exist."""

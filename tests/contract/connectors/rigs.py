@@ -215,13 +215,14 @@ class DataverseRig(Rig):
     behind_path = r"/contacts(\(|$)"
     rolls_back_on_500 = True
 
-    def __init__(self, options: DataverseOptions | None = None) -> None:
+    def __init__(self, options: DataverseOptions | None = None, post: httpx.AsyncClient | None = None) -> None:
         super().__init__()
         self.sandbox = DataverseSandbox(
             base_url="https://crm.example",
             organization_id=ORGANIZATION,
             clock=self.clock,
             issuer=self.issuer,
+            post=post,
             options=options or DataverseOptions(application_users=(APPLICATION,)),
         )
         self.faults, self.requests = self.sandbox.faults, self.sandbox.requests

@@ -1,0 +1,259 @@
+"""Creating and changing many records in few calls, each with a result of its own.
+
+Creates go out as `CreateMultiple` where the organisation offers it for the table: fastest by far, and all or nothing.
+When it is refused nothing was written, and the same records go out once more as a `$batch` of single writes, which says
+of each record what is the matter with it. Updates are always a `$batch`: only there each is bound to its version. Where
+we choose the keys, a create that is repeated meets the first one in either form. Microsoft Learn, 'Use bulk operation
+messages', advises the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from shared.connectors.budget import Budget
+from shared.connectors.dataverse.batch import PARTS_PER_BATCH, Part, answers_of
+from shared.connectors.dataverse.client import ROOT, DataverseClient, encoded
+from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of
+from shared.connectors.dataverse.records import Records, etag_of, is_one_of, preferring, rows_of, selected
+from shared.connectors.dataverse.schema import Field, Schema, Table
+from shared.connectors.keys import canonical_guid
+from shared.errors import Answer, ConnectorError, RecordMissing, Refused, SystemDown, Throttled, UnknownResult
+from shared.http_client import Reply, retry_after_seconds
+from shared.strict_json import JsonObject, as_list, as_object, as_text
+from shared.sync.ports import Change, Clock, NewRecord, Record, Value
+
+CREATE_MULTIPLE = "CreateMultiple"
+ACTIONS = "Microsoft.Dynamics.CRM."
+USUAL_PAUSE_SECONDS = 10.0
+"""After a part that was told to wait without being told how long."""
+Result = Record | ConnectorError
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One record's write. key: of the record, or the one we choose; None where the system chooses."""
+
+    key: str | None
+    doing: Doing
+    condition: Mapping[str, str]
+    body: JsonObject
+    names: Sequence[str]
+
+    @property
+    def refers(self) -> bool:
+        """Whether it points to another record, which may be the one that is missing."""
+        return any(name.endswith("@odata.bind") for name in self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all writes of a call have in common. results: those known so far, by place."""
+
+    shape: Table
+    fields: Sequence[Field]
+    budget: Budget
+    writes: dict[int, _Write] = field(default_factory=dict)
+    results: dict[int, Result] = field(default_factory=dict)
+
+    def chunks(self) -> Iterator[dict[int, _Write]]:
+        """The writes by place, as many at a time as one call takes."""
+        places = list(self.writes)
+        for start in range(0, len(places), PARTS_PER_BATCH):
+            yield {place: self.writes[place] for place in places[start : start + PARTS_PER_BATCH]}
+
+    def ordered(self) -> list[Result]:
+        """The results in the order in which the records were given."""
+        return [self.results[place] for place in sorted(self.results)]
+
+
+class BulkWrites:
+    """Writes many records of one organisation. `tag` travels with every write."""
+
+    def __init__(self, client: DataverseClient, schema: Schema, records: Records, clock: Clock, tag: str) -> None:
+        self._client = client
+        self._schema = schema
+        self._records = records
+        self._clock = clock
+        self._tag = tag
+
+    async def create(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], within_seconds: float
+    ) -> Sequence[Result]:
+        """Create records; raises only before anything was sent."""
+        budget = Budget(SYSTEM, self._clock, within_seconds)
+        async with budget.preparing():
+            job = await self._job(table, columns, budget)
+            for place, one in enumerate(wanted):
+                key = None if one.key is None else canonical_guid(one.key)
+                doing = Doing.CREATE if key is None else Doing.CREATE_WITH_KEY
+                await self._add(job, place, key, doing, {} if key is None else {"If-None-Match": "*"}, one.values)
+            together = await self._schema.takes(CREATE_MULTIPLE, table)
+        for chunk in job.chunks():
+            done = await self._create_together(job, chunk) if together else None
+            job.results.update(await self._batch(job, chunk) if done is None else done)
+        return job.ordered()
+
+    async def update(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], within_seconds: float
+    ) -> Sequence[Result]:
+        """Change records; raises only before anything was sent."""
+        budget = Budget(SYSTEM, self._clock, within_seconds)
+        async with budget.preparing():
+            job = await self._job(table, columns, budget)
+            for place, one in enumerate(changes):
+                condition = {"If-Match": "*" if one.version is None else etag_of(one.version)}
+                await self._add(job, place, canonical_guid(one.key), Doing.UPDATE, condition, one.values)
+        for chunk in job.chunks():
+            job.results.update(await self._batch(job, chunk))
+        job.results.update(await self._missing_references(job))
+        return job.ordered()
+
+    async def _job(self, table: str, columns: Sequence[str], budget: Budget) -> _Job:
+        fields = await self._schema.fields(table, columns)
+        return _Job(await self._schema.table(table), fields, budget)
+
+    async def _add(
+        self,
+        job: _Job,
+        place: int,
+        key: str | None,
+        doing: Doing,
+        condition: Mapping[str, str],
+        values: Mapping[str, Value],
+    ) -> None:
+        try:
+            body = await self._records.body(job.shape, values)
+        except Refused as error:
+            job.results[place] = error
+        else:
+            job.writes[place] = _Write(key, doing, condition, body, list(values))
+
+    # --- all or nothing ---
+
+    async def _create_together(self, job: _Job, chunk: Mapping[int, _Write]) -> Mapping[int, Result] | None:
+        """Create by one message; None when it was refused, so that nothing of it was written."""
+        path = f"{job.shape.set_name}/{ACTIONS}{CREATE_MULTIPLE}"
+        body: JsonObject = {"Targets": [_target(job.shape, write) for write in chunk.values()]}
+        try:
+            reply = await self._client.act(path, [("tag", self._tag)], path, body, job.budget.left())
+        except ConnectorError as error:
+            return dict.fromkeys(chunk, error)
+        if reply.status >= 400:
+            refused = error_of(Doing.CREATE_WITH_KEY, reply)
+            return dict.fromkeys(chunk, refused) if isinstance(refused, SystemDown | UnknownResult) else None
+        return await self._read_back(job, chunk, _ids(reply, list(chunk.values())))
+
+    async def _read_back(
+        self, job: _Job, chunk: Mapping[int, _Write], keys: Sequence[str] | None
+    ) -> Mapping[int, Result]:
+        """The records as stored, which the message does not answer."""
+        if keys is None:
+            return dict.fromkeys(chunk, UnknownResult(SYSTEM))
+        try:
+            async with job.budget.understanding():
+                found = await self._read(job, keys)
+        except UnknownResult as unknown:
+            return dict.fromkeys(chunk, unknown)
+        lost = UnknownResult(SYSTEM)
+        return {place: found.get(key, lost) for place, key in zip(chunk, keys, strict=True)}
+
+    async def _read(self, job: _Job, keys: Sequence[str]) -> Mapping[str, Record]:
+        shape, found = job.shape, list[Record]()
+        query = [selected(shape, job.fields), ("$filter", is_one_of(shape.primary_id, keys))]
+        async for page in self._client.pages(shape.set_name, query, shape.set_name, preferring(job.fields)):
+            found += await self._records.records(shape, job.fields, rows_of(page))
+        return {record.key: record for record in found}
+
+    # --- one by one in one call ---
+
+    async def _batch(self, job: _Job, chunk: Mapping[int, _Write]) -> Mapping[int, Result]:
+        parts = [self._part(job, write) for write in chunk.values()]
+        try:
+            reply = await self._client.batch(parts, job.budget.left())
+        except ConnectorError as error:
+            return dict.fromkeys(chunk, error)
+        if reply.status >= 400:
+            return dict.fromkeys(chunk, error_of(next(iter(chunk.values())).doing, reply))
+        answers = answers_of(reply, len(chunk))
+        if answers is None:
+            return dict.fromkeys(chunk, UnknownResult(SYSTEM, Answer(reply.status, request_id=reply.request_id)))
+        told = dict(zip(chunk, answers, strict=True))
+        refused = {place: self._refusal(chunk[place], one) for place, one in told.items() if one.status >= 400}
+        done = {place: one for place, one in told.items() if one.status < 400}
+        return {**refused, **await self._stored(job, chunk, done)}
+
+    def _part(self, job: _Job, write: _Write) -> Part:
+        shape = job.shape
+        query = encoded([selected(shape, job.fields), ("tag", self._tag)])
+        address = f"{ROOT}{shape.set_name}" + ("" if write.key is None else f"({write.key})")
+        headers = {"Prefer": preferring(job.fields, "return=representation"), **write.condition}
+        return Part("POST" if write.key is None else "PATCH", address + query, headers, write.body)
+
+    def _refusal(self, write: _Write, answer: Reply) -> ConnectorError:
+        if answer.status == 429:
+            wish = retry_after_seconds(answer.headers, self._clock.now())
+            pause = timedelta(seconds=USUAL_PAUSE_SECONDS if wish is None else wish)
+            return Throttled(SYSTEM, pause, Answer(429, request_id=answer.request_id))
+        return error_of(write.doing, answer, write.names)
+
+    async def _stored(
+        self, job: _Job, chunk: Mapping[int, _Write], answers: Mapping[int, Reply]
+    ) -> Mapping[int, Result]:
+        """The records that parts were answered with; what is not as documented leaves its write unknown."""
+        results: dict[int, Result] = {}
+        rows: dict[int, JsonObject] = {}
+        for place, answer in answers.items():
+            if isinstance(answer.content, dict):
+                rows[place] = answer.content
+            else:
+                results[place] = UnknownResult(SYSTEM, Answer(answer.status, request_id=answer.request_id))
+        try:
+            async with job.budget.understanding():
+                records = await self._records.records(job.shape, job.fields, list(rows.values()))
+        except UnknownResult as unknown:
+            return results | dict.fromkeys(rows, unknown)
+        for place, record in zip(rows, records, strict=True):
+            ours = chunk[place].key in (None, record.key)
+            results[place] = record if ours else UnknownResult(SYSTEM)
+        return results
+
+    async def _missing_references(self, job: _Job) -> Mapping[int, Result]:
+        """Tell records that are gone from records that refer to one that is gone: both are "not found"."""
+        missing = {place for place, result in job.results.items() if isinstance(result, RecordMissing)}
+        doubtful = {place: job.writes[place] for place in missing if job.writes[place].refers}
+        results: dict[int, Result] = {}
+        for chunk in _Job(job.shape, [], job.budget, doubtful).chunks():
+            keys = [str(write.key) for write in chunk.values()]
+            try:
+                there = await self._read(_Job(job.shape, [], job.budget), keys)
+            except ConnectorError as error:
+                results |= dict.fromkeys(chunk, error)
+                continue
+            results |= {place: _bad_reference(job.results[place]) for place, one in chunk.items() if one.key in there}
+        if results:
+            self._records.forget()
+        return results
+
+
+def _target(shape: Table, write: _Write) -> JsonObject:
+    key: JsonObject = {} if write.key is None else {shape.primary_id: write.key}
+    return {"@odata.type": f"{ACTIONS}{shape.name}", **key, **write.body}
+
+
+def _ids(reply: Reply, writes: Sequence[_Write]) -> list[str] | None:
+    """The keys of the created records in order; None when the answer is not as documented."""
+    try:
+        listed = as_list(as_object(reply.content, "the answer").get("Ids"), "Ids")
+        keys = [canonical_guid(as_text(one, "an id")) for one in listed]
+    except ValueError:
+        return None
+    agree = len(keys) == len(writes) and all(write.key in (None, key) for write, key in zip(writes, keys, strict=True))
+    return keys if agree else None
+
+
+def _bad_reference(missing: Result) -> Refused:
+    answer = missing.answer if isinstance(missing, ConnectorError) else Answer()
+    return Refused(SYSTEM, answer, f"{SYSTEM}: a reference points to a missing record.")
