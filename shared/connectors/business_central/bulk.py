@@ -2,7 +2,8 @@
 
 Both go out in batches whose parts are independent of each other. A part that was refused, so that nothing of it was
 written, is sent once more by itself where a single write would have had a second chance or a better explanation: a
-create always, an update when a reference it holds may have been replaced.
+create always, an update when a reference it holds may have been replaced. So is every part of a batch that was refused
+as a whole.
 """
 
 from __future__ import annotations
@@ -46,8 +47,6 @@ Result = Record | ConnectorError
 Written = TypeVar("Written", NewRecord, Change)
 Again = Callable[[float], Awaitable[Record]]
 """Sends one write by itself, within so many seconds."""
-Check = Callable[[str, Mapping[str, Value]], None]
-"""Raises Refused for values that a table does not take; before anything is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class BulkWrites:
         async with budget.preparing():
             job = await self._job(table, [one.values for one in changes], columns, budget)
             for place, one in enumerate(changes):
-                body = await self._body(job, table, place, one.values, refuse_given_once)
+                body = await self._body(job, table, place, one.values, changes=True)
                 if body is not None:
                     path = f"{job.path}({canonical_guid(one.key)})"
                     part = Part("PATCH", path, {"If-Match": one.version or "*"}, body)
@@ -149,17 +148,12 @@ class BulkWrites:
         return _Job(table, await self._schema.place(table), fields, budget)
 
     async def _body(
-        self,
-        job: _Job,
-        table: str,
-        place: int,
-        values: Mapping[str, Value],
-        check: Check = lambda _table, _values: None,
+        self, job: _Job, table: str, place: int, values: Mapping[str, Value], *, changes: bool = False
     ) -> JsonObject | None:
         """A write's body; None for one that is refused before it is sent."""
         try:
-            if check is not None:
-                check(table, values)
+            if changes:
+                refuse_given_once(table, values)
             return await self._records.body(table, values)
         except Refused as error:
             job.results[place] = error
@@ -181,6 +175,8 @@ class BulkWrites:
 
     async def _batch(self, job: _Job, chunk: Mapping[int, _Write]) -> Mapping[int, Result]:
         answers = await self._answers(job, chunk)
+        if answers is None:
+            return {place: await self._alone(job, write) for place, write in chunk.items()}
         results: dict[int, Result] = {}
         done: dict[int, Reply] = {}
         for place, answer in answers.items():
@@ -193,7 +189,8 @@ class BulkWrites:
         results.update(await self._stored(job, done))
         return results
 
-    async def _answers(self, job: _Job, chunk: Mapping[int, _Write]) -> Mapping[int, Reply | ConnectorError]:
+    async def _answers(self, job: _Job, chunk: Mapping[int, _Write]) -> Mapping[int, Reply | ConnectorError] | None:
+        """What became of each part; None when the batch was refused as a whole, so that nothing of it was written."""
         try:
             reply = await job.at.client.batch({place: one.part for place, one in chunk.items()}, job.budget.left())
         except ConnectorError as error:
@@ -202,7 +199,7 @@ class BulkWrites:
             refused = error_of(next(iter(chunk.values())).doing, reply)
             if not isinstance(refused, ConnectorError):
                 raise refused  # of all records at once: there is no such company
-            return dict.fromkeys(chunk, refused)
+            return None if isinstance(refused, Refused) else dict.fromkeys(chunk, refused)
         return parts_of(reply, list(chunk))
 
     async def _refusal(self, job: _Job, write: _Write, answer: Reply) -> Result:
@@ -217,6 +214,9 @@ class BulkWrites:
             return error
         if job.forbids_numbers and await self._is_about_the_number(job.table, write, answer):
             return manual_numbers_forbidden(answer, NUMBERED[job.table])
+        return await self._alone(job, write)
+
+    async def _alone(self, job: _Job, write: _Write) -> Result:
         try:
             return await write.again(job.budget.left())
         except ManualNumbersForbidden as forbidden:

@@ -2,9 +2,9 @@
 
 Creates go out as `CreateMultiple` where the organisation offers it for the table: fastest by far, and all or nothing.
 When it is refused nothing was written, and the same records go out once more as a `$batch` of single writes, which says
-of each record what is the matter with it. Updates are always a `$batch`: only there each is bound to its version. Where
-we choose the keys, a create that is repeated meets the first one in either form. Microsoft Learn, 'Use bulk operation
-messages', advises the same.
+of each record what is the matter with it. Updates are always a `$batch`: only there each is bound to its version. The
+records of a batch that is refused as a whole go out one by one. Where we choose the keys, a create that is repeated
+meets the first one in any form. Microsoft Learn, 'Use bulk operation messages', advises the same.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ class _Write:
     condition: Mapping[str, str]
     body: JsonObject
     names: Sequence[str]
+
+    @property
+    def method(self) -> str:
+        """POST only where the system chooses the key."""
+        return "POST" if self.key is None else "PATCH"
 
     @property
     def refers(self) -> bool:
@@ -176,7 +181,10 @@ class BulkWrites:
         except ConnectorError as error:
             return dict.fromkeys(chunk, error)
         if reply.status >= 400:
-            return dict.fromkeys(chunk, error_of(next(iter(chunk.values())).doing, reply))
+            refusal = error_of(next(iter(chunk.values())).doing, reply)
+            if isinstance(refusal, Refused):  # as a whole: nothing of it was written
+                return {place: await self._alone(job, write) for place, write in chunk.items()}
+            return dict.fromkeys(chunk, refusal)
         answers = answers_of(reply, len(chunk))
         if answers is None:
             return dict.fromkeys(chunk, UnknownResult(SYSTEM, Answer(reply.status, request_id=reply.request_id)))
@@ -186,11 +194,30 @@ class BulkWrites:
         return {**refused, **await self._stored(job, chunk, done)}
 
     def _part(self, job: _Job, write: _Write) -> Part:
-        shape = job.shape
-        query = encoded([selected(shape, job.fields), ("tag", self._tag)])
-        address = f"{ROOT}{shape.set_name}" + ("" if write.key is None else f"({write.key})")
-        headers = {"Prefer": preferring(job.fields, "return=representation"), **write.condition}
-        return Part("POST" if write.key is None else "PATCH", address + query, headers, write.body)
+        address = ROOT + _path(job.shape, write) + encoded(self._query(job))
+        return Part(write.method, address, _headers(job, write), write.body)
+
+    def _query(self, job: _Job) -> list[tuple[str, str]]:
+        return [selected(job.shape, job.fields), ("tag", self._tag)]
+
+    async def _alone(self, job: _Job, write: _Write) -> Result:
+        try:
+            row = await self._client.write(
+                write.method,
+                _path(job.shape, write),
+                self._query(job),
+                job.shape.set_name + ("" if write.key is None else "(..)"),
+                write.body,
+                doing=write.doing,
+                headers=_headers(job, write),
+                columns=write.names,
+                within_seconds=job.budget.left(),
+            )
+            async with job.budget.understanding():
+                (stored,) = await self._records.records(job.shape, job.fields, [row])
+                return stored
+        except ConnectorError as error:
+            return error
 
     def _refusal(self, write: _Write, answer: Reply) -> ConnectorError:
         if answer.status == 429:
@@ -236,6 +263,14 @@ class BulkWrites:
         if results:
             self._records.forget()
         return results
+
+
+def _path(shape: Table, write: _Write) -> str:
+    return shape.set_name + ("" if write.key is None else f"({write.key})")
+
+
+def _headers(job: _Job, write: _Write) -> Mapping[str, str]:
+    return {"Prefer": preferring(job.fields, "return=representation"), **write.condition}
 
 
 def _target(shape: Table, write: _Write) -> JsonObject:

@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind, FaultRule
+from sandbox.transport import SandboxTransport
+from shared.connectors.business_central.connector import BusinessCentralConnector
+from shared.connectors.dataverse.connector import DataverseConnector
 from shared.errors import (
     AlreadyExists,
     ConnectorError,
@@ -23,7 +27,16 @@ from shared.errors import (
     VersionConflict,
 )
 from shared.sync.ports import Change, NewRecord, Record
-from tests.contract.connectors.rigs import APPLICATION, UNKNOWN_KEY, BusinessCentralRig, DataverseRig, Rig
+from tests.contract.connectors.rigs import (
+    APPLICATION,
+    COMPANY,
+    ORGANIZATION,
+    UNKNOWN_KEY,
+    BusinessCentralRig,
+    DataverseRig,
+    ExtendedRig,
+    Rig,
+)
 
 MINUTES = 480.0
 BATCH = r"/\$batch$"
@@ -82,6 +95,7 @@ def without_create_multiple() -> DataverseRig:
 
 KINDS = {
     "BusinessCentral": lambda: Bulk("BusinessCentral", BusinessCentralRig(), BATCH, 50),
+    "BusinessCentral with the extension": lambda: Bulk("BusinessCentral with the extension", ExtendedRig(), BATCH, 50),
     "Dataverse": lambda: Bulk("Dataverse", DataverseRig(), TOGETHER, 100),
     "Dataverse without CreateMultiple": lambda: Bulk("Dataverse", without_create_multiple(), BATCH, 100),
 }
@@ -242,6 +256,44 @@ async def test_a_system_that_is_away_executed_nothing(bulk: Bulk, kind: FaultKin
     results = await bulk.create(bulk.wanted(5, first=1))
     assert all(isinstance(one, SystemDown) for one in results)
     assert bulk.stored() == ["Company 000"]
+
+
+class NoBatches(SandboxTransport):
+    """A way to the system on which somebody refuses every batch as a whole."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/$batch"):
+            return httpx.Response(413, request=request)
+        return await super().handle_async_request(request)
+
+
+def refusing_batches(rig: Rig) -> BusinessCentralConnector | DataverseConnector:
+    """A connector to the rig's system by that way."""
+    if isinstance(rig, DataverseRig):
+        return rig.connect(ORGANIZATION, http=NoBatches(rig.sandbox.app))
+    assert isinstance(rig, BusinessCentralRig)
+    return rig.connect("Production", COMPANY, http=NoBatches(rig.sandbox.app))
+
+
+async def test_records_of_a_batch_that_is_refused_as_a_whole_go_out_one_by_one(bulk: Bulk) -> None:
+    """Nothing of the batch was written; each record still gets its own result, and none is there twice."""
+    made = await bulk.made(2)
+    rig = bulk.rig
+    connector = refusing_batches(rig)
+    await rig.person_renames(made[1].key, "Company edited")
+    bad = bulk.one("Company " + "x" * 200, "CD-000009")
+    created = await connector.create_many(rig.table, [*bulk.wanted(4), bad], rig.asked, within_seconds=MINUTES)
+    assert [type(one) for one in created] == [AlreadyExists, AlreadyExists, Record, Record, Refused]
+    text = {rig.columns.text: "1"}
+    changes = [
+        Change(made[0].key, text, made[0].version),
+        Change(UNKNOWN_KEY, text),
+        Change(made[1].key, text, made[1].version),
+    ]
+    changed = await connector.update_many(rig.table, changes, rig.asked, within_seconds=MINUTES)
+    assert [type(one) for one in changed] == [Record, RecordMissing, VersionConflict]
+    assert bulk.stored() == ["Company 000", "Company 002", "Company 003", "Company edited"]
+    await connector.aclose()
 
 
 async def test_a_throttled_call_waits_and_goes_out_again(bulk: Bulk) -> None:
