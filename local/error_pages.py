@@ -14,6 +14,7 @@ from pathlib import Path
 from shared.errors import CrossdockError, Who
 from shared.sync.findings import FINDINGS
 from shared.sync.problems import PROBLEMS
+from shared.sync.registering import REGISTERING
 
 MODULES = (
     "shared.errors",
@@ -37,6 +38,7 @@ _FAMILIES = {
     "CD-43": "Finding a partner",
     "CD-44": "The run",
     "CD-46": "What checking a definition finds",
+    "CD-47": "Setting an installation up",
     "CD-5": "Requests to the operations API",
     "CD-6": "The command line",
     "CD-9": "The local run",
@@ -96,7 +98,7 @@ def _below(error: type[CrossdockError]) -> Iterator[type[CrossdockError]]:
 
 
 def _catalogue() -> Iterator[Entry]:
-    for code, known in {**PROBLEMS, **FINDINGS}.items():
+    for code, known in {**PROBLEMS, **FINDINGS, **REGISTERING}.items():
         yield Entry(code, known.sentence, "", known.who, known.remedy)
 
 

@@ -30,14 +30,18 @@ from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.server import Served, serve
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from shared.app import App, Outside, installed, transfer_names
+from shared.registrations import Registrations
 from shared.routes import WEBHOOK_HEADER
 from shared.subscriptions import renew_subscriptions
 from shared.sync.context import Timing
 from shared.sync.definition import Index
 from shared.sync.feed_tasks import QUEUE
+from shared.sync.registering import NoticeWish
 
 ENVIRONMENT_NAME: Final = "Production"
 COMPANY_NAME: Final = "CROSSDOCK"
+NOTICED_BY: Final = ("webhook", "step")
+"""What Dataverse tells of changes through."""
 LOCK_DURATION: Final = timedelta(minutes=5)
 
 _StartedT = TypeVar("_StartedT")
@@ -271,25 +275,27 @@ class LocalRun:
     async def register(self) -> None:
         """Let the sandboxes tell the functions of changes. A real system is not touched."""
         if self.crm is not None:
-            await self._register_crm(self.crm)
+            await self._register_crm()
         if self.erp is not None:
             await self._subscribe(self.erp)
         for system in ("dataverse", "business_central"):
             if self._is_real(system):
                 self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
 
-    async def _register_crm(self, crm: DataverseSandbox) -> None:
-        """Steps for every table that a transfer hears of; those of an earlier run are replaced where they differ."""
+    async def _register_crm(self) -> None:
+        """Webhook and steps, as `manage.py register` makes them; those of an earlier run's address are removed.
+
+        Keys are left to people.
+        """
+        assert self.app is not None
         url = f"{self.urls['functions']}/api/webhooks/dataverse"
-        endpoints = crm.rows("serviceendpoint")
-        steps = crm.rows("sdkmessageprocessingstep")
-        tables = _crm_tables(self.index)
-        if len(steps) == 3 * len(tables) and all(row["url"] == url for row in endpoints.values()):
-            return
-        for table, rows in (("sdkmessageprocessingstep", steps), ("serviceendpoint", endpoints)):
-            for key in rows:
-                await crm.delete(table, key)
-        await self.register_again()
+        wish = NoticeWish(url, WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
+        registrations = Registrations(self.app, await self.app.engine(), {"dataverse": lambda _: wish})
+        look = await registrations.look()
+        failures = await registrations.settle(look, lambda part: part.kind in NOTICED_BY, lambda *_: None)
+        for one in [*look.failures, *failures]:
+            if one.system == "dataverse":
+                raise CannotRun(f"the sandbox cannot be set up: {one.code} {one.sentence}")
 
     async def register_again(self) -> None:
         """Register the steps once more, whether or not there are some: each then tells of every change."""

@@ -8,7 +8,7 @@ and update column definitions using the Web API' and 'Create and update table re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,13 +39,24 @@ class ManyToMany:
 
 
 class Customizations:
-    """Changes the model; `store` makes room for rows. Everything is on disk and comes back after a restart."""
+    """Changes the model; `store` makes room for rows. Everything is on disk and comes back after a restart.
 
-    def __init__(self, model: Model, disk: Disk) -> None:
+    `untracked` are standard tables that begin without change tracking. Switched on, it takes effect once the table is
+    published.
+    """
+
+    def __init__(self, model: Model, disk: Disk, untracked: Collection[str] = ()) -> None:
         self._model = model
         self._disk = disk
+        self._untracked = untracked
         self.many_to_many: dict[str, ManyToMany] = {}
+        self._unpublished: set[str] = set()
+        self._begin_untracked()
         self._load()
+
+    def _begin_untracked(self) -> None:
+        for name in self._untracked:
+            self._model.put(replace(self._model.tables[name], tracked=False))
 
     def _load(self) -> None:
         for name, about in self._disk.load("table").items():
@@ -55,6 +66,11 @@ class Customizations:
             self._put_column(self._model.tables[table], read_column(name, about))
         for name, about in self._disk.load("many-to-many").items():
             self.many_to_many[name] = ManyToMany(**about)
+        for name, published in self._disk.load("tracking").items():
+            if published:
+                self._model.put(replace(self._model.tables[name], tracked=True))
+            else:
+                self._unpublished.add(name)
 
     def reset(self) -> None:
         """Return to the tables every organisation begins with; the file is somebody else's to clear."""
@@ -64,6 +80,8 @@ class Customizations:
         for table in standard.tables.values():
             self._model.put(table)
         self.many_to_many.clear()
+        self._unpublished.clear()
+        self._begin_untracked()
 
     # Tables
 
@@ -118,24 +136,37 @@ class Customizations:
         tracked = body.get("ChangeTrackingEnabled", table.tracked)
         if table.tracked and not tracked:
             raise errors.invalid_argument("Change tracking cannot be switched off again.")
-        labels = {name for name in ("DisplayName", "DisplayCollectionName") if name in body}
-        if not table.custom and (labels or tracked != table.tracked):
-            raise NotImitated("changes of a standard table's definition")
-        if not table.custom:
-            return
+        if tracked and not table.tracked:
+            self._unpublished.add(table.name)
+            self._disk.put("tracking", table.name, False)
         changed = replace(
             table,
-            tracked=tracked,
             display_name=_label(body.get("DisplayName"), "DisplayName", table.display_name),
             collection_display=_label(
-                body.get("DisplayCollectionName"), "DisplayCollectionName", table.collection_display
+                body.get("DisplayCollectionName"),
+                "DisplayCollectionName",
+                table.collection_display or f"{table.display_name}s",
             ),
         )
+        if not table.custom:
+            if changed.display_name != table.display_name or not _same_plural(changed, table):
+                raise NotImitated("other labels for a standard table")
+            return
         self._model.put(changed)
         about = self._disk.load("table").get(table.name)
         if about is not None:
             labels_kept = {"display": changed.display_name, "collection": changed.collection_display}
-            self._disk.put("table", table.name, {**about, **labels_kept, "tracked": tracked})
+            self._disk.put("table", table.name, {**about, **labels_kept})
+
+    def publish(self, names: Iterable[str] | None = None) -> None:
+        """Let changes of these tables take effect, or of all; raises DataverseError for an unknown table."""
+        for name in list(self._unpublished) if names is None else names:
+            if name not in self._model.tables:
+                raise errors.invalid_argument(f"The entity '{name}' to be published does not exist.")
+            if name in self._unpublished:
+                self._unpublished.remove(name)
+                self._model.put(replace(self._model.tables[name], tracked=True))
+                self._disk.put("tracking", name, True)
 
     def drop_table(self, store: Store, table: Table) -> None:
         """Drop a table with its rows; raises DataverseError while others refer to it."""
@@ -147,7 +178,9 @@ class Customizations:
             self._disk.delete("column", f"{table.name}.{column}")
         store.close_table(table.name)
         self._model.drop(table.name)
+        self._unpublished.discard(table.name)
         self._disk.delete("table", table.name)
+        self._disk.delete("tracking", table.name)
 
     # Columns
 
@@ -265,6 +298,10 @@ class Customizations:
         if relation.column.relationship is None:
             raise errors.invalid_argument("A standard relationship cannot be deleted.")
         self._remove_column(store, self._model.tables[relation.referencing_table], relation.column)
+
+
+def _same_plural(one: Table, other: Table) -> bool:
+    return one.collection_display == (other.collection_display or f"{other.display_name}s")
 
 
 def in_use(kind: str, name: str) -> DataverseError:

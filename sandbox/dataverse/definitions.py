@@ -209,6 +209,16 @@ class Definitions:
         self._store.add_key(key)
         return f"EntityDefinitions({metadata_id(table.name)})/Keys({key.metadata_id})"
 
+    def reactivate_key(self, body: Any) -> None:
+        """Take ReactivateEntityKey: the index of a key is built once more."""
+        if not isinstance(body, dict):
+            raise errors.invalid_argument("ReactivateEntityKey needs EntityLogicalName and EntityKeyLogicalName.")
+        table = self.table(f"EntityDefinitions(LogicalName='{body.get('EntityLogicalName')}')")
+        assert table is not None, "it names one"
+        key = self._key(table, f"Keys(LogicalName='{body.get('EntityKeyLogicalName')}')")
+        ready = self._clock.now() + timedelta(seconds=self._key_index_seconds)
+        self._store.add_key(replace(key, status="Pending", ready_at=ready))
+
     def drop_key(self, table: Table, segment: str) -> None:
         """Take the DELETE of an alternate key."""
         self._store.drop_key(table.name, self._key(table, segment).logical_name)

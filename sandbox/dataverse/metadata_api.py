@@ -1,7 +1,8 @@
 """Requests for definitions: which part answers, and which changes what.
 
-EntityDefinitions and RelationshipDefinitions, the action CreateEntities and the function RetrieveMetadataChanges, as
-far as Microsoft's own client calls them.
+EntityDefinitions and RelationshipDefinitions, the function RetrieveMetadataChanges, and the actions CreateEntities,
+PublishXml, PublishAllXml and ReactivateEntityKey. After Microsoft Learn, 'PublishXml Action' and 'ReactivateEntityKey
+Action'.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 from starlette.responses import Response
 
@@ -17,24 +19,43 @@ from sandbox.dataverse.calls import Call, json_answer, method_not_allowed
 from sandbox.dataverse.customizing import Customizations
 from sandbox.dataverse.definitions import Definitions, metadata_id
 from sandbox.dataverse.errors import NotImitated
+from sandbox.dataverse.security import Security
 from sandbox.dataverse.store import Store
 
-SETS = frozenset({"EntityDefinitions", "RelationshipDefinitions", "CreateEntities", "RetrieveMetadataChanges"})
+SETS = frozenset(
+    {
+        "EntityDefinitions",
+        "RelationshipDefinitions",
+        "CreateEntities",
+        "RetrieveMetadataChanges",
+        "PublishXml",
+        "PublishAllXml",
+        "ReactivateEntityKey",
+    }
+)
 """First segments, without brackets, of the addresses served here."""
+ACTIONS = frozenset({"PublishXml", "PublishAllXml", "ReactivateEntityKey"})
 
 
 class MetadataApi:
     """Serves what is below `SETS`."""
 
-    def __init__(self, *, definitions: Definitions, customizations: Customizations, store: Store, root: str) -> None:
+    def __init__(
+        self, *, definitions: Definitions, customizations: Customizations, store: Store, security: Security, root: str
+    ) -> None:
         self._definitions = definitions
         self._customizations = customizations
         self._store = store
+        self._security = security
         self._root = root
 
     def serve(self, call: Call) -> Response:
         """Answer a request; raises DataverseError or NotImitated."""
         first = call.segments[0].partition("(")[0]
+        if call.method != "GET":
+            self._security.check_customizing(call.caller.user_id, _privilege(call))
+        if first in ACTIONS:
+            return self._action(first, call)
         if first == "CreateEntities":
             return self._create_entities(call)
         if first == "RetrieveMetadataChanges":
@@ -42,6 +63,15 @@ class MetadataApi:
         if first == "RelationshipDefinitions":
             return self._relationships(call)
         return self._tables(call)
+
+    def _action(self, name: str, call: Call) -> Response:
+        if call.method != "POST":
+            raise method_not_allowed(call.method)
+        if name == "ReactivateEntityKey":
+            self._definitions.reactivate_key(call.json())
+        else:
+            self._customizations.publish(_published(call.json()) if name == "PublishXml" else None)
+        return Response(status_code=204)
 
     # Tables, columns and keys
 
@@ -142,6 +172,27 @@ class MetadataApi:
 
     def _created(self, address: str) -> Response:
         return Response(status_code=204, headers={"OData-EntityId": f"{self._root}/{address}"})
+
+
+def _privilege(call: Call) -> str:
+    """What a change of the definitions needs."""
+    if call.segments[0].startswith("Publish"):
+        return "prvPublishCustomization"
+    return "prvCreateAttribute" if call.segments[-1] == "Attributes" else "prvWriteEntity"
+
+
+def _published(body: Any) -> list[str]:
+    """Return the tables that the ParameterXml of PublishXml names; other components are not imitated."""
+    text = body.get("ParameterXml") if isinstance(body, dict) else None
+    try:
+        root = ElementTree.fromstring(text if isinstance(text, str) else "")  # noqa: S314 - an administrator wrote it
+    except ElementTree.ParseError:
+        raise errors.invalid_argument("ParameterXml is not well-formed.") from None
+    if root.tag != "importexportxml":
+        raise errors.invalid_argument("ParameterXml must be an importexportxml element.")
+    if any(part.tag != "entities" for part in root):
+        raise NotImitated("publishing other components than tables")
+    return [entity.text or "" for entity in root.iter("entity")]
 
 
 def _options(call: Call) -> Mapping[str, str]:

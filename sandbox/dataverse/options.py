@@ -14,7 +14,8 @@ class DataverseOptions:
     `bulk_delete_seconds` pass until a bulk deletion runs.
     `limits` switches service protection; its numbers are those of Microsoft Learn, 'Service protection API limits'.
     `trimmed_members` says whether the members a too large notice loses are "absent" or "null" (the documents do
-    not tell). `any_port` lets webhooks be registered on other ports than 80 and 443, for use on one machine.
+    not tell). `untracked` names standard tables whose change tracking nobody has switched on yet.
+    `any_port` lets webhooks be registered on other ports than 80 and 443, for use on one machine.
     """
 
     limits: bool = True
@@ -37,6 +38,7 @@ class DataverseOptions:
     trimmed_members: str = "absent"
     any_port: bool = False
     token_life_days: int = 7
+    untracked: tuple[str, ...] = ()
     application_users: tuple[str, ...] = ()
     """Client ids that have an application user in this organisation."""
     currency_code: str = "EUR"

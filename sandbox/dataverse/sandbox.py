@@ -21,7 +21,7 @@ from sandbox.dataverse import registrations
 from sandbox.dataverse.bulk import BulkMessages
 from sandbox.dataverse.bulk_delete import BulkDeletes
 from sandbox.dataverse.context import Caller, ContextWriter, Organization
-from sandbox.dataverse.customizing import Customizations
+from sandbox.dataverse.customizing import ENGLISH, Customizations
 from sandbox.dataverse.definitions import Definitions
 from sandbox.dataverse.files import Files
 from sandbox.dataverse.limits import Limits
@@ -75,7 +75,7 @@ class DataverseSandbox:
         self.requests = RequestLog("dataverse")
         self._model = load_model()
         self._disk = Disk(persist)
-        self._customizations = Customizations(self._model, self._disk)
+        self._customizations = Customizations(self._model, self._disk, self.options.untracked)
         self._store = Store(self._model, clock, self._disk)
         self._random = random.Random(f"dataverse {seed} {self._store.version}")
         self._post = post
@@ -162,6 +162,7 @@ class DataverseSandbox:
                 definitions=self._definitions,
                 customizations=self._customizations,
                 store=self._store,
+                security=self._security,
                 root=reader.root,
             ),
             security=self._security,
@@ -304,6 +305,10 @@ class DataverseSandbox:
         a table; no depth takes the privilege away."""
         self._security.limit(self.add_application_user(client_id), table, action, depth)
 
+    def forbid_customizing(self, client_id: str) -> None:
+        """Take from an application what makes, changes and publishes tables, columns and keys."""
+        self._security.forbid_customizing(self.add_application_user(client_id))
+
     def secure_column(self, client_id: str, table: str, column: str, allowed: Sequence[str] = ()) -> None:
         """Secure a column; of it the application may do what is `allowed` (create, read, update), nobody else
         anything."""
@@ -381,7 +386,7 @@ class DataverseSandbox:
     def _seed_rows(self) -> None:
         fixed, now = self._fixed, self.clock.now().replace(microsecond=0)
         stamps = {"createdon": now, "modifiedon": now}
-        organization = {"organizationid": self.organization_id, "name": "Sandbox", "expirechangetrackingindays": 7}
+        organization = {"organizationid": self.organization_id, "name": "Sandbox", "languagecode": ENGLISH}
         organization["expirechangetrackingindays"] = self.options.token_life_days
         self._store.put("organization", self.organization_id, {**organization, **stamps})
         unit = {"businessunitid": fixed.business_unit, "name": "Sandbox"}

@@ -43,6 +43,7 @@ class Security:
         self._business_unit_id = business_unit_id
         self._depths: dict[tuple[str, str, str], str] = {}
         self._secured: dict[tuple[str, str], dict[str, frozenset[str]]] = {}
+        self._no_customizers: set[str] = set()
 
     # Setting up
 
@@ -57,6 +58,10 @@ class Security:
         if column not in self._model.tables[table].columns or not set(allowed) <= set(COLUMN_ACTIONS):
             raise ValueError(f"{table}.{column} {allowed}")
         self._secured.setdefault((table, column), {})[user_id] = frozenset(allowed)
+
+    def forbid_customizing(self, user_id: str) -> None:
+        """Take from a user what makes, changes and publishes tables, columns and keys."""
+        self._no_customizers.add(user_id)
 
     # Telling
 
@@ -113,6 +118,12 @@ class Security:
             raise DataverseError(403, "0x80040220", f"{text} on OTC={table.type_code} for entity '{table.name}'.")
         if depth != "Global":
             raise NotImitated(f"{action} of {table.name} at the depth {depth}")
+
+    def check_customizing(self, user_id: str, privilege: str) -> None:
+        """Refuse who may not customise; raises DataverseError 403."""
+        if user_id in self._no_customizers:
+            text = f"Principal user (Id={user_id}, type=8) is missing {privilege} privilege"
+            raise DataverseError(403, "0x80040220", f"{text} (Id={privilege_id(privilege)}).")
 
     def check_changes(self, user_id: str, table: Table, changes: Mapping[str, Any], *, creating: bool) -> None:
         """Refuse secured columns and references that a user may not write."""

@@ -48,7 +48,7 @@ FINDINGS: Mapping[str, Catalogued] = {
     "CD-4602": Catalogued(
         "A table has no such column.",
         Who.CONSULTANT,
-        "Correct the column's name in the definition, or make the column; manage.py register makes our own.",
+        "Correct the column's name in the definition, or make the column (manage.py register --columns).",
     ),
     "CD-4603": Catalogued(
         "The types of the two columns cannot correspond.",

@@ -32,11 +32,15 @@ class Survey:
         return behind.columns.get(far) if behind else None
 
 
-async def survey(connectors: Mapping[str, Connector], index: Index) -> Survey:
-    """Ask the systems of an index about its tables and those behind their references. Raises ConnectorError."""
+async def survey(connectors: Mapping[str, Connector], index: Index, *, only: str = "") -> Survey:
+    """Ask the systems of an index, or only one of them, about its tables and those behind their references.
+
+    Raises ConnectorError.
+    """
     tables: dict[Place, TableMetadata | None] = {}
     for place in dict.fromkeys(place for one in index.definitions for place in named_tables(one)):
-        tables[place] = await _table(connectors, place)
+        if only in ("", place[0]):
+            tables[place] = await _table(connectors, place)
     for place in dict.fromkeys(_behind(index, tables)):
         if place not in tables:
             tables[place] = await _table(connectors, place)

@@ -110,6 +110,13 @@ class DataverseClient:
         call = Call("POST", f"{ROOT}$batch", "$batch", headers, batch_of(parts), expects="multipart/mixed")
         return await self._http.send(call, within_seconds)
 
+    async def order(
+        self, method: str, path: str, template: str, body: JsonObject | None, headers: Mapping[str, str]
+    ) -> None:
+        """Send what changes registrations and definitions; the answer says nothing more than that it was done."""
+        call = Call(method, ROOT + path, template, {**HEADERS, **headers}, body)
+        _checked(await self._http.send(call), Doing.REGISTER)
+
     async def _get(
         self, target: str, template: str, headers: Mapping[str, str], doing: Doing, columns: Collection[str] = ()
     ) -> Reply:

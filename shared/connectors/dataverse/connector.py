@@ -15,6 +15,7 @@ from shared.connectors.dataverse.bulk import BulkWrites
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, preferring, rows_of, selected
+from shared.connectors.dataverse.registrar import Registrar
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.dataverse.surveys import Surveys
 from shared.connectors.keys import canonical_guid
@@ -44,6 +45,7 @@ from shared.sync.ports import (
     Value,
     VersionKind,
 )
+from shared.sync.registering import NoticeWish, Part, TableWish
 
 NAMESPACE = uuid.UUID("6f0d3f4e-5b0a-5c55-9a57-0f6f1d5f3c11")
 """Of the keys we choose ourselves. It must never change: a repeated create finds its record by it."""
@@ -106,6 +108,7 @@ class DataverseConnector:
         self._records = Records(self._client, self._schema, clock)
         self._bulk = BulkWrites(self._client, self._schema, self._records, clock, tag)
         self._surveys = Surveys(self._client, self._schema, clock)
+        self._registrar = Registrar(self._client, self._schema)
         self._organization_id = canonical_guid(organization_id)
         self._tag = tag
         self._page_size = page_size
@@ -272,6 +275,12 @@ class DataverseConnector:
                 "CROSSDOCK_DATAVERSE_URL or CROSSDOCK_DATAVERSE_ORGANIZATION_ID."
             )
         return self._organization_id
+
+    async def parts(self, wishes: Sequence[TableWish], notices: NoticeWish | None) -> Sequence[Part]:
+        return await self._registrar.parts(wishes, notices)
+
+    async def settle(self, part: Part) -> None:
+        await self._registrar.settle(part)
 
     async def ping(self) -> None:
         """Raises WrongEnvironment when another organisation answers than the configured one."""

@@ -39,6 +39,7 @@ class Doing(StrEnum):
     CREATE_WITH_KEY = "create with key"
     CREATE = "create"
     UPDATE = "update"
+    REGISTER = "register"
 
     @property
     def writes(self) -> bool:

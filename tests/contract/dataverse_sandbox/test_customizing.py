@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.dataverse_sandbox.conftest import ROOT, Build, Organisation, code_of
+from tests.contract.dataverse_sandbox.conftest import CLIENT_ID, ROOT, Build, Organisation, code_of
 
 CRM = "Microsoft.Dynamics.CRM."
 MILL = "/EntityDefinitions(LogicalName='new_mill')"
@@ -51,6 +51,12 @@ COLUMNS = [
     (column("Boolean", "new_Old", OptionSet=TWO_OPTIONS), True, 1),
     (column("Picklist", "new_Kind", OptionSet=OPTIONS), 2, 3),
 ]
+
+
+def published(*tables: str) -> dict[str, str]:
+    """What PublishXml takes."""
+    named = "".join(f"<entity>{name}</entity>" for name in tables)
+    return {"ParameterXml": f"<importexportxml><entities>{named}</entities></importexportxml>"}
 
 
 async def made(org: Organisation) -> httpx.Response:
@@ -141,6 +147,7 @@ async def test_a_table_can_be_changed_and_dropped(org: Organisation) -> None:
     about = (await org.client.get(MILL)).json()
     body = {**about, "DisplayName": label("Flour Mill"), "ChangeTrackingEnabled": True}
     assert (await org.client.put(MILL, json=body)).status_code == 204
+    assert (await org.client.post("/PublishXml", json=published("new_mill"))).status_code == 204
     told = (await org.client.get(MILL)).json()
     assert (told["DisplayName"]["UserLocalizedLabel"]["Label"], told["ChangeTrackingEnabled"]) == ("Flour Mill", True)
     tracked = await org.client.get("/new_mills", headers={"Prefer": "odata.track-changes"})
@@ -239,3 +246,69 @@ async def test_definitions_survive_a_restart_and_end_with_a_reset(build: Build, 
     assert (await second.client.get("/new_mills")).status_code == 404
     assert (await second.client.get("/accounts?$select=new_code")).status_code == 400
     assert (await build().client.get("/new_mills")).status_code == 404
+
+
+async def test_change_tracking_of_a_standard_table_takes_effect_once_it_is_published(
+    build: Build, tmp_path: Path
+) -> None:
+    """The whole definition goes into the PUT; what was published is kept, and so is what still waits for it."""
+    path, account = tmp_path / "dataverse.sqlite", "/EntityDefinitions(LogicalName='account')"
+
+    async def is_tracked(org: Organisation) -> bool:
+        return bool((await org.client.get(f"{account}?$select=ChangeTrackingEnabled")).json()["ChangeTrackingEnabled"])
+
+    org = build(persist=path, untracked=("account", "contact"))
+    assert not await is_tracked(org)
+    refused = await org.client.get("/accounts", headers={"Prefer": "odata.track-changes"})
+    assert refused.status_code == 400
+    whole = (await org.client.get(account)).json() | {"ChangeTrackingEnabled": True}
+    assert (await org.client.put(account, json=whole, headers={"MSCRM.MergeLabels": "true"})).status_code == 204
+    assert not await is_tracked(org)
+    again = build(persist=path, untracked=("account", "contact"))
+    assert (await again.client.post("/PublishXml", json=published("account"))).status_code == 204
+    assert await is_tracked(again)
+    assert await is_tracked(build(persist=path, untracked=("account", "contact")))
+
+
+async def test_what_cannot_be_published_is_refused(org: Organisation) -> None:
+    """Unknown tables and malformed text; PublishAllXml needs no body."""
+    for body in (published("nix"), {"ParameterXml": "<importexportxml>"}, {"ParameterXml": "<a/>"}, {}):
+        assert (await org.client.post("/PublishXml", json=body)).status_code == 400
+    assert (await org.client.post("/PublishAllXml")).status_code == 204
+    assert (await org.client.get("/PublishAllXml")).status_code == 405
+
+
+async def test_the_index_of_a_key_is_built_again_once_the_duplicates_are_gone(org: Organisation) -> None:
+    """Failed stays Failed until ReactivateEntityKey; then it is Pending for a while."""
+    account = "/EntityDefinitions(LogicalName='account')"
+    first, second = await org.create(accountnumber="1"), await org.create(accountnumber="1")
+    await org.client.post(f"{account}/Keys", json={"SchemaName": "new_Number", "KeyAttributes": ["accountnumber"]})
+
+    async def status() -> str:
+        return str((await org.client.get(f"{account}/Keys(LogicalName='new_number')")).json()["EntityKeyIndexStatus"])
+
+    await org.clock.advance(61)
+    assert (await status(), first != second) == ("Failed", True)
+    await org.client.delete(f"/accounts({second})")
+    body = {"EntityLogicalName": "account", "EntityKeyLogicalName": "new_number"}
+    assert (await status(), (await org.client.post("/ReactivateEntityKey", json=body)).status_code) == ("Failed", 204)
+    assert await status() == "Pending"
+    await org.clock.advance(61)
+    assert await status() == "Active"
+    assert (await org.client.post("/ReactivateEntityKey", json=body | {"EntityLogicalName": "nix"})).status_code == 404
+    unknown = body | {"EntityKeyLogicalName": "nix"}
+    assert (await org.client.post("/ReactivateEntityKey", json=unknown)).status_code == 404
+
+
+async def test_who_may_not_customise_changes_no_definition(org: Organisation) -> None:
+    """Reading stays allowed; the refusal names a privilege."""
+    org.sandbox.forbid_customizing(CLIENT_ID)
+    account = "/EntityDefinitions(LogicalName='account')"
+    for path, body in (
+        (f"{account}/Keys", {"SchemaName": "new_Number", "KeyAttributes": ["accountnumber"]}),
+        (f"{account}/Attributes", column("String", "new_Code", MaxLength=5)),
+        ("/PublishAllXml", {}),
+    ):
+        answer = await org.client.post(path, json=body)
+        assert (answer.status_code, code_of(answer)) == (403, "0x80040220")
+    assert (await org.client.get(account)).status_code == 200
