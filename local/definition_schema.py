@@ -44,6 +44,9 @@ def _table(told: str, of: Schema) -> Schema:
     return {"type": "object", "description": told, "additionalProperties": of}
 
 
+_WORDS_ON_DELETE = [one.value for one in OnDelete if one is not OnDelete.SET]
+
+
 def _choice(told: str, names: Iterable[str]) -> Schema:
     return {"description": told, "enum": list(names)}
 
@@ -138,6 +141,7 @@ def _transfer() -> Schema:
         "if_unlinked": _choice("What may be done for a record without a partner.", IfUnlinked),
         "choose_key": _object("The number we choose for a new partner.", choose, ("column", "prefix")),
         "create_with": _table("Columns of the target and what every new record gets there.", _SCALAR),
+        "on_delete": _on_delete(),
         "write_back": {**_COLUMNS, "description": "Source columns that get the new partner's values at once."},
         "walk": {
             "type": "string",
@@ -146,6 +150,13 @@ def _transfer() -> Schema:
         },
     }
     return _object("One direction: one function, one queue.", properties)
+
+
+def _on_delete() -> Schema:
+    values = _table("Columns of the target and what the partner gets.", _SCALAR) | {"minProperties": 1}
+    word = {"enum": _WORDS_ON_DELETE}
+    told = "What follows for the partner when a source record is deleted."
+    return {"description": told, "anyOf": [word, _object("Values for the partner.", {"set": values}, ("set",))]}
 
 
 def _brakes() -> Schema:
@@ -168,7 +179,7 @@ def definition_schema() -> Mapping[str, Any]:
         "transfers": transfers,
         "match": {"type": "array", "items": _match_rule()},
         "fields": {"type": "array", "items": _field(), "minItems": 1},
-        "on_delete": _choice("What becomes of the link when one of its records is deleted.", OnDelete),
+        "on_delete": _choice("What follows when one record of a link is deleted.", _WORDS_ON_DELETE),
         "foreign_edit": _choice("What happens to an edit where the field is not mastered.", ForeignEdit),
         "brakes": _brakes(),
     }

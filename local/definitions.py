@@ -28,7 +28,9 @@ Location = tuple[str | int, ...]
 
 
 _DEEPEST = 12
-_TRANSFER_KEYS = {"only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "write_back", "walk"}
+_TRANSFER_KEYS = {
+    *("only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "write_back", "walk"),
+}
 _FIELD_KEYS = {
     *(
         "master",
@@ -199,10 +201,23 @@ class _Reader:
             for name_of_list in ("write_back", "require"):
                 if isinstance(facts.get(name_of_list), list):
                     facts[name_of_list] = tuple(facts[name_of_list])
+            if "on_delete" in facts:
+                facts |= self._on_delete((*where, "on_delete"), facts["on_delete"])
             if "only_if" in facts:
                 facts["only_if"] = self._only_if((*where, "only_if"), facts["only_if"])
                 facts["also_on"] = self._told_by(facts["only_if"]) | facts.get("also_on", {})
             yield {"name": name, "source": source, "line": self.document.line(where)} | facts
+
+    def _on_delete(self, where: Location, tree: Any) -> dict[str, Any]:
+        """A policy's name, or `{set: {column: value}}`."""
+        if tree == "set":
+            raise Faulty(self.document.line(where), "on_delete: set needs columns and values: {set: {blocked: All}}")
+        if not isinstance(tree, dict):
+            return {"on_delete": tree}
+        values = self._map(where, tree, {"set"}).get("set")
+        if not values:
+            raise Faulty(self.document.line(where), "on_delete: set: names no column; add one with its value")
+        return {"on_delete": "set", "set_on_delete": self._map((*where, "set"), values, None)}
 
     def _only_if(self, where: Location, tree: Any) -> list[dict[str, Any]]:
         """One condition, or the alternatives below `any`."""

@@ -77,7 +77,8 @@ def line_of(definition: Definition, side: Side, name: str) -> int:
     lines = [rule.line for rule in definition.fields if rule.column(side) == name]
     lines += [rule.line for rule in definition.match if name in rule.columns(side)]
     lines += [one.line for one in definition.transfers if one.source is side and name in one.own_columns]
-    lines += [one.line for one in definition.transfers if one.target is side and name in one.create_with]
+    given = [(one, {*one.create_with, *one.set_on_delete}) for one in definition.transfers if one.target is side]
+    lines += [one.line for one, names in given if name in names]
     chosen = [one for one in definition.transfers if one.target is side and one.choose_key]
     lines += [one.line for one in chosen if one.choose_key and one.choose_key.column == name]
     return lines[0] if lines else FIRST_LINE
@@ -260,7 +261,7 @@ class _Check:
         yield from self._also_on(transfer)
         yield from self._hearing(transfer)
         yield from self._written_back(transfer)
-        yield from self._created_with(transfer)
+        yield from self._given(transfer)
         if transfer.choose_key:
             told = self._named(transfer.target, transfer.choose_key.column)
             sentence = f"{transfer.name} chooses {told}; whether its number series allows that cannot be read."
@@ -321,17 +322,24 @@ class _Check:
                 sentence = f"write_back: {told} is read-only."
                 yield self._found("CD-4608", Severity.WRONG, transfer.line, sentence, told)
 
-    def _created_with(self, transfer: Transfer) -> Iterator[Finding]:
-        for name, value in transfer.create_with.items():
-            column = self._column(transfer.target, name)
-            told = self._named(transfer.target, name)
-            if column is not None and not column.writable:
-                sentence = f"create_with: {told} is read-only."
-                yield self._found("CD-4608", Severity.WRONG, transfer.line, sentence, told)
-            allowed = _allowed(column) if column else ()
-            if allowed and value not in allowed:
-                sentence = f"create_with: {told} has no choice '{value}'."
-                yield self._found("CD-4606", Severity.WRONG, transfer.line, sentence, f"{told}={value}")
+    def _given(self, transfer: Transfer) -> Iterator[Finding]:
+        """Values of the definition's own that a record of the target gets."""
+        for key, values in (("create_with", transfer.create_with), ("on_delete: set", transfer.set_on_delete)):
+            for name, value in values.items():
+                column = self._column(transfer.target, name)
+                if column is not None:
+                    writable = column.writable if key == "create_with" else column.updatable
+                    yield from self._fits(transfer, key, column, value, writable=writable)
+
+    def _fits(
+        self, transfer: Transfer, key: str, column: ColumnMetadata, value: str, *, writable: bool
+    ) -> Iterator[Finding]:
+        told = self._named(transfer.target, column.name)
+        if not writable:
+            yield self._found("CD-4608", Severity.WRONG, transfer.line, f"{key}: {told} is read-only.", told)
+        if (allowed := _allowed(column)) and value not in allowed:
+            sentence = f"{key}: {told} has no choice '{value}'."
+            yield self._found("CD-4606", Severity.WRONG, transfer.line, sentence, f"{told}={value}")
 
     def _required(self, transfer: Transfer) -> Iterator[Finding]:
         table = self._table(transfer.target)

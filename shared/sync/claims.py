@@ -9,6 +9,7 @@ the definition's order, so nobody waits for somebody who waits for him.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -262,3 +263,16 @@ async def undo_link(ports: Ports, home: LinkRow, reason: str) -> None:
             await links.replace(replace(other, state=LinkState.UNLINKED, generation=tomb.generation, reason=reason))
     except RowTaken:
         raise Taken from None
+
+
+async def finish_undoing(ports: Ports, tomb: LinkRow) -> None:
+    """Bury the right row of a link whose home is a tombstone already: whoever undid it died half-way."""
+    links = ports.stores.links
+    if tomb.side is not Side.LEFT or tomb.state is not LinkState.UNLINKED or not tomb.other:
+        return
+    other = await links.get(tomb.pair, Side.RIGHT, tomb.other)
+    if other is None or other.state is not LinkState.LINKED or other.other != tomb.key:
+        return
+    with suppress(RowTaken):
+        reason, generation = tomb.reason, tomb.generation
+        await links.replace(replace(other, state=LinkState.UNLINKED, generation=generation, reason=reason))

@@ -329,9 +329,12 @@ class IfUnlinked(StrEnum):
 
 
 class OnDelete(StrEnum):
-    """What happens when one record of a link is deleted: the link is undone, the other record stays as it is."""
+    """What follows when one record of a link is deleted. unlink: the link is undone, the partner stays as it is. set:
+    the partner gets values before that. report: the link stays and a person decides."""
 
     UNLINK = "unlink"
+    SET = "set"
+    REPORT = "report"
 
 
 class Transfer(Part):
@@ -339,7 +342,8 @@ class Transfer(Part):
 
     only_if: alternatives, one of which an unlinked record must meet; empty: all records. require: columns of the
     source without which nothing is created. create_with: columns of the target and what every new record gets there,
-    unless a field rule sends a value.
+    unless a field rule sends a value. on_delete: what follows when a source record is deleted, where it differs from
+    what the definition says; set_on_delete: the target's columns and what they get then.
     """
 
     name: str
@@ -350,6 +354,8 @@ class Transfer(Part):
     if_unlinked: IfUnlinked = IfUnlinked.MATCH_OR_CREATE
     choose_key: ChooseKey | None = None
     create_with: dict[str, str] = Field(default_factory=dict)
+    on_delete: OnDelete | None = None
+    set_on_delete: dict[str, str] = Field(default_factory=dict)
     write_back: tuple[str, ...] = ()
     walk_seconds: int | None = None
     line: int = 0
@@ -405,6 +411,13 @@ class Definition(Part):
     foreign_edit: ForeignEdit = ForeignEdit.RESTORE
     brakes: Brakes = Brakes()
 
+    @field_validator("on_delete")
+    @classmethod
+    def _concerns_both_directions(cls, policy: OnDelete) -> OnDelete:
+        if policy is OnDelete.SET:
+            raise ValueError("values are set on one side; say on_delete: {set: …} within the transfer")
+        return policy
+
     @model_validator(mode="after")
     def _every_column_has_one_rule(self) -> Definition:
         for side in Side:
@@ -451,7 +464,7 @@ class Definition(Part):
         for transfer in self.transfers:
             wanted += list(transfer.own_columns) if transfer.source is side else []
             wanted += [transfer.choose_key.column] if transfer.choose_key and transfer.target is side else []
-            wanted += list(transfer.create_with) if transfer.target is side else []
+            wanted += [*transfer.create_with, *transfer.set_on_delete] if transfer.target is side else []
         return tuple(dict.fromkeys(wanted))
 
 

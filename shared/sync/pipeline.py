@@ -32,7 +32,7 @@ from shared.errors import (
 )
 from shared.sync.brakes import Brake, BrakePulled
 from shared.sync.breaker import BreakerPanel, watched
-from shared.sync.claims import Doubled, Taken, Undone
+from shared.sync.claims import Doubled, Taken, Undone, finish_undoing
 from shared.sync.context import MatchIndex, Ports, Prepared, pair_name
 from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
@@ -490,6 +490,7 @@ class _Work:
             return await self._from_target(row, loaded.records.get(key))
         source = loaded.records.get(key)
         if row is not None and row.state is LinkState.UNLINKED:
+            await finish_undoing(self._ports, row)
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE, other=row.other)
         if row is not None and row.state is LinkState.LINKED:
             home = await self._home(row)
@@ -513,6 +514,7 @@ class _Work:
         if home is None or home.state is LinkState.CREATING:
             raise Taken
         if home.state is LinkState.UNLINKED or home.other != row.key:
+            await finish_undoing(self._ports, home)
             raise Undone
         return home
 

@@ -133,6 +133,11 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.RECORD_OWNER,
         "Choose another record, or press retry to let matching look for one.",
     ),
+    "CD-4306": Catalogued(
+        "The record was deleted although it is linked; nothing was done to its partner.",
+        Who.RECORD_OWNER,
+        "Restore the record, or undo the link and decide what becomes of the partner; then press retry.",
+    ),
     "CD-4401": Catalogued(
         "The record could not be transferred for days although every try failed for a passing reason.",
         Who.ADMINISTRATOR,

@@ -12,10 +12,11 @@ from datetime import timedelta
 
 from shared.errors import NotAllowed, RecordMissing, Refused, UnknownResult, VersionConflict
 from shared.sync.brakes import Brake
-from shared.sync.claims import Taken, undo_link
+from shared.sync.claims import Taken
 from shared.sync.context import Ports, Prepared
 from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
+from shared.sync.deleting import Deleting
 from shared.sync.fingerprint import Base
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
@@ -26,11 +27,12 @@ from shared.sync.vouching import vouched
 _ROUNDS = 4
 
 
-class Gone(Exception):
-    """One of the two records does not exist any more."""
+class SourceGone(Exception):
+    """The source's record does not exist any more."""
 
-    def __init__(self, why: Why) -> None:
-        self.why = why
+
+class TargetGone(Exception):
+    """The target's record does not exist any more."""
 
 
 @dataclass
@@ -62,13 +64,13 @@ class Updating:
         return Base.unpack(self.home.base, self.home.key, self.ports.prints)
 
     async def from_source(self, source: Record | None) -> Outcome:
-        """The source may have changed; it was read after the home row."""
+        """The source may have changed; it was read after the home row, and is asked for again if it was not found."""
         return await self._kept(source, None)
 
     async def from_target(self, target: Record | None) -> Outcome:
         """The target may have changed: put back what it does not master. An echo costs the one read that was done."""
         if target is None:
-            return await self._undone(Why.TARGET_GONE)
+            return await self._deleting.target_gone(told=True)
         known = target.version is not None and target.version == self._version_of(self.prepared.side.other)
         if not self._owes_write_back and self._is_untouched(target):
             return self._unchanged() if known else await self._seen(target)
@@ -126,10 +128,12 @@ class Updating:
                     both, source, target = True, None, None
                     await self._reload()
                 except RecordMissing:
-                    return await self._undone(Why.TARGET_GONE)
+                    return await self._deleting.target_gone(told=False)
             return Outcome(Kind.DEFERRED, Why.BUSY, delay=timedelta(seconds=5), burns_attempt=False)
-        except Gone as gone:
-            return await self._undone(gone.why)
+        except SourceGone:
+            return await self._deleting.source_gone()
+        except TargetGone:
+            return await self._deleting.target_gone(told=False)
 
     async def _once(self, source: Record, target: Record | None) -> Outcome:
         self._refuse_stale(source)
@@ -208,10 +212,6 @@ class Updating:
             hint = f"it answered with its code {refused.answer.vendor_code}" if refused.answer.vendor_code else ""
             return replace(decision, action=Action.PARK, reason=Reason.UNFIT, code="CD-4008", hint=hint), target
 
-    async def _is_there(self, side: Side) -> bool:
-        key, table = self.home.key if side is Side.LEFT else self.home.other, self.prepared.definition.table(side).table
-        return key in await self.prepared.connector(side).read(table, [key], ())
-
     def _plan(self, source: Record, target: Record | None) -> Plan:
         values = target.values if target else None
         return plan_update(
@@ -239,7 +239,7 @@ class Updating:
         table = self.prepared.definition.table(side).table
         record = (await connector.read(table, [key], self.prepared.columns(side))).get(key)
         if record is None:
-            raise Gone(Why.SOURCE_GONE if side is self.prepared.side else Why.TARGET_GONE)
+            raise SourceGone if side is self.prepared.side else TargetGone
         return record
 
     async def _write(self, plan: Plan, target: Record | None) -> Record:
@@ -349,18 +349,9 @@ class Updating:
             raise Taken from None
         return True
 
-    # --- deletes ---
-
-    async def _undone(self, why: Why) -> Outcome:
-        """One record is gone: the definition's on_delete, which undoes the link and leaves the other record alone.
-
-        Nothing follows from a notice or a list alone: the record is asked for once more, by its key.
-        """
-        if await self._is_there(self.prepared.side if why is Why.SOURCE_GONE else self.prepared.side.other):
-            raise Taken(timedelta(seconds=5))
-        await self.brake.one_delete()
-        await undo_link(self.ports, self.home, why.value)
-        return Outcome(Kind.SKIPPED, why, other=self._other_key())
+    @property
+    def _deleting(self) -> Deleting:
+        return Deleting(self.ports, self.prepared, self.run, self.brake, self.home)
 
 
 def _parked_if_won(decision: Decision) -> Decision:

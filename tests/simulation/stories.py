@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.stores.rows import RowStore
 from shared.sync.ports import Value
@@ -38,7 +38,7 @@ class Story:
     setup: Setup
     begin: Callable[[World], None]
     before: Callable[[World], None] | None = None
-    records: int = 1
+    records: tuple[int, int] = (1, 1)
 
 
 def _account(world: World) -> None:
@@ -63,8 +63,28 @@ def _edits_on_both_sides(world: World) -> None:
     world.erp.type_in({"creditLimit": 5, "email": "x@alfa.example"}, next(iter(world.erp.records)))
 
 
+def _account_deleted(world: World) -> None:
+    world.crm.remove(next(iter(world.crm.records)))
+
+
+def _customer_deleted(world: World) -> None:
+    world.erp.remove(next(iter(world.erp.records)))
+
+
+def _account_edited_and_deleted(world: World) -> None:
+    world.crm.type_in({"telephone1": "+390471000555"}, next(iter(world.crm.records)))
+    _account_deleted(world)
+
+
 OURS = Setup(own_numbers=True, workers=1)
 SERIES = Setup(own_numbers=False, workers=1)
+BLOCKS = replace(
+    OURS,
+    set_on_delete={
+        "account_to_business_central": {"blocked": "All"},
+        "customer_to_dataverse": {"statecode": "1", "statuscode": "2"},
+    },
+)
 STORIES = (
     Story("account, our number", OURS, _account),
     Story("account, the ERP's series", SERIES, _account),
@@ -74,6 +94,11 @@ STORIES = (
     Story("both at once, our number", OURS, _both),
     Story("both at once, the ERP's series", SERIES, _both),
     Story("edits on both sides", OURS, _edits_on_both_sides, before=_account),
+    Story("account deleted", OURS, _account_deleted, before=_account, records=(0, 1)),
+    Story("customer deleted", OURS, _customer_deleted, before=_account, records=(1, 0)),
+    Story("account deleted, its customer is blocked", BLOCKS, _account_deleted, before=_account, records=(0, 1)),
+    Story("customer deleted, its account is deactivated", BLOCKS, _customer_deleted, before=_account, records=(1, 0)),
+    Story("account edited and deleted at once", BLOCKS, _account_edited_and_deleted, before=_account, records=(0, 1)),
 )
 
 
@@ -114,7 +139,10 @@ class People:
             await asyncio.sleep(self.rng.random() * 30)
         for _ in range(self.rng.randint(0, 6)):
             await asyncio.sleep(self.rng.random() * 40)
-            self._edit()
+            if self.rng.random() < 0.1:
+                self._delete()
+            else:
+                self._edit()
         await asyncio.sleep(60)
 
     def _found_company(self, number: int) -> None:
@@ -148,6 +176,13 @@ class People:
                 {"creditLimit": int(any_number)},
             ]
             self.world.erp.type_in(self.rng.choice(changes), self.rng.choice(list(self.world.erp.records)))
+
+    def _delete(self) -> None:
+        """Of deleted customers only a notice tells: there is no feed of them, and no compare here."""
+        told = [self.world.crm] + ([] if self.world.setup.drop else [self.world.erp])
+        system = self.rng.choice(told)
+        if system.records:
+            system.remove(self.rng.choice(list(system.records)))
 
 
 async def seeded(seed: int) -> tuple[World, list[str]]:

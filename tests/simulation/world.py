@@ -27,7 +27,7 @@ from shared.stores.rows import Operation, Page, Properties, Row, RowStore, RowSt
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.context import Ports, Timing
-from shared.sync.definition import Brakes, Definition, Index
+from shared.sync.definition import Brakes, Definition, Index, OnDelete
 from shared.sync.draining import Draining
 from shared.sync.feed_tasks import QUEUE, FeedTask
 from shared.sync.feed_work import FeedWork
@@ -193,7 +193,8 @@ WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hou
 
 @dataclass(frozen=True)
 class Setup:
-    """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them. walks: by the clock."""
+    """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them. walks: by the clock.
+    set_on_delete: by transfer, what the partner of a deleted record gets."""
 
     seed: int = 0
     own_numbers: bool = True
@@ -203,6 +204,7 @@ class Setup:
     drop: float = 0.0
     reorder_seconds: float = 0.0
     brakes: Brakes = field(default_factory=lambda: WIDE)
+    set_on_delete: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     crm_versions: VersionKind = VersionKind.ORDERED
     erp_versions: VersionKind = VersionKind.OPAQUE
     lock: timedelta = timedelta(seconds=60)
@@ -232,13 +234,13 @@ class World:
         self._wake = asyncio.Event()
 
     def _systems(self) -> tuple[MemorySystem, MemorySystem]:
-        left, versions = _columns(Side.LEFT), self.setup.crm_versions
+        left, versions = _columns(Side.LEFT, self.setup), self.setup.crm_versions
         crm = MemorySystem("dataverse", "org", "account", left, self.clock, True, version_kind=versions)
         erp = MemorySystem(
             "business_central",
             "production/company",
             "customers",
-            _columns(Side.RIGHT),
+            _columns(Side.RIGHT, self.setup),
             self.clock,
             False,
             enforced_column="number",
@@ -470,7 +472,8 @@ class World:
         for key, stored in self.crm.records.items():
             other = links.get(key)
             if other is None:
-                if stored.values.get("crossdock_stage") == "qualified" and key not in parked:
+                qualified = stored.values.get("crossdock_stage") == "qualified"
+                if qualified and key not in parked and not await self._is_widowed(Side.LEFT, key):
                     wrong.append(f"lost: account {key} has no customer and is not parked")
                 continue
             if other in partners:
@@ -480,9 +483,18 @@ class World:
                 wrong += await self._differences(key, other)
             wrong += self._needless_writes(key, other)
         for key in self.erp.records:
-            if key not in partners and key not in parked:
+            if key not in partners and key not in parked and not await self._is_widowed(Side.RIGHT, key):
                 wrong.append(f"lost or doubled: customer {key} has no account and is not parked")
-        return wrong
+        wrong += [f"dangling: deleted account {key} is linked" for key in links if key not in self.crm.records]
+        untold = self.setup.drop > 0  # no feed knows of deleted customers
+        gone = [] if untold else [other for other in links.values() if other not in self.erp.records]
+        return wrong + [f"dangling: deleted customer {key} is linked" for key in gone]
+
+    async def _is_widowed(self, side: Side, key: str) -> bool:
+        """Whether its partner was deleted, so that it may go on alone."""
+        row = await self.stores.links.get(self.pair, side, key)
+        others = self.erp.records if side is Side.LEFT else self.crm.records
+        return row is not None and row.state is LinkState.UNLINKED and row.other not in others
 
     async def _links(self) -> dict[str, str]:
         pair = self.pair
@@ -557,10 +569,10 @@ def _run_now(coroutine: Awaitable[None]) -> None:
     raise AssertionError("the memory queue waited")
 
 
-def _columns(side: Side) -> Mapping[str, int | None]:
+def _columns(side: Side, setup: Setup) -> Mapping[str, int | None]:
     """The columns of one side of the definition, with the documented lengths of those that can be too long."""
     known = {"displayName": 100, "name": 160, "phoneNumber": 30, "telephone1": 50, "email": 80, "emailaddress1": 100}
-    return {column: known.get(column) for column in account_definition(Setup()).columns(side)}
+    return {column: known.get(column) for column in account_definition(setup).columns(side)}
 
 
 def account_definition(setup: Setup) -> Definition:
@@ -571,6 +583,12 @@ def account_definition(setup: Setup) -> Definition:
         if transfer.choose_key is None or setup.own_numbers
         else transfer.model_copy(update={"choose_key": None})
         for transfer in definition.transfers
+    ]
+    transfers = [
+        one.model_copy(update={"on_delete": OnDelete.SET, "set_on_delete": dict(setup.set_on_delete[one.name])})
+        if one.name in setup.set_on_delete
+        else one
+        for one in transfers
     ]
     return definition.model_copy(update={"transfers": tuple(transfers), "brakes": setup.brakes})
 

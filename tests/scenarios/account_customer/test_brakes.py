@@ -8,7 +8,6 @@ from shared.operations import Operations
 from shared.sync.definition import Brakes
 from shared.sync.ports import Side, Switch
 from tests.scenarios.account_customer.world import (
-    TO_CRM,
     TO_ERP,
     WIDE,
     RealWorld,
@@ -59,7 +58,6 @@ async def test_many_deletes_stop_the_transfer_and_wait_for_a_person() -> None:
     that is back by then keeps its customer."""
     async with RealWorld(limited(deletes_per_hour=3)) as world:
         accounts = await pairs(world, 9)
-        await world.switch(TO_CRM, Switch.OFF)
         kept = dict(world.accounts[accounts[-1]])
         for account in accounts:
             await world.crm.delete("account", account)
@@ -112,7 +110,6 @@ async def test_a_bulk_delete_that_nobody_told_of_pulls_the_brake_as_well() -> No
         await compares.begin_all()
         await world.settle()
         assert len(await world.links()) == 6
-        await world.switch(TO_CRM, Switch.OFF)
         for account in accounts:
             await world.crm.delete("account", account)
         await compares.begin_all()
@@ -120,4 +117,4 @@ async def test_a_bulk_delete_that_nobody_told_of_pulls_the_brake_as_well() -> No
         assert len(await world.links()) == 4
         assert (await world.stores.modes.get(TO_ERP)).code == "CD-4414"
         waiting = await world.stores.pending.page(TO_ERP, None, 100)
-        assert {one.key for one in waiting if one.side is Side.LEFT} == set(await world.links())
+        assert set(await world.links()) <= {one.key for one in waiting if one.side is Side.LEFT}

@@ -224,6 +224,12 @@ MISTAKES = {
     "too many digits": ("prefix: CD-", "prefix: CD-, digits: 40", 8, "less than or equal to 12"),
     "written back from nowhere": ("[accountnumber]", "[accountno]", 9, "accountno has no field rule; add one"),
     "a delete that cascades": ("brakes:", "on_delete: cascade\nbrakes:", 19, "'unlink'"),
+    "a delete that sets in both directions": ("brakes:", "on_delete: set\nbrakes:", 19, "within the transfer"),
+    "a delete that sets nothing": ("if_unlinked: match", "on_delete: {set: {}}", 10, "names no column"),
+    "a delete that sets without values": ("if_unlinked: match", "on_delete: set", 10, "needs columns and values"),
+    "a delete that sets a list": ("if_unlinked: match", "on_delete: {set: [x]}", 10, "names with values"),
+    "a delete of a transfer that cascades": ("if_unlinked: match", "on_delete: cascade", 10, "'unlink'"),
+    "a delete that also reports": ("if_unlinked: match", "on_delete: {set: {a: 1}, report: 1}", 10, "'report' is not"),
     "fields that are no list": (
         "fields:\n  - {dataverse: name, ",
         "fields:\n  x: {dataverse: name, ",

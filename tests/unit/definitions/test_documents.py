@@ -78,7 +78,7 @@ def test_every_normaliser_is_explained_in_its_own_words() -> None:
     ("title", "model", "compiled"),
     [
         ("## The file", Definition, {"file", "left", "right"}),
-        ("## A transfer", Transfer, {"name", "source", "line", "walk_seconds"}),
+        ("## A transfer", Transfer, {"name", "source", "line", "walk_seconds", "set_on_delete"}),
         ("## Matching", MatchRule, {"left", "right", "line", "normalise_with"}),
         ("## A field", FieldRule, COMPILED),
         ("## A transfer", ChooseKey, set()),

@@ -128,7 +128,7 @@ def test_the_schema_knows_every_key_of_the_models() -> None:
     parts = definition_schema()["properties"]
     (transfer,) = parts["transfers"]["patternProperties"].values()
     known = transfer["properties"]
-    assert set(known) == _keys(Transfer, "name", "source", "walk_seconds") | {"walk"}
+    assert set(known) == _keys(Transfer, "name", "source", "walk_seconds", "set_on_delete") | {"walk"}
     assert set(known["choose_key"]["properties"]) == _keys(ChooseKey)
     assert set(parts["brakes"]["properties"]) == _keys(Brakes)
     own = {"left", "right", "line", "master_unlinked", "master_linked", "convert_with", "check_with"}

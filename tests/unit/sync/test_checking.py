@@ -151,6 +151,9 @@ def test_a_write_back_into_a_read_only_column_is_wrong() -> None:
     made = with_transfers(TO_ERP.model_copy(update={"create_with": {"code": "Two"}}))
     right = replace(RIGHT, columns={**RIGHT.columns, "code": replace(choice, name="code")})
     assert {code for code, _, _ in found(right=right, pair=made)} == {"CD-4606", "CD-4608"}
+    blocked = with_transfers(TO_ERP.model_copy(update={"on_delete": "set", "set_on_delete": {"code": "Two"}}))
+    right = replace(RIGHT, columns={**RIGHT.columns, "code": replace(choice, name="code", updatable=False)})
+    assert {code for code, _, _ in found(right=right, pair=blocked)} == {"CD-4606", "CD-4608"}
 
 
 def test_a_number_that_we_choose_is_a_note() -> None:

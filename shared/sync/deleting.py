@@ -1,0 +1,140 @@
+"""What follows when one record of a link is gone: the policy of the transfer whose source it was.
+
+It makes no difference who told of it: a notice, a feed, the full compare, or a write that found nothing. The record
+is asked for once more by its key, then counted at the brake, then the policy is followed. Only one transfer acts, that
+whose source is gone; the other direction leaves it to that one, so that nothing is done or counted twice. Every step
+finds out what an earlier try has done already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.errors import RecordMissing
+from shared.sync.brakes import Brake
+from shared.sync.claims import Taken, undo_link
+from shared.sync.context import Ports, Prepared
+from shared.sync.creating import parked
+from shared.sync.definition import OnDelete, Transfer
+from shared.sync.message import Message
+from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.planner import Action
+from shared.sync.ports import FieldDecision, LinkRow, Side, Switch
+from shared.sync.values import same_value
+
+REPORTED = "CD-4306"
+DELETED = "deleted"
+"""The cause of a message about a record that a write of the other direction found gone."""
+
+
+@dataclass(frozen=True)
+class Deleting:
+    """Follows the delete of one record of a link. `home` is the newest version of the link's home row."""
+
+    ports: Ports
+    prepared: Prepared
+    run: str
+    brake: Brake
+    home: LinkRow
+
+    async def source_gone(self) -> Outcome:
+        """Do what the transfer's policy says; the source was just asked for by its key."""
+        return await self._follow(Why.SOURCE_GONE, self._policy(self.prepared.transfer))
+
+    async def target_gone(self, *, told: bool) -> Outcome:
+        """Leave it to the other direction, if that moves; else nobody would ever follow. told: it has heard of it."""
+        acting = await self._acting()
+        if not acting:
+            others = self._others
+            policy = self._policy(others[0]) if others else self.prepared.definition.on_delete
+            await self._verify_target()
+            return await self._follow(Why.TARGET_GONE, OnDelete.UNLINK if policy is OnDelete.SET else policy)
+        if not told:
+            await self._verify_target()
+            await self._tell(acting)
+        return Outcome(Kind.SKIPPED, Why.TARGET_GONE, other=self._key(self.prepared.side.other))
+
+    @property
+    def _others(self) -> Sequence[Transfer]:
+        """The transfers of the other direction."""
+        return [one for one in self.prepared.definition.transfers if one.source is not self.prepared.side]
+
+    async def _acting(self) -> Sequence[Transfer]:
+        """Those of them that move now or later; what waits for a stopped one goes on with it."""
+        modes = [(one, await self.ports.stores.modes.get(one.name)) for one in self._others]
+        return [one for one, mode in modes if mode.switch is not Switch.OFF]
+
+    async def _tell(self, transfers: Sequence[Transfer]) -> None:
+        side = self.prepared.side.other
+        for transfer in transfers:
+            message = Message(
+                transfer=transfer.name,
+                side=side,
+                table=self.prepared.definition.table(side).table,
+                keys=(self._key(side),),
+                cause=DELETED,
+                occurred_at=self.ports.clock.now(),
+                attempt=0,
+                correlation_id=self.run,
+                change_id=f"{self.run}/{self._key(side)}/{DELETED}",
+            )
+            await self.ports.queue.send(transfer.name, [message.outgoing()])
+
+    def _policy(self, transfer: Transfer) -> OnDelete:
+        return transfer.on_delete or self.prepared.definition.on_delete
+
+    def _key(self, side: Side) -> str:
+        return self.home.key if side is Side.LEFT else self.home.other
+
+    async def _verify_target(self) -> None:
+        """Raise Taken if the record is there after all: a list or a notice was wrong, or it has just come back."""
+        key = self._key(self.prepared.side.other)
+        if key in await self.prepared.target.read(self.prepared.target_table, [key], ()):
+            raise Taken(timedelta(seconds=5))
+
+    async def _follow(self, why: Why, policy: OnDelete) -> Outcome:
+        if policy is OnDelete.REPORT:
+            return await self._reported()
+        await self.brake.one_delete()
+        fields = await self._set(self.prepared.transfer.set_on_delete) if policy is OnDelete.SET else []
+        await undo_link(self.ports, self.home, why.value)
+        await self._close_parked()
+        kind = Kind.UPDATED if fields else Kind.SKIPPED
+        return Outcome(kind, why, other=self._key(self.prepared.side.other), fields=fields)
+
+    # --- set: the partner gets values ---
+
+    async def _set(self, values: Mapping[str, str]) -> Sequence[FieldDecision]:
+        """Give the partner those of the values that it does not have; a partner that is gone as well needs none."""
+        prepared, key = self.prepared, self._key(self.prepared.side.other)
+        target = (await prepared.target.read(prepared.target_table, [key], list(values))).get(key)
+        if target is None:
+            return []
+        wanted = {name: text or None for name, text in values.items() if not same_value(target.values.get(name), text)}
+        if wanted:
+            with suppress(RecordMissing):
+                await prepared.target.update(prepared.target_table, key, wanted, list(wanted), version=target.version)
+        return [self._told(name) for name in wanted]
+
+    def _told(self, column: str) -> FieldDecision:
+        left, right = (column, "") if self.prepared.side is Side.RIGHT else ("", column)
+        return FieldDecision(left, right, Action.WRITE.value, "its partner was deleted")
+
+    # --- report: nothing is done ---
+
+    async def _reported(self) -> Outcome:
+        """Park the source's record for a person; the link stays. Counted once, however often it is met again."""
+        side = self.prepared.side
+        known = await self.ports.stores.parked.get(self.prepared.transfer.name, side, self._key(side))
+        if known is None or known.code != REPORTED:
+            await self.brake.one_delete()
+        return parked(REPORTED, others=(self._key(side.other),))
+
+    async def _close_parked(self) -> None:
+        """What waited for a person is about a link that is no more."""
+        for name in filter(None, self.home.parked.split(",")):
+            for side in Side:
+                await self.ports.stores.parked.remove(name, side, self._key(side))
