@@ -13,7 +13,7 @@ blueprint = new_blueprint()
 @door(blueprint, "dataverse_webhook")
 async def dataverse_webhook(call: Call) -> func.HttpResponse:
     """202 when messages are queued, 200 for a notice that concerns nobody here."""
-    queued = await call.app.notices.from_dataverse(call.request.get_body())
+    queued = await call.app.notices.from_dataverse(call.request.get_body(), call.caller.systems)
     return empty(202 if queued else 200)
 
 
@@ -23,5 +23,5 @@ async def business_central_webhook(call: Call) -> func.HttpResponse:
     token = call.query("validationToken")
     if token:
         return func.HttpResponse(plain_token(token) or "", headers=HEADERS, mimetype="text/plain")
-    await call.app.notices.from_business_central(call.request.get_body())
+    await call.app.notices.from_business_central(call.request.get_body(), call.caller.systems)
     return empty(200)

@@ -12,22 +12,19 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from local.definition_document import Document, Faulty, Location, read_document
+from local.definition_variants import KEY, Variant, variants
 from shared.sync.arguments import FROM
-from shared.sync.definition import Definition, IfMissing, Index, Problem
+from shared.sync.definition import Definition, IfMissing, Index, Problem, TableName
+from shared.sync.joined import parts_of
 from shared.sync.ports import Side
 
-Tree = dict[str, "Tree"] | list["Tree"] | str  # a YAML document, every scalar as text
-Location = tuple[str | int, ...]
-
-
-_DEEPEST = 12
 _TRANSFER_KEYS = {
     *("only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "write_back", "walk"),
 }
@@ -49,74 +46,17 @@ _MATCH_KEYS = {"normalise", "certainty", "if_missing"}
 _FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes"}
 
 
-class Faulty(Exception):
-    """A definition cannot be used: what is wrong in which line."""
-
-    def __init__(self, line: int, text: str) -> None:
-        super().__init__(text)
-        self.line = line
-        self.text = text
-
-
-@dataclass(frozen=True)
-class Document:
-    """A YAML file as plain data, with the line of every part."""
-
-    tree: Tree
-    lines: Mapping[Location, int]
-
-    def line(self, where: Location) -> int:
-        """The line of a part, or of the nearest part around it."""
-        while where and where not in self.lines:
-            where = where[:-1]
-        return self.lines.get(where, 1)
-
-
-def read_document(text: str) -> Document:
-    """Parse YAML with all scalars as text; raises Faulty for what is not YAML or names a key twice."""
-    lines: dict[Location, int] = {}
-    try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Faulty(line, f"this is not YAML: {error.problem}; mend the line") from None
-    except yaml.YAMLError:
-        raise Faulty(1, "the file holds a character that YAML does not allow; save it as plain text") from None
-    if node is None:
-        raise Faulty(1, "the file is empty; it must name a pair, transfers and fields")
-    return Document(_plain(node, (), lines), lines)
-
-
-def _plain(node: yaml.Node, where: Location, lines: dict[Location, int]) -> Tree:
-    lines[where] = node.start_mark.line + 1
-    if len(where) > _DEEPEST:
-        raise Faulty(node.start_mark.line + 1, "the file is nested too deeply; an alias may name itself, write it out")
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, where, lines)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*where, place), lines) for place, item in enumerate(node.value)]
-    return str(node.value)
-
-
-def _mapping(node: yaml.MappingNode, where: Location, lines: dict[Location, int]) -> Tree:
-    found: dict[str, Tree] = {}
-    for key_node, value in node.value:
-        key, line = str(key_node.value), key_node.start_mark.line + 1
-        if key in found:
-            raise Faulty(line, f"'{key}' is named twice; keep one")
-        found[key] = _plain(value, (*where, key), lines)
-        lines[(*where, key)] = line
-    return found
-
-
 @dataclass
 class _Reader:
     """Turns a document into the models' form: systems become left and right."""
 
     file: str
-    document: Document
+    variant: Variant
     systems: tuple[str, str] = ("", "")
-    places: dict[Location, Location] = field(default_factory=dict)
+
+    @property
+    def document(self) -> Document:
+        return self.variant.document
 
     def definition(self) -> Definition:
         tree = self._map((), self.document.tree, _FILE_KEYS)
@@ -130,8 +70,8 @@ class _Reader:
         self._name_both_columns(fields, match)
         raw = {
             "file": self.file,
-            "left": {"system": left, "table": pair[left]},
-            "right": {"system": right, "table": pair[right]},
+            "left": {"system": self.variant.system(left), "table": pair[left]},
+            "right": {"system": self.variant.system(right), "table": pair[right]},
             "transfers": list(self._transfers(tree.get("transfers", {}))),
             "match": match,
             "fields": fields,
@@ -206,7 +146,9 @@ class _Reader:
             if "only_if" in facts:
                 facts["only_if"] = self._only_if((*where, "only_if"), facts["only_if"])
                 facts["also_on"] = self._told_by(facts["only_if"]) | facts.get("also_on", {})
-            yield {"name": name, "source": source, "line": self.document.line(where)} | facts
+            by_place = self.systems if source is Side.LEFT else self.systems[::-1]
+            named = self.variant.transfer(name, *by_place)
+            yield {"name": named, "source": source, "line": self.document.line(where)} | facts
 
     def _on_delete(self, where: Location, tree: Any) -> dict[str, Any]:
         """A policy's name, or `{set: {column: value}}`."""
@@ -377,8 +319,12 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def read_definition(text: str, file: str) -> Definition:
-    """Read one YAML text; raises Faulty."""
-    return _Reader(file, read_document(text)).definition()
+    """Read the one definition of a YAML text; raises Faulty."""
+    document = read_document(text)
+    variant, *more = variants(document)
+    if more:
+        raise Faulty(document.line((KEY,)), f"{KEY}: names several systems; only one is wanted here")
+    return _Reader(file, variant).definition()
 
 
 def compile_folder(folder: Path) -> Index:
@@ -390,15 +336,34 @@ def compile_folder(folder: Path) -> Index:
         file = f"{folder.name}/{path.relative_to(folder).as_posix()}"
         content = path.read_bytes().replace(b"\r\n", b"\n")
         sources[file] = hashlib.sha256(content).hexdigest()
-        try:
-            definitions.append(read_definition(content.decode("utf-8-sig"), file))
-        except Faulty as faulty:
-            problems.append(Problem(file=file, line=faulty.line, text=faulty.text, transfers=_named(content)))
-        except UnicodeDecodeError:
-            problems.append(Problem(file=file, line=1, text="the file is not UTF-8; save it as UTF-8"))
+        read = list(_read_file(content, file))
+        definitions += [one for one in read if isinstance(one, Definition)]
+        problems += [one for one in read if isinstance(one, Problem)]
     definitions, doubles = _without_doubles(definitions)
+    definitions, fought_over = _without_second_masters(definitions)
     definitions, unknown = _without_unknown_references(definitions)
-    return Index(sources=sources, definitions=tuple(definitions), problems=(*problems, *doubles, *unknown))
+    return Index(
+        sources=sources, definitions=tuple(definitions), problems=(*problems, *doubles, *fought_over, *unknown)
+    )
+
+
+def _read_file(content: bytes, file: str) -> Iterator[Definition | Problem]:
+    """The definitions of a file; a problem of one system stops the definition for that system only."""
+    try:
+        found = variants(read_document(content.decode("utf-8-sig")))
+    except Faulty as faulty:
+        yield Problem(file=file, line=faulty.line, text=faulty.text, transfers=_named(content))
+        return
+    except UnicodeDecodeError:
+        yield Problem(file=file, line=1, text="the file is not UTF-8; save it as UTF-8")
+        return
+    for variant in found:
+        try:
+            yield _Reader(file, variant).definition()
+        except Faulty as faulty:
+            names = _named(content) if len(found) == 1 else ()
+            said = "".join(f"{name} {system}: " for name, system in variant.systems.items())
+            yield Problem(file=file, line=faulty.line, text=f"{said}{faulty.text}", transfers=names)
 
 
 def _named(content: bytes) -> tuple[str, ...]:
@@ -421,6 +386,40 @@ def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition
             text = f"the transfer {clash.name} stands in {seen[clash.name]} already; rename one of them"
             problems.append(Problem(file=definition.file, line=clash.line, text=text))
     return kept, problems
+
+
+def _without_second_masters(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:
+    """A column of a table that several definitions share gets its value from one other system at most: two would
+    overwrite each other for ever. The later definition is refused."""
+    masters: dict[tuple[TableName, str], tuple[str, str]] = {}
+    kept: list[Definition] = []
+    problems: list[Problem] = []
+    for definition in definitions:
+        mastered = list(_mastered_outside(definition))
+        clashes = [one for one in mastered if one[:2] in masters]
+        if not clashes:
+            kept.append(definition)
+            masters |= {one[:2]: (one[2], f"{definition.file}:{one[3]}") for one in mastered}
+            continue
+        table, column, system, line = clashes[0]
+        first, place = masters[table, column]
+        more = ", ".join(one[1] for one in clashes[1:])
+        text = (
+            f"{table.system}.{column} would have two masters, {first} ({place}) and {system}; let {table.system} be "
+            f"master of it here, or give it a column of its own{f' (likewise {more})' if more else ''}"
+        )
+        names = tuple(transfer.name for transfer in definition.transfers)
+        problems.append(Problem(file=definition.file, line=line, text=text, transfers=names))
+    return kept, problems
+
+
+def _mastered_outside(definition: Definition) -> Iterator[tuple[TableName, str, str, int]]:
+    """Columns whose master, once linked, is the other system: table, column, that system, and the line."""
+    for side in Side:
+        for rule in definition.fields:
+            if rule.master_linked.is_side(side.other):
+                for column in parts_of(rule.column(side)):
+                    yield definition.table(side), column, definition.table(side.other).system, rule.line
 
 
 def _without_unknown_references(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:

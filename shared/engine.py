@@ -86,7 +86,7 @@ async def build(app: App) -> Engine:
     systems = Systems(app, stores.permits)
     connectors = app.outside.connectors
     if connectors is None:
-        connectors = await _made(systems, _systems(index), rows)
+        connectors = await _made(systems, index, rows)
     ports = Ports(
         connectors=connectors,
         stores=stores,
@@ -96,7 +96,7 @@ async def build(app: App) -> Engine:
         prints=prints,
         timing=app.outside.timing or Timing(),
     )
-    pipeline = Pipeline(ports, _without_unknown_systems(index, connectors))
+    pipeline = Pipeline(ports, _without_unknown_systems(index, connectors, systems.wrong))
     own = (*systems.connectors.values(), *systems.allowances.values(), *(() if app.outside.rows is rows else (rows,)))
     walks, compares = Walks(pipeline), FullCompares(pipeline)
     return Engine(
@@ -113,9 +113,14 @@ async def build(app: App) -> Engine:
     )
 
 
-async def _made(systems: Systems, names: Sequence[str], rows: RowStore) -> Mapping[str, Connector]:
+async def _made(systems: Systems, index: Index, rows: RowStore) -> Mapping[str, Connector]:
+    """The connectors. A system whose settings are wrong stops its definitions only, unless that leaves none."""
     try:
-        return systems.made(names)
+        connectors = systems.made(_systems(index))
+        left = _without_unknown_systems(index, connectors, systems.wrong).definitions
+        for error in systems.wrong.values() if not left else ():
+            raise error
+        return connectors
     except SettingsError:
         await systems.aclose()
         await rows.aclose()
@@ -174,20 +179,26 @@ def _systems(index: Index) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _without_unknown_systems(index: Index, connectors: Mapping[str, Connector]) -> Index:
+def _without_unknown_systems(
+    index: Index, connectors: Mapping[str, Connector], wrong: Mapping[str, SettingsError]
+) -> Index:
     """A definition of a system that there is no connector for is a problem, and the others run."""
     good = [one for one in index.definitions if {one.left.system, one.right.system} <= set(connectors)]
-    bad = [one for one in index.definitions if one not in good]
-    problems = [
-        Problem(
-            file=one.file,
-            line=1,
-            text=f"{one.left.system}, {one.right.system}: there are connectors for {', '.join(connectors)} only",
-            transfers=tuple(transfer.name for transfer in one.transfers),
-        )
-        for one in bad
-    ]
+    problems = [_without_connector(one, connectors, wrong) for one in index.definitions if one not in good]
     return index.model_copy(update={"definitions": tuple(good), "problems": (*index.problems, *problems)})
+
+
+def _without_connector(
+    definition: Definition, connectors: Mapping[str, Connector], wrong: Mapping[str, SettingsError]
+) -> Problem:
+    system = next(name for name in (definition.left.system, definition.right.system) if name not in connectors)
+    text = (
+        f"{system}: is no system of this installation; add it to CROSSDOCK_SYSTEMS (there are: {', '.join(connectors)})"
+    )
+    if system in wrong:
+        text = wrong[system].detail
+    names = tuple(transfer.name for transfer in definition.transfers)
+    return Problem(file=definition.file, line=1, text=text, transfers=names)
 
 
 # --- the store ------------------------------------------------------------------------------------
@@ -222,17 +233,24 @@ class Systems:
         self._permits = permits
         self._holder = app.outside.ids.new()
         self.connectors: dict[str, HttpConnector] = {}
+        self.wrong: dict[str, SettingsError] = {}
         self.allowances: dict[str, Allowance] = {}
 
     def made(self, names: Sequence[str]) -> Mapping[str, Connector]:
-        """The connectors by name; none for a system that there is no connector for. Raises SettingsError."""
-        makers: Mapping[str, Callable[[], HttpConnector]] = {
+        """The connectors by name; none for a system that the settings do not name, nor for one that they describe
+        wrongly (`wrong`). Raises SettingsError when systems cannot be told apart."""
+        makers: Mapping[str, Callable[[str], HttpConnector]] = {
             "dataverse": self._dataverse,
             "business_central": self._business_central,
         }
+        self._app.settings.refuse_doubles()
+        kinds = self._app.settings.kinds
         for name in names:
-            if name in makers:
-                self.connectors[name] = makers[name]()
+            if name in kinds:
+                try:
+                    self.connectors[name] = makers[kinds[name]](name)
+                except SettingsError as error:
+                    self.wrong[name] = error
         return dict(self.connectors)
 
     async def aclose(self) -> None:
@@ -240,39 +258,47 @@ class Systems:
         for connector in self.connectors.values():
             await connector.aclose()
 
-    def _dataverse(self) -> DataverseConnector:
-        wanted = self._app.settings.get(DataverseSettings)
+    def _dataverse(self, name: str) -> DataverseConnector:
+        wanted = self._app.settings.of(DataverseSettings, name)
         scope = f"{wanted.base_url.rstrip('/')}/.default"
-        clients = self._clients(dataverse.ALLOWED, wanted, "", scope, wanted.tenant_id)
-        return DataverseConnector(clients, self._app.outside.clock, wanted.organization_id)
+        clients = self._clients(name, dataverse.ALLOWED, wanted, "", scope, wanted.tenant_id)
+        return DataverseConnector(clients, self._app.outside.clock, wanted.organization_id, system=name)
 
-    def _business_central(self) -> BusinessCentralConnector:
-        wanted = self._app.settings.get(BusinessCentralSettings)
+    def _business_central(self, name: str) -> BusinessCentralConnector:
+        wanted = self._app.settings.of(BusinessCentralSettings, name)
         place, tenant = wanted.environment, wanted.tenant_id
         return BusinessCentralConnector(
-            self._clients(business_central.ALLOWED, wanted, place, BUSINESS_CENTRAL_SCOPE, tenant),
+            self._clients(name, business_central.ALLOWED, wanted, place, BUSINESS_CENTRAL_SCOPE, tenant),
             self._app.outside.clock,
             tenant=tenant,
             environment=wanted.environment,
             company_id=wanted.company_id,
             base_path=urlsplit(wanted.base_url).path,
+            extension=wanted.extension,
+            system=name,
         )
 
     def _clients(
-        self, allowed: Allowed, wanted: Address, place: str, scope: str, tenant_id: str | None
+        self, name: str, allowed: Allowed, wanted: Address, place: str, scope: str, tenant_id: str | None
     ) -> Sequence[HttpClient]:
         """A client for each identity of a system, or one for the app's own."""
         return [
-            self._client(wanted, scope, tenant_id, identity, self._allowance(allowed, wanted, place, identity))
+            self._client(name, wanted, scope, tenant_id, identity, self._allowance(allowed, wanted, place, identity))
             for identity in wanted.each_identity() or (None,)
         ]
 
     def _client(
-        self, wanted: Address, scope: str, tenant_id: str | None, identity: Identity | None, allowance: Allowance
+        self,
+        name: str,
+        wanted: Address,
+        scope: str,
+        tenant_id: str | None,
+        identity: Identity | None,
+        allowance: Allowance,
     ) -> HttpClient:
         """One signed-in client, which closes its own tokens."""
         return HttpClient(
-            system=wanted.system,
+            system=name,
             base_url=wanted.base_url,
             scope=scope,
             tokens=_tokens(self._app, wanted, tenant_id, identity),
@@ -280,7 +306,7 @@ class Systems:
             ids=self._app.outside.ids,
             allowance=allowance,
             request_id_header=REQUEST_ID_HEADERS[wanted.system],
-            http=_transport(self._app, wanted.system),
+            http=_transport(self._app, name),
             owns_tokens=True,
         )
 

@@ -60,6 +60,12 @@ class ConnectorError(CrossdockError):
         self.answer = answer or Answer()
         super().__init__(detail or f"{system}: {self.sentence} {_facts(self.answer)}".rstrip())
 
+    def told_of(self, system: str) -> None:
+        """Name the system as this installation does: a connector knows its kind only."""
+        detail = self.detail.replace(f"{self.system}:", f"{system}:", 1)
+        self.system = system
+        CrossdockError.__init__(self, detail)
+
 
 def _facts(answer: Answer) -> str:
     facts = {

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
+from shared.errors import SettingsError
 from shared.routes import RequestError, TooLarge, encoded, is_one_of
 from shared.settings import BusinessCentralDoor, DataverseDoor, Settings, needed
 from shared.sync.notices import ManyChanges, Notice, Recipients, outgoing_for
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Read = Notice | ManyChanges | dataverse.Ignored | business_central.Ignored
 """What a body or a row of one turns out to be."""
+ReadyT = TypeVar("ReadyT")
 NO_TRANSFER = "a table that no transfer knows"
 
 
@@ -42,46 +45,53 @@ class Notices:
         self._ids = ids
         self.counts: Counter[str] = Counter()
 
-    async def from_dataverse(self, body: bytes) -> int:
+    async def from_dataverse(self, body: bytes, systems: Sequence[str]) -> int:
         """Queue a notice; answers how many messages were sent, 0 for one that is ignored.
 
-        Raises TooLarge, RequestError for what Dataverse never posts, QueueUnavailable.
+        systems: those that the sender may speak of. Raises TooLarge, RequestError for what Dataverse never posts,
+        QueueUnavailable.
         """
         if len(body) > dataverse.MAX_BODY_BYTES:
             raise TooLarge
-        organization_id = needed(DataverseDoor, "organization_id", self._settings.get(DataverseDoor).organization_id)
+        organizations = dict(_ready(systems, self._organization_of))
         try:
-            read = dataverse.read_notice(body, organization_id, self._clock.now(), self._ids.new)
+            read = dataverse.read_notice(body, organizations, self._clock.now(), self._ids.new)
         except dataverse.NotANotice as error:
             raise RequestError(str(error)) from None
         return await self._take(dataverse.SYSTEM, (read,))
 
-    async def from_business_central(self, body: bytes) -> int:
+    def _organization_of(self, system: str) -> tuple[str, str]:
+        door = self._settings.of(DataverseDoor, system)
+        return needed(DataverseDoor, "organization_id", door.organization_id, system), system
+
+    async def from_business_central(self, body: bytes, systems: Sequence[str]) -> int:
         """Queue all good rows of a body; answers how many messages were sent. Raises like `from_dataverse`."""
         if len(body) > business_central.MAX_BODY_BYTES:
             raise TooLarge
-        door = self._settings.get(BusinessCentralDoor)
-        client_states = encoded(door.client_state, door.client_state_previous)
-
-        def is_ours(shown: str) -> bool:
-            return is_one_of(shown, client_states)
-
         try:
             rows = business_central.read_rows(body)
         except business_central.NotANotice as error:
             raise RequestError(str(error)) from None
-        company = needed(BusinessCentralDoor, "company_id", door.company_id)
-        environment = needed(BusinessCentralDoor, "environment", door.environment)
+        companies = _ready(systems, self._company_of)
         return await self._take(
-            business_central.SYSTEM,
-            [business_central.read_row(row, company, environment, is_ours, self._ids.new()) for row in rows],
+            business_central.SYSTEM, [business_central.read_row(row, companies, self._ids.new()) for row in rows]
+        )
+
+    def _company_of(self, system: str) -> business_central.Company:
+        door = self._settings.of(BusinessCentralDoor, system)
+        client_states = encoded(door.client_state, door.client_state_previous)
+        return business_central.Company(
+            system=system,
+            company_id=needed(BusinessCentralDoor, "company_id", door.company_id, system),
+            environment=needed(BusinessCentralDoor, "environment", door.environment, system),
+            is_ours=lambda shown: is_one_of(shown, client_states),
         )
 
     def refused(self, function: str, code: str) -> None:
         """Count a refusal; without a line in the log, which strangers could fill."""
         self.counts[f"{function}: {code}"] += 1
 
-    async def _take(self, system: str, found: Iterable[Read]) -> int:
+    async def _take(self, kind: str, found: Iterable[Read]) -> int:
         """Send what is to be sent, and only then count: a send that fails leaves no trace but its error."""
         now = self._clock.now()
         outcomes: dict[str, int] = {}
@@ -92,8 +102,8 @@ class Notices:
         if by_transfer:
             await self._queue().send_all(by_transfer)
         for reason, times in outcomes.items():
-            self.counts[f"{system}: {reason}"] += times
-            log.info("notices", extra={"action": "notice", "system": system, "outcome": reason, "times": times})
+            self.counts[f"{kind}: {reason}"] += times
+            log.info("notices", extra={"action": "notice", "system": kind, "outcome": reason, "times": times})
         return sum(map(len, by_transfer.values()))
 
     def _address(
@@ -116,3 +126,17 @@ class Notices:
         for transfer, message in outgoing_for(recipients, one, now).items():
             by_transfer.setdefault(transfer, []).append(message)
         return "queued"
+
+
+def _ready(systems: Sequence[str], read: Callable[[str], ReadyT]) -> list[ReadyT]:
+    """What is read for each system; one whose settings lack something is left out, unless that leaves none."""
+    found: list[ReadyT] = []
+    errors: list[SettingsError] = []
+    for name in systems:
+        try:
+            found.append(read(name))
+        except SettingsError as error:
+            errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    return found

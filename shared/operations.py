@@ -16,14 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from shared.errors import CrossdockError, SettingsError
 from shared.feeds import subscriptions_health
 from shared.routes import NotLinkable, Overtaken, RequestError, SwitchedOff, Unknown, error_body
-from shared.settings import (
-    Address,
-    BusinessCentralDoor,
-    BusinessCentralSettings,
-    DataverseDoor,
-    DataverseSettings,
-    Section,
-)
+from shared.settings import ADDRESSES, DOORS
 from shared.sync.claims import Taken, undo_link
 from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
@@ -425,18 +418,16 @@ async def health(app: App) -> Json:
 def _closed_doors(app: App) -> list[str]:
     """The settings without which a webhook takes nothing."""
     missing: list[str] = []
-    kinds: tuple[type[Section], ...] = (DataverseDoor, BusinessCentralDoor)
-    for kind in kinds:
+    for kind in DOORS:
         with suppress(SettingsError):  # a wrong one is among the errors
-            section = app.settings.get(kind)
-            wanted = [(name, field) for name, field in kind.model_fields.items() if "previous" not in name]
-            missing += [str(field.alias) for name, field in wanted if getattr(section, name) is None]
+            for system, section in app.settings.of_each(kind).items():
+                missing += section.missing(system)
     return missing
 
 
 def _is_sandbox(app: App, system: str) -> bool:
-    kinds: Mapping[str, type[Address]] = {kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings)}
-    return app.outside.connectors is None and system in kinds and app.settings.get(kinds[system]).is_sandbox
+    kind = app.settings.kinds.get(system, "")
+    return app.outside.connectors is None and bool(kind) and app.settings.of(ADDRESSES[kind], system).is_sandbox
 
 
 def _standing(one: Standing) -> Json:

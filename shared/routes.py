@@ -203,10 +203,14 @@ def error_body(error: CrossdockError) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the role, and an id that may be written down (never a name). None: nobody known."""
+    """Who asks: the role, and an id that may be written down (never a name). None: nobody known.
+
+    systems: those whose secret the sender of a notice has shown; it speaks for no other.
+    """
 
     role: Role | None = None
     id: str = ""
+    systems: tuple[str, ...] = ()
 
 
 _NOBODY: Final = Caller()
@@ -217,7 +221,7 @@ class Doorkeeper:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._secrets: dict[type[DataverseDoor | BusinessCentralDoor], tuple[bytes, ...]] = {}
+        self._secrets: dict[type[DataverseDoor | BusinessCentralDoor], Mapping[str, tuple[bytes, ...]]] = {}
 
     def admit(self, route: Route, headers: Mapping[str, str], parameters: Mapping[str, str]) -> Caller:
         """The caller; raises NotAdmitted, RoleTooLow, and SettingsError when a webhook's settings are wrong."""
@@ -232,14 +236,15 @@ class Doorkeeper:
                 return self._with_role(headers, Role[route.guard.name])
 
     def _with_secret(self, shown: str | None, kind: type[DataverseDoor | BusinessCentralDoor]) -> Caller:
-        """A webhook's sender; its door's secrets are encoded once."""
+        """A webhook's sender; the secrets of all systems behind its door are encoded once."""
         allowed = self._secrets.get(kind)
         if allowed is None:
-            door = self._settings.get(kind)
-            allowed = self._secrets[kind] = encoded(door.secret, door.previous)
-        if not is_one_of(shown, allowed):
+            doors = self._settings.of_each(kind)
+            allowed = self._secrets[kind] = {name: encoded(one.secret, one.previous) for name, one in doors.items()}
+        systems = tuple([name for name, secrets in allowed.items() if is_one_of(shown, secrets)])
+        if not systems:
             raise NotAdmitted
-        return _NOBODY
+        return Caller(systems=systems)
 
     def _with_role(self, headers: Mapping[str, str], wanted: Role) -> Caller:
         caller = self._known(headers)

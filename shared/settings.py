@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -99,17 +102,72 @@ class PublicAddress(Section):
         return url
 
 
-class DataverseDoor(Section):
+_TOGETHER: Final = (
+    frozenset({"URL", "SANDBOX_URL"}),
+    frozenset({"WEBHOOK_SECRET", "WEBHOOK_SECRET_PREVIOUS"}),
+    frozenset({"CLIENT_STATE", "CLIENT_STATE_PREVIOUS"}),
+)
+"""Settings of which a system that has one of its own takes none from its kind."""
+
+
+class SystemSection(Section):
+    """Settings of one system, under its name: `CROSSDOCK_<NAME>_…`.
+
+    system: the kind of the system. own: what each system says for itself; the rest it may leave to the settings of its
+    kind.
+    """
+
+    system: ClassVar[str]
+    own: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def read_for(cls, name: str, environment: Mapping[str, str]) -> Self:
+        """Read the section of the system of this name. Raises SettingsError naming every wrong setting of it."""
+        if name == cls.system:
+            return cls.read(environment)
+        try:
+            return cls.read({**environment, **cls._said_by(name, environment)})
+        except SettingsError as error:
+            raise SettingsError(error.detail.replace(prefix_of(cls.system), prefix_of(name))) from None
+
+    @classmethod
+    def _said_by(cls, name: str, environment: Mapping[str, str]) -> dict[str, str]:
+        """The settings of the kind as they are for one system."""
+        kind, mine = prefix_of(cls.system), prefix_of(name)
+        of_kind = [str(field.alias) for field in cls.model_fields.values() if str(field.alias).startswith(kind)]
+        said = {setting: environment.get(setting.replace(kind, mine), "").strip() for setting in of_kind}
+        told = {setting.removeprefix(kind) for setting, value in said.items() if value}
+        alone = cls.own.union(*(group for group in _TOGETHER if group & told))
+        left = {setting for setting in of_kind if not said[setting] and setting.removeprefix(kind) not in alone}
+        return said | {setting: environment.get(setting, "") for setting in left}
+
+    def missing(self, name: str) -> list[str]:
+        """The settings without which this door takes nothing from the system of this name."""
+        wanted = [(one, str(field.alias)) for one, field in type(self).model_fields.items() if "previous" not in one]
+        kind, mine = prefix_of(self.system), prefix_of(name)
+        return [setting.replace(kind, mine) for one, setting in wanted if getattr(self, one) is None]
+
+
+def prefix_of(name: str) -> str:
+    """How the settings of a system begin."""
+    return f"CROSSDOCK_{name.upper()}_"
+
+
+class DataverseDoor(SystemSection):
     """Who may post Dataverse's notices, and from which organisation."""
 
+    system: ClassVar[str] = "dataverse"
+    own: ClassVar[frozenset[str]] = frozenset({"ORGANIZATION_ID"})
     secret: Annotated[Secret | None, Field(alias="CROSSDOCK_DATAVERSE_WEBHOOK_SECRET")] = None
     previous: Annotated[Secret | None, Field(alias="CROSSDOCK_DATAVERSE_WEBHOOK_SECRET_PREVIOUS")] = None
     organization_id: Annotated[Guid | None, Field(alias="CROSSDOCK_DATAVERSE_ORGANIZATION_ID")] = None
 
 
-class BusinessCentralDoor(Section):
+class BusinessCentralDoor(SystemSection):
     """Who may post Business Central's notices, and from which company."""
 
+    system: ClassVar[str] = "business_central"
+    own: ClassVar[frozenset[str]] = frozenset({"COMPANY_ID"})
     secret: Annotated[Secret | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET")] = None
     previous: Annotated[Secret | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET_PREVIOUS")] = None
     client_state: Annotated[Secret | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_CLIENT_STATE")] = None
@@ -136,10 +194,9 @@ class Identity:
     secret: SecretStr | None
 
 
-class Address(Section):
+class Address(SystemSection):
     """Where a system is: the real one, or a sandbox on this machine."""
 
-    system: ClassVar[str]
     local: Annotated[OnOff, Field(alias="CROSSDOCK_LOCAL")] = "off"
     sandbox_token_url: Annotated[str | None, Field(alias="CROSSDOCK_SANDBOX_TOKEN_URL")] = None
     url: str | None
@@ -185,22 +242,34 @@ class Address(Section):
         """Whether it is an imitation on this machine."""
         return not self.url
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What no other system of the installation may be."""
+        raise NotImplementedError
+
 
 class DataverseSettings(Address):
     """The organisation and our identities in it."""
 
     system: ClassVar[str] = "dataverse"
+    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL", "ORGANIZATION_ID"})
     url: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_URL")] = None
     sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_SANDBOX_URL")] = None
     organization_id: Annotated[Guid, Field(alias="CROSSDOCK_DATAVERSE_ORGANIZATION_ID")]
     tenant_id: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_TENANT_ID")] = None
     identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_DATAVERSE_IDENTITIES")] = None
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The organisation."""
+        return (self.organization_id,)
+
 
 class BusinessCentralSettings(Address):
     """The company and our identities in its environment."""
 
     system: ClassVar[str] = "business_central"
+    own: ClassVar[frozenset[str]] = frozenset({"COMPANY_ID"})
     url: Annotated[str | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_URL")] = None
     sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_SANDBOX_URL")] = None
     tenant_id: Annotated[str, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_TENANT_ID")]
@@ -214,6 +283,11 @@ class BusinessCentralSettings(Address):
         ),
     ] = "crmlink/sync/v1.0"
     identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES")] = None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The company, in its environment."""
+        return (self.tenant_id.lower(), self.environment.lower(), self.company_id)
 
 
 class StoreSettings(Section):
@@ -286,8 +360,56 @@ class Schedules(Section):
     schema_drift: Annotated[str, Field(alias="CROSSDOCK_SCHEMA_DRIFT_SCHEDULE")] = "0 20 2 * * *"
 
 
+ADDRESSES: Final[Mapping[str, type[Address]]] = {
+    kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings)
+}
+"""Every kind of system, with its settings."""
+DOORS: Final[tuple[type[SystemSection], ...]] = (DataverseDoor, BusinessCentralDoor)
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,29}")
+
+
+class SystemNames(Section):
+    """Which systems there are: `<name>=<kind>`, or a kind alone, which is then its name, too."""
+
+    names: Annotated[str, Field(alias="CROSSDOCK_SYSTEMS")] = "dataverse,business_central"
+
+    @field_validator("names")
+    @classmethod
+    def _can_be_told_apart(cls, text: str) -> str:
+        read = list(_read_names(text))
+        for name, kind in read:
+            if kind not in ADDRESSES:
+                raise ValueError(f"{name} is of no known kind; there are: {', '.join(ADDRESSES)}")
+            if not _NAME.fullmatch(name) or (name in ADDRESSES and name != kind):
+                raise ValueError(
+                    f"{name} is no name; use up to 30 small letters, digits and _, and a kind's name for that kind only"
+                )
+        if len({name for name, _ in read}) != len(read):
+            raise ValueError("a name stands there twice; give each system its own")
+        told = {str(field.alias): "the installation" for kind in _GENERAL for field in kind.model_fields.values()}
+        told |= {setting: kind for kind in set(ADDRESSES) - dict(read).keys() for setting in settings_of(kind, kind)}
+        for name, kind in read:
+            for setting in settings_of(name, kind):
+                if setting in told:
+                    raise ValueError(f"{name}: its setting {setting} would be that of {told[setting]}; rename it")
+                told[setting] = name
+        return text
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The systems by name, each with its kind."""
+        return dict(_read_names(self.names))
+
+
+def _read_names(text: str) -> Iterator[tuple[str, str]]:
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, _, kind = entry.partition("=")
+        yield name.strip(), kind.strip() or name.strip()
+
+
 SECTIONS: Final[tuple[type[Section], ...]] = (
     Place,
+    SystemNames,
     PublicAddress,
     DataverseDoor,
     BusinessCentralDoor,
@@ -300,14 +422,30 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     Schedules,
 )
 
+_GENERAL: Final = tuple(kind for kind in SECTIONS if not issubclass(kind, SystemSection))
+
+
+def settings_of(name: str, kind: str) -> list[str]:
+    """The names of a system's settings."""
+    sections = [one for one in SECTIONS if issubclass(one, SystemSection) and one.system == kind]
+    found = [str(field.alias) for section in sections for field in section.model_fields.values()]
+    return list(
+        dict.fromkeys(one.replace(prefix_of(kind), prefix_of(name)) for one in found if one.startswith(prefix_of(kind)))
+    )
+
+
 SectionT = TypeVar("SectionT", bound=Section)
+SystemSectionT = TypeVar("SystemSectionT", bound=SystemSection)
 ValueT = TypeVar("ValueT")
 
 
-def needed(kind: type[Section], field: str, value: ValueT | None) -> ValueT:
-    """A setting that what comes next cannot do without; raises SettingsError naming it."""
+def needed(kind: type[Section], field: str, value: ValueT | None, name: str = "") -> ValueT:
+    """A setting that what comes next cannot do without; raises SettingsError naming it. name: the system's."""
     if value is None:
-        raise SettingsError(f"{kind.model_fields[field].alias}: is missing; set it.")
+        setting = str(kind.model_fields[field].alias)
+        if issubclass(kind, SystemSection) and name:
+            setting = setting.replace(prefix_of(kind.system), prefix_of(name))
+        raise SettingsError(f"{setting}: is missing; set it.")
     return value
 
 
@@ -316,7 +454,7 @@ class Settings:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
-        self._sections: dict[type[Section], Section] = {}
+        self._sections: dict[tuple[type[Section], str], Section] = {}
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -325,22 +463,74 @@ class Settings:
 
     def get(self, kind: type[SectionT]) -> SectionT:
         """A section; raises SettingsError."""
-        found = self._sections.get(kind)
+        return self._read(kind, "", lambda: kind.read(self._environment))
+
+    def of(self, kind: type[SystemSectionT], name: str) -> SystemSectionT:
+        """A section of the system of this name; raises SettingsError."""
+        return self._read(kind, name, lambda: kind.read_for(name, self._environment))
+
+    def _read(self, kind: type[SectionT], name: str, read: Callable[[], SectionT]) -> SectionT:
+        found = self._sections.get((kind, name))
         if found is None:
             self._refuse_local_in_azure()
-            found = self._sections[kind] = kind.read(self._environment)
+            found = self._sections[kind, name] = read()
         assert isinstance(found, kind)
         return found
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The systems of this installation by name, each with its kind. Raises SettingsError."""
+        return self.get(SystemNames).kinds
+
+    def of_each(self, kind: type[SystemSectionT]) -> dict[str, SystemSectionT]:
+        """The section of every system of its kind; a system whose settings are wrong is left out.
+
+        Raises SettingsError when that leaves none.
+        """
+        found: dict[str, SystemSectionT] = {}
+        errors: list[SettingsError] = []
+        for name in [name for name, one in self.kinds.items() if one == kind.system]:
+            try:
+                found[name] = self.of(kind, name)
+            except SettingsError as error:
+                errors.append(error)
+        if errors and not found:
+            raise errors[0]
+        return found
+
+    def refuse_doubles(self) -> None:
+        """Raise SettingsError when two systems are the same organisation, or the same company."""
+        seen: dict[tuple[str, ...], str] = {}
+        for name, kind in self.kinds.items():
+            try:
+                place = (kind, *self.of(ADDRESSES[kind], name).place)
+            except SettingsError:
+                continue  # told where it is needed
+            if place in seen:
+                raise SettingsError(
+                    f"{prefix_of(seen[place])}*, {prefix_of(name)}*: lead to the same place; correct one of them, or "
+                    "take it out of CROSSDOCK_SYSTEMS."
+                )
+            seen[place] = name
 
     def check(self) -> list[SettingsError]:
         """Read every section; the errors."""
         errors: dict[str, SettingsError] = {}
-        for kind in SECTIONS:
+        for read in self._all():
             try:
-                self.get(kind)
+                read()
             except SettingsError as error:
                 errors.setdefault(str(error), error)
         return list(errors.values())
+
+    def _all(self) -> Iterator[Callable[[], object]]:
+        for kind in _GENERAL:
+            yield partial(self.get, kind)
+        with suppress(SettingsError):  # told by its own section
+            for section in (*DOORS, *ADDRESSES.values()):
+                for name in [name for name, one in self.kinds.items() if one == section.system]:
+                    yield partial(self.of, section, name)
+            yield self.refuse_doubles
 
     def _refuse_local_in_azure(self) -> None:
         in_azure = any(self._environment.get(name) for name in AZURE_VARIABLES)

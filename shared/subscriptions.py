@@ -47,7 +47,7 @@ async def renew_subscriptions(app: App) -> SubscriptionsReport:
     for connector, subscriber in engine.subscriptions.subscribers():
         tables = tables_of(engine.index, connector.system)
         try:
-            place = PLACES[connector.system](app.settings, tables)
+            place = PLACES[app.settings.kinds[connector.system]](app.settings, connector.system, tables)
         except SettingsError as error:
             errors.append(error)
         else:
@@ -55,15 +55,21 @@ async def renew_subscriptions(app: App) -> SubscriptionsReport:
     return SubscriptionsReport(items, errors)
 
 
-def _business_central(settings: Settings, tables: Sequence[str]) -> Place:
-    """One address for each table, with the secret in its path; raises SettingsError."""
-    door = settings.get(BusinessCentralDoor)
-    secret = needed(BusinessCentralDoor, "secret", door.secret).get_secret_value()
-    state = needed(BusinessCentralDoor, "client_state", door.client_state).get_secret_value()
+def _business_central(settings: Settings, name: str, tables: Sequence[str]) -> Place:
+    """One address for each table, with the secret in its path; raises SettingsError.
+
+    A system under another name than its kind's stands before its tables: companies of one environment see each other's
+    subscriptions, and each looks after its own.
+    """
+    door = settings.of(BusinessCentralDoor, name)
+    secret = needed(BusinessCentralDoor, "secret", door.secret, name).get_secret_value()
+    state = needed(BusinessCentralDoor, "client_state", door.client_state, name).get_secret_value()
     base = needed(PublicAddress, "url", settings.get(PublicAddress).url).rstrip("/")
     root = f"{base}{PREFIX}/{ROUTES['business_central_webhook'].path.partition('{')[0]}"
-    return Place(root, {table: f"{root}{quote(secret, safe='')}/{table}" for table in tables}, state)
+    own = "" if name == BusinessCentralDoor.system else name
+    before = f"{root}{quote(secret, safe='')}/{own}{'.' if own else ''}"
+    return Place(root, {table: f"{before}{table}" for table in tables}, state, own)
 
 
-PLACES: Final[Mapping[str, Callable[[Settings, Sequence[str]], Place]]] = {"business_central": _business_central}
-"""How each system is told where to send its notices."""
+PLACES: Final[Mapping[str, Callable[[Settings, str, Sequence[str]], Place]]] = {"business_central": _business_central}
+"""How each kind of system is told where to send its notices."""

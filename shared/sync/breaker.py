@@ -216,9 +216,12 @@ class Watched:
         """One system that is down for some of the records is down."""
         try:
             results = await call
-        except SystemDown as error:
-            await self._panel.failed(self, error)
+        except ConnectorError as error:
+            await self._failed(error)
             raise
+        for one in results:
+            if isinstance(one, ConnectorError):
+                one.told_of(self.system)
         down = next((one for one in results if isinstance(one, SystemDown)), None)
         if down is None:
             self._panel.succeeded(self)
@@ -229,11 +232,17 @@ class Watched:
     async def _told(self, call: Awaitable[Answer]) -> Answer:
         try:
             answer = await call
-        except SystemDown as error:
-            await self._panel.failed(self, error)
+        except ConnectorError as error:
+            await self._failed(error)
             raise
         self._panel.succeeded(self)
         return answer
+
+    async def _failed(self, error: ConnectorError) -> None:
+        """A connector knows the kind of its system only; here the error gets the system's name."""
+        error.told_of(self.system)
+        if isinstance(error, SystemDown):
+            await self._panel.failed(self, error)
 
 
 class WatchedSubscriber(Watched):

@@ -2,8 +2,9 @@
 
 A claim is the link row of the source record in state creating. The same claim stands on the target's row as soon as
 its key is known (the reverse row), and under every match key of the record, so that the same company born on both
-sides at once meets itself. Who loses a match key gives his claim back and comes again later: match keys are taken in
-the definition's order, so nobody waits for somebody who waits for him.
+sides at once meets itself. Where several pairs create in one table the keys count in that table, too, so that the same
+company born in two companies of the ERP at once becomes one account. Who loses a match key gives his claim back and
+comes again later: match keys are taken in the definition's order, so nobody waits for somebody who waits for him.
 """
 
 from __future__ import annotations
@@ -52,10 +53,14 @@ async def _written(write: Awaitable[LinkRow]) -> LinkRow:
 
 @dataclass(frozen=True)
 class MatchKey:
-    """A match key of one record: the rule's name and the keyed hash of its normalised value."""
+    """A match key of one record: the rule's name and the keyed hash of its normalised value.
+
+    place: the table that it counts in, whatever pair the record belongs to; empty: in its pair.
+    """
 
     rule: str
     value: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,17 +143,18 @@ class Claims:
     async def _take_key(self, row: LinkRow, key: MatchKey) -> None:
         assert row.claim is not None
         claims = self.ports.stores.match_claims
-        mine = MatchClaim(row.pair, key.rule, key.value, row.side, row.key, row.claim.attempt)
+        place, holder = key.place or row.pair, row.pair if key.place else ""
+        mine = MatchClaim(place, key.rule, key.value, row.side, row.key, row.claim.attempt, holder)
         try:
             await claims.insert(mine)
         except RowTaken:
-            held = await claims.get(row.pair, key.rule, key.value)
+            held = await claims.get(place, key.rule, key.value)
             if held is None or (await self._is_open(held) and not self._is_same(held, mine)):
                 raise Taken from None
             await self._replace_key(held, mine)
 
     def _is_same(self, held: MatchClaim, mine: MatchClaim) -> bool:
-        return (held.side, held.key) == (mine.side, mine.key)
+        return (held.holder, held.side, held.key) == (mine.holder, mine.side, mine.key)
 
     async def _replace_key(self, held: MatchClaim, mine: MatchClaim) -> None:
         try:
@@ -158,7 +164,7 @@ class Claims:
 
     async def _is_open(self, held: MatchClaim) -> bool:
         """Whether the holder's create is still undecided (or too fresh for a system whose searches lag behind)."""
-        row = await self.ports.stores.links.get(held.pair, held.side, held.key)
+        row = await self.ports.stores.links.get(held.holder or held.pair, held.side, held.key)
         if row is None or row.state is LinkState.UNLINKED:
             return False
         if row.state is LinkState.CREATING:
@@ -171,8 +177,8 @@ class Claims:
         """Remove the match claims of the record; those taken over meanwhile stay."""
         claims = self.ports.stores.match_claims
         for key in keys:
-            held = await claims.get(row.pair, key.rule, key.value)
-            if held and (held.side, held.key) == (row.side, row.key):
+            held = await claims.get(key.place or row.pair, key.rule, key.value)
+            if held and (held.holder or row.pair, held.side, held.key) == (row.pair, row.side, row.key):
                 await claims.delete(held)
 
     # --- the reverse row ---

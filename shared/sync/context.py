@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from shared.sync.definition import Definition, FieldRule, Transfer
+from shared.sync.definition import Definition, FieldRule, TableName, Transfer
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.ports import (
     Breakers,
@@ -125,7 +125,8 @@ class Prepared:
 
     definition: without the rules that were left out because a system lacks their columns, which `left_out` names.
     match_index: the target's match keys, where a load has noted them all; searches_too: what is not found there is
-    also searched in the target, because others may create partners at the same time.
+    also searched in the target, because others may create partners at the same time. shared: the target's table, where
+    other pairs create partners in it, too; else empty.
     """
 
     definition: Definition
@@ -140,6 +141,7 @@ class Prepared:
     left_out: Sequence[str] = ()
     match_index: MatchIndex | None = None
     searches_too: bool = True
+    shared: str = ""
 
     @property
     def side(self) -> Side:
@@ -166,8 +168,9 @@ class Prepared:
 
 def pair_name(definition: Definition, connectors: Mapping[str, Connector]) -> str:
     """The pair's canonical name: system, instance and table of both sides. It is part of every link key."""
-    parts = []
-    for side in Side:
-        table = definition.table(side)
-        parts.append(f"{table.system}/{connectors[table.system].instance}/{table.table}")
-    return "~".join(parts)
+    return "~".join(table_name(definition.table(side), connectors) for side in Side)
+
+
+def table_name(table: TableName, connectors: Mapping[str, Connector]) -> str:
+    """A table's canonical name: system, instance and table."""
+    return f"{table.system}/{connectors[table.system].instance}/{table.table}"

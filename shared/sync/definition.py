@@ -490,3 +490,16 @@ class Index(Part):
 
     def transfers(self) -> Sequence[tuple[Definition, Transfer]]:
         return [(definition, transfer) for definition in self.definitions for transfer in definition.transfers]
+
+    def creating_in(self, table: TableName) -> Sequence[tuple[Definition, Transfer]]:
+        """The transfers that create records in a table, of whatever pair."""
+        return [
+            (definition, transfer)
+            for definition, transfer in self.transfers()
+            if definition.table(transfer.target) == table and transfer.if_unlinked is IfUnlinked.MATCH_OR_CREATE
+        ]
+
+    def creates_elsewhere(self, definition: Definition, table: TableName) -> bool:
+        """Whether other pairs than the definition's create records in a table."""
+        pair = (definition.left, definition.right)
+        return any((other.left, other.right) != pair for other, _ in self.creating_in(table))

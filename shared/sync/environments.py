@@ -67,9 +67,9 @@ class EnvironmentGuard:
         if anew or now - looked_at >= self.ports.timing.environment_age.total_seconds():
             try:
                 answered = await self.ports.connectors[system].identify()
-            except WrongEnvironment as error:
+            except SettingsError as error:
                 return Standing(system, "", row, error.detail)
-            except (ConnectorError, SettingsError):
+            except ConnectorError:
                 return Standing(system, "", row)
             self._looked[system] = (now, answered)
         different = row is not None and row.environment != answered

@@ -102,8 +102,8 @@ def pipeline_for_load(ports: Ports, index: Index, transfer: str, match_index: Ma
     """A pipeline of its own: in bulk, with the approved plan in the place of brakes, and for this transfer switched
     on.
 
-    alone: the pair's transfers are off, so nobody but this load creates partners; only then the noted match keys are
-    enough, and the target is not searched for every record.
+    alone: the transfers that could create partners are off, so nobody but this load does; only then the noted match
+    keys are enough, and the target is not searched for every record.
     """
     connectors = {
         name: Coalescing(one.plain if isinstance(one, Watched) else one, ports.clock)

@@ -38,11 +38,20 @@ def match_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Va
     """The match keys of a source record in the definition's order, and the number we choose for its partner.
 
     A record of the other side that carries one of our own numbers has the same key, whatever rules the definition
-    names.
+    names. Keys of a table that several pairs create in come last, in one order for all of them.
     """
     keys = _rule_keys(prepared, prints, values)
     numbers = [chosen] if chosen else _enforced_values(prepared, values)
-    return [*keys, *(MatchKey("=", prints.of_match(prepared.pair, "=", [one.upper()])) for one in numbers)]
+    own = [MatchKey("=", prints.of_match(prepared.pair, "=", [one.upper()])) for one in numbers]
+    return [*keys, *own, *sorted(_shared_keys(prepared, prints, values), key=lambda key: (key.rule, key.value))]
+
+
+def _shared_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value]) -> Iterator[MatchKey]:
+    """The same keys by the target's columns, where other pairs create partners in its table."""
+    for rule in prepared.definition.match if prepared.shared else ():
+        if parts := normalised(rule, prepared.side, values):
+            name = "+".join(rule.columns(prepared.side.other))
+            yield MatchKey(name, prints.of_match(prepared.shared, name, parts), prepared.shared)
 
 
 def _rule_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value]) -> Iterator[MatchKey]:

@@ -476,7 +476,8 @@ class Links(Protocol):
 @dataclass(frozen=True, slots=True)
 class MatchClaim:
     """Somebody is creating a partner under this match key. rule: which match rule; value: keyed hash of the
-    normalised value."""
+    normalised value. pair: where the key counts; holder: the pair of the record that claims it, where that is
+    another name."""
 
     pair: str
     rule: str
@@ -484,6 +485,7 @@ class MatchClaim:
     side: Side
     key: str
     attempt: str
+    holder: str = ""
     etag: str = ""
 
 

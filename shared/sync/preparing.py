@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from shared.errors import UnknownColumn
-from shared.sync.context import Ports, Prepared, pair_name
+from shared.sync.context import Ports, Prepared, pair_name, table_name
 from shared.sync.definition import Definition, IfMissing, Index, Transfer
 from shared.sync.joined import Joining, knowing_joined
 from shared.sync.ports import Connector, Side
@@ -45,6 +45,7 @@ async def prepared_for(ports: Ports, index: Index, definition: Definition, trans
         lengths=lengths[transfer.target],
         capabilities=ports.connectors[target.system].capabilities(target.table),
         left_out=tuple(left_out),
+        shared=table_name(target, ports.connectors) if index.creates_elsewhere(definition, target) else "",
     )
 
 

@@ -30,14 +30,17 @@ and a cold start takes longer."""
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a system is to send its notices. root: what all addresses of ours there begin with, whatever secret they
-    hold; address: of one table; state: what its notices are to show."""
+    hold; address: of one table; state: what its notices are to show. own: what stands before the table in the last part
+    of the addresses, where several systems share a root."""
 
     root: str
     addresses: Mapping[str, str] = field(repr=False)
     state: str = field(repr=False)
+    own: str = ""
 
     def is_ours(self, subscription: Subscription) -> bool:
-        return subscription.address.startswith(self.root)
+        own, _, _ = subscription.address.rpartition("/")[2].rpartition(".")
+        return subscription.address.startswith(self.root) and own == self.own
 
     def fits(self, subscription: Subscription) -> bool:
         """Whether it leads where it should and shows what it should, with the secrets of today."""

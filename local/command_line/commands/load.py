@@ -22,7 +22,7 @@ from shared.sync.ports import Switch
 
 if TYPE_CHECKING:
     from shared.engine import Engine
-    from shared.sync.definition import Definition
+    from shared.sync.definition import Definition, Transfer
 
 WRITES: Final = True
 
@@ -54,7 +54,7 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
 async def _load(context: Context, name: str, total: int | None) -> Progress:
     engine = await context.engine()
     definition, transfer = find_transfer(engine, name)
-    alone = await _is_off(engine, definition)
+    alone = await _is_alone(engine, definition, transfer)
     async with match_index() as index:
         pipeline = pipeline_for_load(engine.pipeline.ports, engine.index, transfer.name, index, alone=alone)
         with context.out.progress("loaded", total) as advance:
@@ -68,8 +68,11 @@ async def _load(context: Context, name: str, total: int | None) -> Progress:
             return await Loading(pipeline, definition, transfer, index, tell).run()
 
 
-async def _is_off(engine: Engine, definition: Definition) -> bool:
-    modes = [await engine.stores.modes.get(transfer.name) for transfer in definition.transfers]
+async def _is_alone(engine: Engine, definition: Definition, transfer: Transfer) -> bool:
+    """Whether all transfers are off that link this pair's records, or create in the same table as the load."""
+    creating = engine.index.creating_in(definition.table(transfer.target))
+    names = {one.name for one in (*definition.transfers, *(other for _, other in creating))}
+    modes = [await engine.stores.modes.get(name) for name in sorted(names)]
     return all(mode.switch is Switch.OFF for mode in modes)
 
 

@@ -40,7 +40,7 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     if not tables:
         raise WrongUsage(f"No definition has a table of {arguments.system}.")
     if arguments.form_script is not None:
-        if arguments.system != "dataverse":
+        if arguments.system != "dataverse" and context.app.settings.kinds.get(arguments.system) != "dataverse":
             raise WrongUsage("--form-script is for the forms of dataverse.")
         arguments.form_script.write_text(form_script(tables), encoding="utf-8", newline="\n")
     context.out.answer({"tables": [_facts(one) for one in tables]})

@@ -104,7 +104,7 @@ class BusinessCentralConnector:
 
     `clients`: one per identity, used in turn. `base_path`, `tenant` and `environment` make the address:
     `{base_path}/{tenant}/{environment}/api/v2.0`; `extension` is the optional one beside it. Deletions are in no feed;
-    they are found by reading the keys again.
+    they are found by reading the keys again. `system`: its name in this installation.
     """
 
     def __init__(
@@ -118,9 +118,10 @@ class BusinessCentralConnector:
         base_path: str = "/v2.0",
         extension: str = API,
         page_size: int = 1000,
+        system: str = SYSTEM,
     ) -> None:
         if not _PLACE.fullmatch(tenant) or not _PLACE.fullmatch(environment):
-            raise SettingsError(f"{SYSTEM}: tenant and environment are names of letters, digits, dots and hyphens.")
+            raise SettingsError(f"{system}: tenant and environment are names of letters, digits, dots and hyphens.")
         api = checked_api(extension)
         company = canonical_guid(company_id)
         place = f"{base_path.rstrip('/')}/{tenant}/{environment}/api"
@@ -134,10 +135,11 @@ class BusinessCentralConnector:
         self._instance = f"{environment}/{company}"
         self._page_size = page_size
         self._took_our_number: set[str] = set()
+        self._system = system
 
     @property
     def system(self) -> str:
-        return SYSTEM
+        return self._system
 
     @property
     def instance(self) -> str:
@@ -305,8 +307,8 @@ class BusinessCentralConnector:
         company = await self._client.company()
         if str(company.get("id", "")).lower() != self._company_id:
             raise WrongEnvironment(
-                f"{SYSTEM}: another company answers than {self._company_id}. Correct "
-                "CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID."
+                f"{self.system}: another company answers than {self._company_id}. Correct "
+                f"CROSSDOCK_{self.system.upper()}_COMPANY_ID."
             )
         return f"{self._tenant}/{self._instance}".lower()
 

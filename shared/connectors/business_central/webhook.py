@@ -7,7 +7,8 @@ Dynamics 365 Business Central"). Rows are judged one by one: a bad one does not 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -79,28 +80,44 @@ def read_rows(body: bytes) -> list[Any]:
         raise NotANotice(str(error.errors(include_url=False, include_input=False)[0]["type"])) from None
 
 
-def read_row(
-    row: Any, company_id: str, environment: str, is_ours: Callable[[str], bool], fresh_id: str
-) -> Notice | ManyChanges | Ignored:
-    """Judge one row. is_ours: whether a client state is one of those we subscribed with."""
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A system that notices may be about. is_ours: whether a client state is one of those we subscribed with there."""
+
+    system: str
+    company_id: str
+    environment: str
+    is_ours: Callable[[str], bool]
+
+
+def read_row(row: Any, companies: Sequence[Company], fresh_id: str) -> Notice | ManyChanges | Ignored:
+    """Judge one row by the companies that its sender may speak of."""
     try:
         read = _Row.model_validate(row)
     except ValidationError:
         return Ignored.SHAPE
-    if not is_ours(read.client_state):
+    ours = [one for one in companies if one.is_ours(read.client_state)]
+    if not ours:
         return Ignored.CLIENT_STATE
     named = read_resource(read.resource)
     if named is None:
         return Ignored.RESOURCE
-    if not named.is_in(company_id, environment):
+    company = next((one for one in ours if named.is_in(one.company_id, one.environment)), None)
+    if company is None:
         return Ignored.FOREIGN
     if read.change == COLLECTION:
-        return ManyChanges(SYSTEM, named.table, _since(named.query), _change_id(read, named.table, "", fresh_id))
+        return ManyChanges(
+            company.system,
+            named.table,
+            _since(named.query),
+            _change_id(read, company.system, named.table, "", fresh_id),
+        )
     if read.change not in CHANGES:
         return Ignored.CHANGE
     if not named.key or named.query:
         return Ignored.RESOURCE
-    return Notice(SYSTEM, named.table, named.key, _change_id(read, named.table, named.key, fresh_id), fresh_id)
+    change_id = _change_id(read, company.system, named.table, named.key, fresh_id)
+    return Notice(company.system, named.table, named.key, change_id, fresh_id)
 
 
 def _since(query: str) -> datetime | None:
@@ -114,8 +131,8 @@ def _since(query: str) -> datetime | None:
     return moment if moment and moment.tzinfo else None
 
 
-def _change_id(row: _Row, table: str, key: str, fresh_id: str) -> str:
+def _change_id(row: _Row, system: str, table: str, key: str, fresh_id: str) -> str:
     """What the service repeats with every try of the same change. Without a time the id is new: a repeated notice
     then costs a run, but no change is swallowed."""
     when = row.changed_at or f"unknown-{fresh_id}"
-    return f"{SYSTEM}/{row.subscription}/{table}/{key}/{row.change}/{when}"
+    return f"{system}/{row.subscription}/{table}/{key}/{row.change}/{when}"

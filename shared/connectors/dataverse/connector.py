@@ -91,7 +91,7 @@ class DataverseConnector:
 
     `clients`: one per identity, used in turn. `organization_id` is what `WhoAmI` answers; `ping` compares it, so that a
     copied environment is not taken for the original. `tag` travels with every write and shows in the notices that the
-    write causes.
+    write causes. `system`: its name in this installation.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class DataverseConnector:
         organization_id: str,
         tag: str = "crossdock",
         page_size: int = 1000,
+        system: str = SYSTEM,
     ) -> None:
         self._client = DataverseClient(InTurn(clients))
         self._clock = clock
@@ -112,10 +113,11 @@ class DataverseConnector:
         self._organization_id = canonical_guid(organization_id)
         self._tag = tag
         self._page_size = page_size
+        self._system = system
 
     @property
     def system(self) -> str:
-        return SYSTEM
+        return self._system
 
     @property
     def instance(self) -> str:
@@ -220,7 +222,7 @@ class DataverseConnector:
         """By change tracking. Only the last page has a watermark: the token of the delta link, never the link."""
         shape, fields = await self._shape(table, columns)
         if not shape.tracked:
-            raise SettingsError(f"{SYSTEM}: switch change tracking on for the table {table}.")
+            raise SettingsError(f"{self.system}: switch change tracking on for the table {table}.")
         if since is not None and not _TOKEN.fullmatch(since):
             raise FeedExpired(SYSTEM, detail=f"{SYSTEM}: the watermark is no delta token")
         query = [selected(shape, fields)] + ([("$deltatoken", since)] if since is not None else [])
@@ -271,8 +273,8 @@ class DataverseConnector:
         answer = await self._client.get("WhoAmI", [], "WhoAmI")
         if answer.get("OrganizationId") != self._organization_id:
             raise WrongEnvironment(
-                f"{SYSTEM}: the address belongs to another organisation than {self._organization_id}. Correct "
-                "CROSSDOCK_DATAVERSE_URL or CROSSDOCK_DATAVERSE_ORGANIZATION_ID."
+                f"{self.system}: the address belongs to another organisation than {self._organization_id}. Correct "
+                f"CROSSDOCK_{self.system.upper()}_URL or CROSSDOCK_{self.system.upper()}_ORGANIZATION_ID."
             )
         return self._organization_id
 

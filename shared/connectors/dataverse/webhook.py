@@ -8,7 +8,7 @@ and dates are always there, and more is not needed: values of a body are never u
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
@@ -93,11 +93,16 @@ class _Parameters(_Part):
     parameters: Annotated[list[_Parameter] | None, Field(alias="InputParameters")] = None
 
 
-def read_notice(body: bytes, organization_id: str, now: datetime, new_id: Callable[[], str]) -> Notice | Ignored:
-    """Read a body. new_id: makes what stands for the change where the body names no operation; raises NotANotice."""
+def read_notice(
+    body: bytes, organizations: Mapping[str, str], now: datetime, new_id: Callable[[], str]
+) -> Notice | Ignored:
+    """Read a body. organizations: the systems that the sender may speak of, by their organisation's id. new_id: makes
+    what stands for the change where the body names no operation. Raises NotANotice."""
     raw = body.removeprefix(_BOM)
     context = _parsed(_Context, raw)
-    if _id(context.organization_id) != organization_id:
+    organization_id = _id(context.organization_id) or ""
+    system = organizations.get(organization_id)
+    if system is None:
         return Ignored.FOREIGN
     if context.message not in MESSAGES:
         return Ignored.MESSAGE
@@ -110,7 +115,7 @@ def read_notice(body: bytes, organization_id: str, now: datetime, new_id: Callab
     if key is None:
         return Ignored.NO_RECORD
     change_id = f"{organization_id}/{_operation(context, new_id)}/{key}/{context.created_on}"
-    return Notice(SYSTEM, context.table, key, change_id, _id(context.correlation_id) or new_id())
+    return Notice(system, context.table, key, change_id, _id(context.correlation_id) or new_id())
 
 
 def _id(text: str | None) -> str | None:

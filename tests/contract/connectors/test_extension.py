@@ -10,6 +10,7 @@ import pytest
 from sandbox.business_central import AUDIENCE, BusinessCentralOptions
 from sandbox.transport import SandboxTransport
 from shared.connectors.business_central.connector import BusinessCentralConnector
+from shared.connectors.business_central.webhook import Company as WatchedCompany
 from shared.connectors.business_central.webhook import read_row
 from shared.errors import AlreadyExists, FeedExpired, Refused, SettingsError, UnknownColumn
 from shared.sync.notices import Notice
@@ -364,9 +365,9 @@ async def test_contacts_can_notify_through_the_extension() -> None:
     await rig.sandbox.deliver_due()
     (told,) = rig.receiver.rows
     assert EXTENSION in told["resource"]
-    notice = read_row(told, COMPANY, "Production", lambda state: state == "state one", "fresh")
+    notice = read_row(told, [WatchedCompany("erp", COMPANY, "Production", lambda state: state == "state one")], "fresh")
     assert isinstance(notice, Notice)
-    assert (notice.table, notice.key) == ("contacts", row["id"])
+    assert (notice.system, notice.table, notice.key) == ("erp", "contacts", row["id"])
     renewed = await connector.renew(made, address, "state two")
     await connector.unsubscribe(renewed)
     assert await connector.subscriptions() == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.definitions import Faulty, read_definition
+from local.definition_document import Faulty
+from local.definitions import read_definition
 from shared.operations import Operations
 from shared.sync.definition import Definition
 from shared.sync.ports import Side

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from local.definitions import Faulty, compile_folder, is_current, read_definition, write_index
+from local.definition_document import Faulty
+from local.definitions import compile_folder, is_current, read_definition, write_index
 from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Index, Master, OnCreate
