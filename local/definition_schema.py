@@ -164,24 +164,47 @@ def _brakes() -> Schema:
     return _object("Limits within an hour that stop a transfer and ask.", dict.fromkeys(Brakes.model_fields, limit))
 
 
-def definition_schema() -> Mapping[str, Any]:
-    """The schema (JSON Schema 2020-12)."""
-    transfers = {
+def _transfers() -> Schema:
+    return {
         "type": "object",
         "description": "One or both directions, each named <what>_to_<system>.",
         "patternProperties": {f"^[a-z][a-z0-9_]*_to_({'|'.join(SYSTEMS)})$": _transfer()},
         "additionalProperties": False,
         "minProperties": 1,
     }
-    pair = _object("The two systems, each with its table.", {}, (), _COLUMN) | {"minProperties": 2, "maxProperties": 2}
+
+
+def _variant(common: Schema) -> Schema:
+    """An entry under for: a system in the place of one of the pair's, and what is different there."""
     properties: Schema = {
-        "pair": pair,
-        "transfers": transfers,
+        **common,
+        "transfers": _transfers(),
+        "fields": {"type": "array", "items": _field()},
+        "without": {**_COLUMNS, "description": "Columns whose lines do not hold here."},
+        "hands_over": {
+            "description": "no: fields that would change hands with the link stay with their master.",
+            "enum": ["yes", "no", True, False],
+        },
+    }
+    name = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,29}$"}
+    return _object("A system of the installation, and what is different there.", properties, (), name)
+
+
+def definition_schema() -> Mapping[str, Any]:
+    """The schema (JSON Schema 2020-12)."""
+    pair = _object("The two systems, each with its table.", {}, (), _COLUMN) | {"minProperties": 2, "maxProperties": 2}
+    common: Schema = {
         "match": {"type": "array", "items": _match_rule()},
-        "fields": {"type": "array", "items": _field(), "minItems": 1},
         "on_delete": _choice("What follows when one record of a link is deleted.", _WORDS_ON_DELETE),
         "foreign_edit": _choice("What happens to an edit where the field is not mastered.", ForeignEdit),
         "brakes": _brakes(),
+    }
+    properties: Schema = {
+        "pair": pair,
+        "transfers": _transfers(),
+        "fields": {"type": "array", "items": _field(), "minItems": 1},
+        **common,
+        "for": {"type": "array", "items": _variant(common), "minItems": 1},
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Crossdock definition"}
     told = "What corresponds to what and who is master."

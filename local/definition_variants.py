@@ -135,13 +135,14 @@ class _Entry:
         return [self._kept(rule) if place[:1] == ("fields",) else rule for place, rule in kept]
 
     def _kept(self, rule: Any) -> Any:
-        """A line of the file; with `hands_over: no` its master stays the one of unlinked records."""
+        """A line of the file; with `hands_over: no` its master stays the one of unlinked records, and a partner that is
+        made from the other side starts with that side's value, as it would have."""
         said = self.entry.get("hands_over", "yes")
         if said not in ("yes", "no"):
             raise Faulty(self.document.line((*self.where, "hands_over")), "hands_over: is yes or no; correct it")
         master = rule.get("master") if isinstance(rule, dict) else None
         unlinked = master.get("unlinked", "nobody") if isinstance(master, dict) else "nobody"
-        return {**rule, "master": unlinked} if said == "no" and unlinked != "nobody" else rule
+        return {"on_create": "fill", **rule, "master": unlinked} if said == "no" and unlinked != "nobody" else rule
 
     def _left_out(self, base: list[Any], names: tuple[str, ...]) -> set[tuple[str, str]]:
         known = {one for rule in base for one in _columns(rule, names)}

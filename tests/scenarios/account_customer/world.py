@@ -238,7 +238,7 @@ class RealWorld:
             ids=SeededIds(self.rng),
             queue=self.queue,
             rows=self.rows,
-            http=lambda name: SandboxTransport(served[name]),
+            http=lambda name: SandboxTransport(served.get(name, self.erp.app)),  # others are companies of the ERP
         )
         return App(self.environment, outside, self.index.model_dump_json().encode())
 
