@@ -134,7 +134,8 @@ def test_the_schema_knows_every_key_of_the_models() -> None:
     own = {"left", "right", "line", "master_unlinked", "master_linked", "convert_with", "check_with"}
     assert set(parts["fields"]["items"]["properties"]) == _keys(FieldRule, *own) | {"master"}
     assert set(parts["match"]["items"]["properties"]) == _keys(MatchRule, *own, "normalise_with")
-    assert set(parts) == _keys(Definition, "file", *own) | {"pair"}
+    assert set(parts) == _keys(Definition, "file", *own) | {"pair", "for"}
+    assert set(parts["for"]["items"]["properties"]) == _keys(Definition, "file", *own) | {"without", "hands_over"}
 
 
 def _keys(model: type[Any], *compiled: str) -> set[str]:

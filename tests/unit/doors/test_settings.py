@@ -11,6 +11,7 @@ import pytest
 from shared.errors import SettingsError
 from shared.settings import (
     SECTIONS,
+    BusinessCentralDoor,
     BusinessCentralSettings,
     DataverseDoor,
     DataverseSettings,
@@ -158,6 +159,86 @@ def test_several_identities_share_the_work(kind: type[DataverseSettings | Busine
     assert isinstance(section, kind)
     found = [(one.client_id, one.secret and one.secret.get_secret_value()) for one in section.each_identity()]
     assert found == [("one", "a~b:c"), ("two", None)]
+
+
+# --- several systems of a kind --------------------------------------------------------------------
+
+SECOND = "8aaf3d2e-44e3-ea11-bb43-000d3a2feca1"
+TWO = {"CROSSDOCK_SYSTEMS": "dataverse, business_central, bc_de=business_central"}
+
+
+def with_second(**more: str) -> Settings:
+    """A good environment with a second company."""
+    return Settings({**ENVIRONMENT, **TWO, "CROSSDOCK_BC_DE_COMPANY_ID": SECOND, **more})
+
+
+def test_without_the_setting_each_kind_is_one_system_of_its_name() -> None:
+    """Nothing changes for whoever has one company."""
+    assert Settings(ENVIRONMENT).kinds == {"dataverse": "dataverse", "business_central": "business_central"}
+
+
+def test_a_system_takes_from_its_kind_what_it_does_not_say() -> None:
+    """Environment, identities and secrets; never the company."""
+    settings = with_second(CROSSDOCK_BC_DE_ENVIRONMENT="Test")
+    first, second = (settings.of(BusinessCentralSettings, name) for name in ("business_central", "bc_de"))
+    assert (second.company_id, second.environment) == (SECOND, "Test")
+    assert (second.tenant_id, second.base_url, second.identities) == (
+        first.tenant_id,
+        first.base_url,
+        first.identities,
+    )
+    assert settings.check() == []
+    missing = with_second(CROSSDOCK_BC_DE_COMPANY_ID="").check()
+    assert [str(error) for error in missing] == ["CD-3001 CROSSDOCK_BC_DE_COMPANY_ID: is missing; set it."]
+
+
+def test_a_system_with_a_secret_of_its_own_takes_no_previous_one_from_its_kind() -> None:
+    """Nor a sandbox's address beside its own: what belongs together comes from one place."""
+    own = "german-path-secret-of-more-than-32-characters"
+    settings = with_second(
+        CROSSDOCK_BUSINESS_CENTRAL_WEBHOOK_SECRET_PREVIOUS="p" * 40, CROSSDOCK_BC_DE_WEBHOOK_SECRET=own
+    )
+    door = settings.of(BusinessCentralDoor, "bc_de")
+    assert door.secret is not None
+    assert (door.secret.get_secret_value(), door.previous) == (own, None)
+    assert settings.of(BusinessCentralDoor, "business_central").previous is not None
+    elsewhere = with_second(CROSSDOCK_BC_DE_URL="https://bc.example/v2.0").of(BusinessCentralSettings, "bc_de")
+    assert (elsewhere.base_url, elsewhere.is_sandbox) == ("https://bc.example/v2.0", False)
+
+
+def test_another_organisation_names_its_own_address() -> None:
+    """Its id alone would be looked for at the first one's address."""
+    names = {"CROSSDOCK_SYSTEMS": "dataverse,business_central,crm_test=dataverse"}
+    settings = Settings({**ENVIRONMENT, **names, "CROSSDOCK_CRM_TEST_ORGANIZATION_ID": SECOND})
+    assert ["CROSSDOCK_CRM_TEST_URL: is missing" in str(error) for error in settings.check()] == [True]
+
+
+def test_two_names_for_one_place_are_refused() -> None:
+    """However the tenant and environment are spelled."""
+    first = ENVIRONMENT["CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID"]
+    environment = ENVIRONMENT["CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT"].upper()
+    settings = with_second(CROSSDOCK_BC_DE_COMPANY_ID=first, CROSSDOCK_BC_DE_ENVIRONMENT=environment)
+    (error,) = settings.check()
+    assert "CROSSDOCK_BUSINESS_CENTRAL_*, CROSSDOCK_BC_DE_*: lead to the same place" in str(error)
+
+
+NAMES_REFUSED = {
+    "of no known kind": "dataverse,ifs=field_service",
+    "is no name": "dataverse,Bc-It=business_central",
+    "a kind's name for that kind only": "dataverse,business_central=dataverse",
+    "stands there twice": "dataverse,bc=business_central,bc=business_central",
+    "would be that of the installation": "dataverse,public=business_central",
+    "would be that of business_central": "dataverse,business_central_sandbox=business_central",
+    "would be that of bc;": "dataverse,bc=business_central,bc_sandbox=business_central",
+}
+
+
+@pytest.mark.parametrize("told", NAMES_REFUSED)
+def test_names_that_cannot_be_told_apart_are_refused(told: str) -> None:
+    """With the setting that is to be corrected."""
+    (error, *_) = Settings({**ENVIRONMENT, "CROSSDOCK_SYSTEMS": NAMES_REFUSED[told]}).check()
+    assert str(error).startswith("CD-3001 CROSSDOCK_SYSTEMS: ")
+    assert told in str(error)
 
 
 # --- what people read -----------------------------------------------------------------------------
