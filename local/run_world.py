@@ -290,7 +290,7 @@ class LocalRun:
         assert self.app is not None
         url = f"{self.urls['functions']}/api/webhooks/dataverse"
         wish = NoticeWish(url, WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
-        registrations = Registrations(self.app, await self.app.engine(), {"dataverse": lambda _: wish})
+        registrations = Registrations(self.app, await self.app.engine(), {"dataverse": lambda *_: wish})
         look = await registrations.look()
         failures = await registrations.settle(look, lambda part: part.kind in NOTICED_BY, lambda *_: None)
         for one in [*look.failures, *failures]:

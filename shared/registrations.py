@@ -60,10 +60,11 @@ class Look:
 
 
 class Registrations:
-    """Looks and settles, on one engine. notices: where each system is to send its notices, if not as settings say."""
+    """Looks and settles, on one engine. notices: where each kind of system is to send its notices, if not as settings
+    say."""
 
     def __init__(
-        self, app: App, engine: Engine, notices: Mapping[str, Callable[[Settings], NoticeWish]] | None = None
+        self, app: App, engine: Engine, notices: Mapping[str, Callable[[Settings, str], NoticeWish]] | None = None
     ) -> None:
         self._app = app
         self._engine = engine
@@ -93,14 +94,14 @@ class Registrations:
         try:
             return await survey(self._connectors, self._engine.index)
         except ConnectorError as error:
-            if error.system == system:
+            if error.system in (system, self._kind(system)):
                 raise
             return await survey(self._connectors, self._engine.index, only=system)
 
     async def _notices(self, system: str, failures: list[Failure]) -> NoticeWish | None:
         """Where the system's notices are to go; settings that lack for it are a failure of their own."""
         try:
-            wish = self._wanted[system](self._app.settings)
+            wish = self._wish(system)
         except SettingsError as error:
             failures.append(failure(system, error))
             return None
@@ -108,11 +109,18 @@ class Registrations:
         known = remembered.get("on", "") if remembered.get("print") == self._print(wish.secret) else ""
         return NoticeWish(wish.address, wish.header, wish.secret, known)
 
+    def _kind(self, system: str) -> str:
+        return self._app.settings.kinds[system]
+
+    def _wish(self, system: str) -> NoticeWish:
+        return self._wanted[self._kind(system)](self._app.settings, system)
+
     async def _subscriptions(self, system: str, subscriber: Subscribing) -> Sequence[Part]:
         tables = tables_of(self._engine.index, system)
-        place = PLACES[system](self._app.settings, tables)
+        place_for = PLACES[self._kind(system)]
+        place = place_for(self._app.settings, system, tables)
         able = await subscriber.notifying(tables)
-        wanted = PLACES[system](self._app.settings, [table for table in tables if table in able])
+        wanted = place_for(self._app.settings, system, [table for table in tables if table in able])
         present, now = await subscriber.subscriptions(), self._app.outside.clock.now()
         steps = plan(wanted, present, now, subscriber.subscription_life)
         mute = [table for table in place.addresses if table not in able]
@@ -148,7 +156,7 @@ class Registrations:
         if part.kind != "webhook" or part.standing is Standing.SURPLUS:
             return
         facts = await self._remembered()
-        facts[system] = {"on": part.id, "print": self._print(self._wanted[system](self._app.settings).secret)}
+        facts[system] = {"on": part.id, "print": self._print(self._wish(system).secret)}
         await self._engine.stores.reports.put(REPORT, json.dumps(facts))
 
     async def _remembered(self) -> dict[str, dict[str, str]]:
@@ -180,13 +188,13 @@ def _subscription(step: Step) -> Part:
     return Part(SUBSCRIPTION, step.table, _STANDINGS[step.act], told.get(step.act, ""))
 
 
-def _dataverse(settings: Settings) -> NoticeWish:
+def _dataverse(settings: Settings, name: str) -> NoticeWish:
     """The address of our webhook and the header that opens it; raises SettingsError."""
-    door = settings.get(DataverseDoor)
-    secret = needed(DataverseDoor, "secret", door.secret).get_secret_value()
+    door = settings.of(DataverseDoor, name)
+    secret = needed(DataverseDoor, "secret", door.secret, name).get_secret_value()
     base = needed(PublicAddress, "url", settings.get(PublicAddress).url).rstrip("/")
     return NoticeWish(f"{base}{PREFIX}/{quote(ROUTES['dataverse_webhook'].path)}", WEBHOOK_HEADER, secret)
 
 
-NOTICES: Final[Mapping[str, Callable[[Settings], NoticeWish]]] = {"dataverse": _dataverse}
-"""How each system that is registered with is told where to send its notices."""
+NOTICES: Final[Mapping[str, Callable[[Settings, str], NoticeWish]]] = {"dataverse": _dataverse}
+"""How each kind of system that is registered with is told where to send its notices."""
