@@ -60,7 +60,7 @@ class _Gathering(Generic[Asked, Answer]):
             return
         try:
             answers = await self.send([asked for asked, _ in taken])
-        except Exception as error:
+        except BaseException as error:  # whatever ends the call ends every caller: none may wait for ever
             for _, future in taken:
                 if not future.done():
                     future.set_exception(error)

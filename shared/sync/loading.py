@@ -1,11 +1,11 @@
 """The first load: every record of a source through the ordinary steps of its transfer, a hundred at once.
 
 Nothing of the safety is left out: claims, match keys, look-ups after a lost answer, confirmation. What makes it fast is
-that reads and creates of a chunk go out together (`coalescing`) and that partners are looked up among match keys noted
-before (`planning.index_target`), which are renewed from the target's feed every minute.
+that reads, creates and updates of a chunk go out together (`coalescing`) and that partners are looked up among match
+keys noted before (`planning.index_target`), which are renewed from the target's feed every minute.
 
-It may be killed at any moment. The next load goes over the source again: what is linked costs a look at the store,
-what was under way is looked up in the target before anything is created.
+It may be killed at any moment. The next load goes on in the source where the last one was (`load_place`): what is
+linked costs a look at the store, what was under way is looked up in the target before anything is created.
 """
 
 from __future__ import annotations
@@ -18,29 +18,36 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from shared.errors import FeedExpired, SystemDown
 from shared.sync.breaker import Watched
 from shared.sync.coalescing import Coalescing
 from shared.sync.context import MatchIndex, Ports, Prepared, Timing
 from shared.sync.definition import Brakes, Definition, Index, Transfer
 from shared.sync.fingerprint import Base
+from shared.sync.load_place import LoadPlace
 from shared.sync.message import MAX_KEYS, Message
-from shared.sync.outcome import Kind
+from shared.sync.outcome import Kind, Why
 from shared.sync.pipeline import Done, Pipeline
 from shared.sync.planner import plan_update
 from shared.sync.planning import index_target
-from shared.sync.ports import DeadLetter, LinkRow, LinkState, Outgoing, Queue, Record, Side
+from shared.sync.ports import DeadLetter, LinkRow, LinkState, Outgoing, Queue, Record, RecordPage, Side
 
 CHUNKS_AT_ONCE = 6
 """Messages in hand; never more, so that live changes wait behind a few chunks at most."""
+PAGE = 1000
+"""Records on a page of the source; what a load that goes on may look at again."""
 _RENEW_SECONDS = 60.0
+_AGAIN_AFTER = timedelta(seconds=5)
 _UNLIMITED = 1_000_000_000
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
 class Progress:
-    """How far a load is. linked_before: records that had nothing to do; waiting: those that come again."""
+    """How far a load is. seen_before: records that an earlier load has gone over, which this one goes on with;
+    linked_before: records that had nothing to do; waiting: those that come again."""
 
+    seen_before: int = 0
     seen: int = 0
     linked_before: int = 0
     waiting: int = 0
@@ -49,7 +56,9 @@ class Progress:
 
     @property
     def done(self) -> int:
-        return self.linked_before + sum(count for kind, count in self.outcomes.items() if kind is not Kind.DEFERRED)
+        """Records that are through, also those of the earlier load."""
+        through = self.seen_before + self.linked_before
+        return through + sum(count for kind, count in self.outcomes.items() if kind is not Kind.DEFERRED)
 
 
 @dataclass
@@ -65,9 +74,12 @@ class LoadQueue:
         if queue != self.transfer:
             return await self.inner.send(queue, messages)
         for message in messages:
-            due = message.not_before or _AT_ONCE
-            heapq.heappush(self.kept, (due, next(self._order), message.body))
+            self.keep(message.body, message.not_before)
         return None
+
+    def keep(self, body: str, not_before: datetime | None) -> None:
+        """Keep a message of the loaded transfer."""
+        heapq.heappush(self.kept, (not_before or _AT_ONCE, next(self._order), body))
 
     async def send_all(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> None:
         own = {queue: messages for queue, messages in by_queue.items() if queue == self.transfer}
@@ -122,14 +134,19 @@ def _unbraked(index: Index) -> Index:
 
 @dataclass
 class Loading:
-    """Loads one transfer. pipeline: made by `pipeline_for_load`; tell: hears of progress after every chunk."""
+    """Loads one transfer. pipeline: made by `pipeline_for_load`; tell: hears of progress after every chunk.
+
+    from_start: begin at the source's beginning, wherever an earlier load has stopped.
+    """
 
     pipeline: Pipeline
     definition: Definition
     transfer: Transfer
     match_index: MatchIndex
     tell: Callable[[Progress], None]
+    from_start: bool = False
     chunks_at_once: int = CHUNKS_AT_ONCE
+    page_size: int = PAGE
     progress: Progress = field(default_factory=Progress)
     _mark: str | None = None
     _renewed_at: float = float("-inf")
@@ -138,12 +155,17 @@ class Loading:
     async def run(self) -> Progress:
         """Load everything; answers when all records have their outcome. Raises what stops the store or a feed."""
         await self._renew()
+        prepared = await self.pipeline.prepare(self.transfer.name)
+        place = LoadPlace(self.pipeline.ports.stores.reports, prepared)
+        if self.from_start:
+            await place.forget()
         async with asyncio.TaskGroup() as group:
             free = asyncio.Semaphore(self.chunks_at_once)
-            async for keys in self._chunks():
+            async for keys in self._chunks(prepared, place):
                 await free.acquire()
-                group.create_task(self._handle(self._message(keys), free))
-        await self._rest()
+                group.create_task(self._handle(self._message(keys), place, free))
+        await self._rest(place)
+        await place.forget()
         return self.progress
 
     @property
@@ -152,30 +174,61 @@ class Loading:
         assert isinstance(queue, LoadQueue)
         return queue
 
-    async def _chunks(self) -> AsyncIterator[Sequence[str]]:
+    async def _chunks(self, prepared: Prepared, place: LoadPlace) -> AsyncIterator[Sequence[str]]:
         """The keys that have no partner yet, and those whose partner lacks something; a hundred at a time."""
-        prepared = await self.pipeline.prepare(self.transfer.name)
         gathered: list[str] = []
-        async for page in prepared.source.changes(prepared.source_table, None, prepared.source_columns):
+        async for page in self._pages(prepared, place):
             self.progress.seen += len(page.records)
+            unfinished: list[str] = []
             for at in range(0, len(page.records), MAX_KEYS):
-                gathered += await self._unfinished(prepared, page.records[at : at + MAX_KEYS])
+                unfinished += await self._unfinished(prepared, page.records[at : at + MAX_KEYS])
+            await place.came(page.place, self.progress.seen_before + self.progress.seen, unfinished)
+            gathered += unfinished
             while len(gathered) >= MAX_KEYS:
                 yield gathered[:MAX_KEYS]
                 gathered = gathered[MAX_KEYS:]
         if gathered:
             yield gathered
 
+    async def _pages(self, prepared: Prepared, place: LoadPlace) -> AsyncIterator[RecordPage]:
+        """The source from where an earlier load stopped, from its beginning where that place is gone; waits for a
+        source that goes away in between."""
+        begun = await place.begun()
+        self.progress.seen_before, behind = begun.seen, begun.place
+        while True:
+            try:
+                async for page in prepared.source.pages(
+                    prepared.source_table, behind, prepared.source_columns, self.page_size
+                ):
+                    yield page
+                    behind = page.place
+                return
+            except FeedExpired:
+                if behind is None:
+                    raise
+                self.progress.seen_before, behind = 0, None
+            except SystemDown:
+                if not self.progress.seen:
+                    raise
+                await self._pause()
+
     async def _unfinished(self, prepared: Prepared, records: Sequence[Record]) -> list[str]:
         """Keys of the records that have something to do; the partners are read together."""
         homes = {record.key: await self._home(prepared, record.key) for record in records}
         side = prepared.side
         partners = {key: home.other if side is Side.LEFT else home.key for key, home in homes.items() if home}
-        read = prepared.target.read
-        found = await read(prepared.target_table, list(partners.values()), prepared.target_columns) if partners else {}
+        try:
+            found = await self._partners(prepared, list(partners.values()))
+        except SystemDown:
+            return [record.key for record in records]  # each waits for the system in its own run
         kept = [one.key for one in records if not self._agrees(prepared, one, homes[one.key], found)]
         self.progress.linked_before += len(records) - len(kept)
         return kept
+
+    async def _partners(self, prepared: Prepared, keys: Sequence[str]) -> Mapping[str, Record]:
+        if not keys:
+            return {}
+        return await prepared.target.read(prepared.target_table, keys, prepared.target_columns)
 
     async def _home(self, prepared: Prepared, key: str) -> LinkRow | None:
         """The home row of a record's link; None for a record without one."""
@@ -212,19 +265,41 @@ class Loading:
             change_id=f"load/{ids.new()}",
         )
 
-    async def _handle(self, message: Message, free: asyncio.Semaphore) -> None:
+    async def _handle(self, message: Message, place: LoadPlace, free: asyncio.Semaphore) -> None:
         try:
-            await self._run(message)
+            await self._run(message, place)
         finally:
             free.release()
 
-    async def _run(self, message: Message) -> None:
-        await self._both_answer()
-        await self._renew()
-        for one in await self.pipeline.run(message):
+    async def _run(self, message: Message, place: LoadPlace) -> None:
+        await self._ready()
+        done = await self.pipeline.run(message)
+        for one in done:
             self._count(one)
+        waits = [one.key for one in done if one.outcome.pending and one.outcome.why is Why.SYSTEM_DOWN]
+        self._let_come_again(message, waits)
+        await place.settled([one.key for one in done if one.outcome.kind is not Kind.DEFERRED])
         self.progress.waiting = len(self._queue.kept)
         self.tell(self.progress)
+
+    async def _ready(self) -> None:
+        """Both systems answer, and what others have created is noted."""
+        while True:
+            await self._both_answer()
+            try:
+                return await self._renew()
+            except SystemDown:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        await self.pipeline.ports.clock.sleep(_AGAIN_AFTER.total_seconds())
+
+    def _let_come_again(self, message: Message, keys: Sequence[str]) -> None:
+        """Take up records that wait for a system, as a drain would: it does not serve a transfer that is off."""
+        if keys:
+            now = self.pipeline.ports.clock.now()
+            again = replace(message, keys=tuple(keys), cause="drain", occurred_at=now)
+            self._queue.keep(again.to_json(), now + _AGAIN_AFTER)
 
     async def _both_answer(self) -> None:
         """Wait while the breaker of either system is open, probing it: a load has nothing else to do meanwhile."""
@@ -239,15 +314,14 @@ class Loading:
         if one.outcome.code:
             self.progress.codes[one.outcome.code] += 1
 
-    async def _rest(self) -> None:
-        """What came again: taken by others, throttled, unsure; until nothing is left or everything waits as
-        pending."""
+    async def _rest(self, place: LoadPlace) -> None:
+        """What came again: taken by others, throttled, unsure, a system that was away; until nothing is left."""
         clock = self.pipeline.ports.clock
         while (due := self._queue.next_due()) is not None:
             pause = (due - clock.now()).total_seconds()
             if pause > 0:
                 await clock.sleep(pause)
-            await self._run(self._queue.take())
+            await self._run(self._queue.take(), place)
 
     async def _renew(self) -> None:
         """Bring the noted match keys up to date with what others create in the target meanwhile."""

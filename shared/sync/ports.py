@@ -870,7 +870,7 @@ class Permits(Protocol):
 
 
 class Reports(Protocol):
-    """What a timer found last and compares with next time: a text by name. No values of records."""
+    """What a timer or a load keeps for its next run: a text by name. No values of records."""
 
     async def get(self, name: str) -> str | None: ...
 

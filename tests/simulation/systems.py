@@ -16,6 +16,7 @@ from functools import partial
 from shared.errors import (
     AlreadyExists,
     ConnectorError,
+    FeedExpired,
     ManualNumbersForbidden,
     RecordMissing,
     UnknownResult,
@@ -73,6 +74,7 @@ class MemorySystem:
     gate: Gate | None = None
     creates: int = 0
     bulk_creates: int = 0
+    asked_creates: int = 0
     bulk_updates: int = 0
     updates: int = 0
     reads: int = 0
@@ -169,6 +171,8 @@ class MemorySystem:
             place, more = page.place, page.place is not None
 
     async def _listed(self, place: str | None, most: int) -> RecordPage:
+        if place is not None and place not in self.records and not self.chooses_key:
+            raise FeedExpired(self.system)
         keys = [key for key in sorted(self.records) if place is None or key > place][:most]
         return RecordPage([self._record(key) for key in keys], keys[-1] if len(keys) == most else None)
 
@@ -239,6 +243,7 @@ class MemorySystem:
     ) -> Sequence[Record | ConnectorError]:
         async def do() -> list[Record | ConnectorError]:
             self.bulk_creates += 1
+            self.asked_creates += len(wanted)
             return [self._created(one) for one in wanted]
 
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from shared.stores.match_index import TemporaryMatchIndex
 from shared.sync.comparing import FieldState
-from shared.sync.loading import Loading, Progress, pipeline_for_load
+from shared.sync.loading import PAGE, Loading, Progress, pipeline_for_load
 from shared.sync.outcome import Kind
 from shared.sync.planning import PlannedRecord, Planning, Step, Totals, index_target
 from shared.sync.ports import Side
@@ -43,13 +43,13 @@ async def world_of_accounts(setup: Setup, faults: Faults | None = None) -> World
     return world
 
 
-async def load(world: World, to_crm: bool = False) -> Progress:
+async def load(world: World, to_crm: bool = False, page_size: int = PAGE) -> Progress:
     """Load all accounts (or all customers) in a new process."""
     index = TemporaryMatchIndex()
     definition, transfer = world.definition, world.definition.transfers[to_crm]
     pipeline = pipeline_for_load(world.process().ports, world.index, transfer.name, index, alone=True)
     try:
-        return await Loading(pipeline, definition, transfer, index, lambda _: None).run()
+        return await Loading(pipeline, definition, transfer, index, lambda _: None, page_size=page_size).run()
     finally:
         index.close()
 

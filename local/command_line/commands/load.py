@@ -4,8 +4,8 @@
   manage.py load account_to_business_central --apply
 
 Every record takes the ordinary steps of the transfer, a hundred at once, within the limits of both systems. It may be
-ended or killed at any moment: the next load goes on, and creates nothing twice. While the pair's transfers are off it
-is faster, because nobody else makes partners then.
+ended or killed at any moment: the next load goes on where it was, and creates nothing twice. While the pair's transfers
+are off it is faster, because nobody else makes partners then.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ WRITES: Final = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("transfer", help="the transfer to load")
     parser.add_argument("--no-plan", action="store_true", help="do not plan again before loading")
+    parser.add_argument(
+        "--from-start", action="store_true", help="go over the whole source, also where the last load has been already"
+    )
 
 
 async def run(context: Context, arguments: argparse.Namespace) -> int:
@@ -44,14 +47,14 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
             return Exit.ATTENTION if report.to_do or report.totals.codes else Exit.FINE
         show_plan(context, report)
         context.confirm(f"Create, link or change {report.to_do} records?")
-    progress = await _load(context, arguments.transfer, total)
+    progress = await _load(context, arguments.transfer, total, from_start=arguments.from_start)
     context.out.answer(_facts(arguments.transfer, progress))
     _show(context, progress)
     unfinished = progress.outcomes[Kind.PARKED] or progress.waiting
     return Exit.ATTENTION if unfinished else Exit.FINE
 
 
-async def _load(context: Context, name: str, total: int | None) -> Progress:
+async def _load(context: Context, name: str, total: int | None, *, from_start: bool) -> Progress:
     engine = await context.engine()
     definition, transfer = find_transfer(engine, name)
     alone = await _is_alone(engine, definition, transfer)
@@ -65,7 +68,7 @@ async def _load(context: Context, name: str, total: int | None) -> Progress:
                 advance(progress.done - shown)
                 shown = progress.done
 
-            return await Loading(pipeline, definition, transfer, index, tell).run()
+            return await Loading(pipeline, definition, transfer, index, tell, from_start=from_start).run()
 
 
 async def _is_alone(engine: Engine, definition: Definition, transfer: Transfer) -> bool:
@@ -79,6 +82,7 @@ async def _is_alone(engine: Engine, definition: Definition, transfer: Transfer) 
 def _facts(transfer: str, progress: Progress) -> dict[str, Any]:
     return {
         "transfer": transfer,
+        "gone_over_before": progress.seen_before,
         "seen": progress.seen,
         "had_nothing_to_do": progress.linked_before,
         "outcomes": {kind.value: progress.outcomes[kind] for kind in Kind if kind is not Kind.DEFERRED},
@@ -89,6 +93,8 @@ def _facts(transfer: str, progress: Progress) -> dict[str, Any]:
 
 def _show(context: Context, progress: Progress) -> None:
     rows = [(kind.value, progress.outcomes[kind]) for kind in Kind if kind is not Kind.DEFERRED]
+    if progress.seen_before:
+        context.out.line(f"{progress.seen_before} records the last load had gone over; this one went on behind them.")
     context.out.line(f"{progress.seen} records seen, {progress.linked_before} had nothing to do.")
     context.out.table(("outcome", "records"), [row for row in rows if row[1]])
     context.out.table(("problem", "records"), progress.codes.most_common())

@@ -10,6 +10,7 @@ from tests.scenarios.account_customer.world import TO_CRM, TO_ERP, RealWorld, Se
 from tests.scenarios.command_line.terminal import typed
 
 MANY, THERE, PROSPECTS = 230, 20, 10
+CUSTOMERS, ACCOUNTS = 150, 40
 
 
 async def filled(world: RealWorld) -> None:
@@ -71,3 +72,30 @@ async def test_a_load_brings_everything_over_once_and_can_be_repeated() -> None:
         for account, customer in (await world.links()).items():
             assert world.account(account)["accountnumber"] == world.customer(customer)["number"]
         assert (await world.link(Side.LEFT, next(iter(await world.links())))) is not None
+
+
+@virtually
+async def test_customers_that_are_accounts_already_are_linked_and_changed_in_few_calls() -> None:
+    """R-041, R-050, R-052: a load into the CRM makes accounts of those it does not have, and none twice."""
+    async with RealWorld(Setup(hooks=False)) as world:
+        for name in world.names:
+            await world.switch(name, Switch.OFF)
+        for number in range(1, CUSTOMERS + 1):
+            vat = vat_number(number)
+            await world.new_customer(displayName=f"Company {number}", taxRegistrationNumber=vat, city="Milltown")
+        for number in range(1, ACCOUNTS + 1):
+            vat = vat_number(number)
+            await world.new_account(name=f"Company {number} Ltd", crossdock_vatnumber=vat, crossdock_stage="qualified")
+        await world.pass_time(minutes=1)
+        world.forget_requests()
+        said = await typed(world, "load", TO_CRM, "--apply", "--yes", "--json", "--from-start")
+        assert said.code == 0, said.err
+        outcomes = said.json["outcomes"]
+        assert (outcomes["created"], outcomes["updated"]) == (CUSTOMERS - ACCOUNTS, ACCOUNTS)
+        assert (said.json["gone_over_before"], said.json["seen"], said.json["waiting"]) == (0, CUSTOMERS, 0)
+        assert len(world.accounts) == CUSTOMERS == len(await world.links())
+        posts = world.crm.requests.count("POST", r"/\$batch$") + world.crm.requests.count("POST", "CreateMultiple$")
+        assert posts <= 6
+        assert world.crm_sent("PATCH") == world.crm_sent("POST") == 0
+        for account, customer in (await world.links()).items():
+            assert world.account(account)["accountnumber"] == world.customer(customer)["number"]
