@@ -1,0 +1,168 @@
+"""The interface over HTTP: addresses, sign-in, limits, and the shape of answers and refusals."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from collections import deque
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sandbox.clock import Clock
+from sandbox.front import not_imitated, stale_seconds
+from sandbox.postoffice.api import Answer, Api, Call
+from sandbox.postoffice.errors import ApiError, NotImitated, bad_request, throttled
+from sandbox.postoffice.options import Auth, PostOfficeOptions
+from sandbox.postoffice.store import Store
+from sandbox.tokens import InvalidToken, TokenIssuer
+
+PROBLEM = "application/problem+json"
+WRITES = ("POST", "PATCH", "PUT")
+
+
+class Service:
+    """Serves one site under `{base_path}/v1`."""
+
+    def __init__(
+        self, *, base_path: str, api: Api, store: Store, options: PostOfficeOptions, clock: Clock, issuer: TokenIssuer
+    ) -> None:
+        self._root = tuple(part for part in (*base_path.split("/"), "v1") if part)
+        self._api = api
+        self._store = store
+        self._options = options
+        self._clock = clock
+        self._issuer = issuer
+        self._asked: deque[datetime] = deque()
+
+    def clear(self) -> None:
+        """Forget what has been counted."""
+        self._asked.clear()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        response = await self._response(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _response(self, request: Request) -> Response:
+        try:
+            self._signed_in(request)
+            self._count()
+            answer = self._api.answer(await self._call(request))
+        except ApiError as error:
+            return refused(error)
+        except NotImitated as error:
+            return not_imitated(request.scope, error.what)
+        finally:
+            self._store.commit()
+        return _http(answer)
+
+    async def _call(self, request: Request) -> Call:
+        segments = _segments(request)
+        if segments[: len(self._root)] != self._root:
+            raise NotImitated("an address outside the base")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        pairs = parse_qsl(request.url.query, keep_blank_values=True)
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise bad_request("BadParameter", "A parameter is given twice.")
+        stale = stale_seconds(request.scope) if request.method == "GET" else None
+        body = await _json_body(request)
+        return Call(request.method, segments[len(self._root) :], dict(pairs), headers, body, stale)
+
+    def _count(self) -> None:
+        most = self._options.requests_per_minute
+        if not most:
+            return
+        now = self._clock.now()
+        while self._asked and self._asked[0] <= now - timedelta(minutes=1):
+            self._asked.popleft()
+        if len(self._asked) >= most:
+            raise throttled()
+        self._asked.append(now)
+
+    def _signed_in(self, request: Request) -> None:
+        if not self._knows(request):
+            raise ApiError(401, "Unauthorized", "The credentials are missing or wrong.")
+
+    def _knows(self, request: Request) -> bool:
+        options = self._options
+        if options.auth is Auth.API_KEY:
+            return _same(request.headers.get(options.api_key_header, ""), options.api_key)
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if options.auth is Auth.BASIC:
+            return scheme.lower() == "basic" and _same(_decoded(given), f"{options.user}:{options.password}")
+        try:
+            self._issuer.verify(given.strip(), options.audience)
+        except InvalidToken:
+            return False
+        return scheme.lower() == "bearer"
+
+
+class Failures:
+    """How the site words the failures that come on demand."""
+
+    def throttled(self, retry_after_seconds: float) -> Response:
+        """Answer 429 with Retry-After in whole seconds."""
+        response = refused(throttled())
+        response.headers["Retry-After"] = str(max(1, round(retry_after_seconds)))
+        return response
+
+    def unavailable(self) -> Response:
+        """Answer 503."""
+        return refused(ApiError(503, "Unavailable", "The system is being maintained."))
+
+    def gateway_timeout(self) -> Response:
+        """Answer 504 as a proxy does: not in JSON."""
+        return Response("<html><head><title>504 Gateway Time-out</title></head></html>", 504, media_type="text/html")
+
+    def server_error(self) -> Response:
+        """Answer 500."""
+        return refused(ApiError(500, "InternalError", "Something went wrong."))
+
+
+def refused(error: ApiError) -> Response:
+    """Answer a refusal."""
+    content = json.dumps(error.body(), ensure_ascii=False)
+    return Response(content.encode(), error.status, media_type=PROBLEM)
+
+
+def _same(given: str, expected: str) -> bool:
+    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _decoded(given: str) -> str:
+    try:
+        return base64.b64decode(given, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _segments(request: Request) -> tuple[str, ...]:
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0]
+    return tuple(unquote(segment) for segment in path.split("/") if segment)
+
+
+async def _json_body(request: Request) -> Any:
+    raw = await request.body()
+    if request.method not in WRITES:
+        return None
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise ApiError(415, "UnsupportedMediaType", "The body is JSON.")
+    try:
+        return json.loads(raw)
+    except ValueError:
+        raise bad_request("BadBody", "The body is not JSON.") from None
+
+
+def _http(answer: Answer) -> Response:
+    if answer.body is None:
+        return Response(None, answer.status, dict(answer.headers))
+    content = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+    return Response(content.encode(), answer.status, dict(answer.headers), "application/json")

@@ -1,0 +1,116 @@
+"""Shipment statistics: bookings per day, summed up on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sandbox.postoffice.errors import ApiError, bad_request
+from sandbox.postoffice.listing import Cursor, cursor_from
+from sandbox.postoffice.options import Paging, PostOfficeOptions
+from sandbox.postoffice.showing import iso
+from sandbox.postoffice.store import Store
+
+DIMENSIONS: Mapping[str, str] = {
+    "customer": "customerId",
+    "costCentre": "costCentreId",
+    "service": "serviceId",
+    "day": "day",
+}
+SPACE = "statistics"
+Sums = tuple[int, int, Decimal]
+_NONE: Sums = (0, 0, Decimal(0))
+
+
+class Statistics:
+    """The bookings of one site: (customer, cost centre, service, day) -> items, grams and amount."""
+
+    def __init__(self, store: Store, options: PostOfficeOptions) -> None:
+        self._store = store
+        self._options = options
+        self._summed: tuple[str, list[tuple[tuple[str, ...], Sums]]] | None = None
+
+    def book(
+        self, customer_id: str, cost_centre_id: str | None, service_id: str, day: date, sums: tuple[int, int, Decimal]
+    ) -> None:
+        """Set what was shipped on a day; nothing shipped takes the row away."""
+        self._summed = None
+        key = "|".join((day.isoformat(), customer_id, cost_centre_id or "", service_id))
+        if sums[0]:
+            self._store.keep(SPACE, key, [sums[0], sums[1], str(sums[2])])
+        else:
+            self._store.drop(SPACE, key)
+
+    def forget(self) -> None:
+        """Forget the sums that are kept from page to page."""
+        self._summed = None
+
+    def page(self, query: Mapping[str, str], limit: int) -> dict[str, Any]:
+        """Answer one page of the sums, ordered by what they are grouped by."""
+        place_name = "offset" if self._options.paging is Paging.OFFSET else "cursor"
+        known = {"from", "to", "groupBy", "limit", place_name}
+        unknown = next((name for name in query if name not in known), None)
+        if unknown is not None:
+            raise bad_request("UnknownParameter", f"The statistics take no {unknown}.", unknown)
+        first, last = _day(query, "from"), _day(query, "to")
+        if last < first or (last - first).days >= self._options.longest_window_days:
+            longest = self._options.longest_window_days
+            raise bad_request("WindowTooLong", f"From `from` to `to` are 1 to {longest} days.", "to")
+        group = _group(query)
+        asked = f"statistics {first} {last} {','.join(group)}"
+        place = _place(query, place_name, asked)
+        if self._summed is None or self._summed[0] != asked:
+            self._summed = asked, self._sums(first, last, group)
+        rows = self._summed[1]
+        items = [_shown(group, key, sums) for key, sums in rows[place : place + limit]]
+        more = len(rows) > place + limit
+        cursor = Cursor(place + limit, asked, self._store.now()).text() if more and place_name == "cursor" else None
+        return {"items": items, "nextCursor": cursor, "hasMore": more, "serverTime": iso(self._store.now())}
+
+    def rows(self, first: date, last: date, group: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the sums of some days as they are shown."""
+        return [_shown(group, key, sums) for key, sums in self._sums(first, last, group)]
+
+    def _sums(self, first: date, last: date, group: Sequence[str]) -> list[tuple[tuple[str, ...], Sums]]:
+        found: dict[tuple[str, ...], Sums] = {}
+        low, high = first.isoformat(), last.isoformat()
+        for key, (items, grams, amount) in self._store.spaces[SPACE].items():
+            day, customer, centre, service = key.split("|")
+            if not low <= day <= high:
+                continue
+            parts = {"customer": customer, "costCentre": centre, "service": service, "day": day}
+            at = tuple(parts[name] for name in group)
+            before = found.get(at, _NONE)
+            found[at] = (before[0] + items, before[1] + grams, before[2] + Decimal(amount))
+        return sorted(found.items())
+
+
+def _shown(group: Sequence[str], key: Sequence[str], sums: Sums) -> dict[str, Any]:
+    named = {DIMENSIONS[name]: part or None for name, part in zip(group, key, strict=True)}
+    return {**named, "items": sums[0], "weightGrams": sums[1], "amount": f"{sums[2]:.4f}"}
+
+
+def _day(query: Mapping[str, str], name: str) -> date:
+    try:
+        return date.fromisoformat(query[name])
+    except (KeyError, ValueError):
+        raise bad_request("BadParameter", f"{name} is a day, YYYY-MM-DD.", name) from None
+
+
+def _group(query: Mapping[str, str]) -> list[str]:
+    names = query.get("groupBy", "").split(",")
+    if len(set(names)) != len(names) or not set(names) <= DIMENSIONS.keys():
+        raise bad_request("BadParameter", f"groupBy takes {', '.join(DIMENSIONS)}.", "groupBy")
+    return names
+
+
+def _place(query: Mapping[str, str], name: str, asked: str) -> int:
+    if name not in query:
+        return 0
+    if name == "cursor":
+        return cursor_from(query["cursor"], asked).place
+    if not query["offset"].isdecimal():
+        raise ApiError(400, "BadParameter", "offset is a whole number.")
+    return int(query["offset"])
