@@ -10,8 +10,9 @@ Statuses from 400 on are handed to the connector, which knows the system's codes
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -128,8 +129,18 @@ class _Exchange:
         return self.status is not None
 
 
+def bearer(token: str) -> Mapping[str, str]:
+    """The header that shows a token of the sign-in service."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def basic(credential: str) -> Mapping[str, str]:
+    """The header that shows `<user>:<password>`."""
+    return {"Authorization": f"Basic {base64.b64encode(credential.encode()).decode()}"}
+
+
 class HttpClient:
-    """Speaks to one origin with one identity.
+    """Speaks to one origin with one identity; `sign` says how its token is shown.
 
     Raises SystemDown, SignInFailed, Throttled, BadAnswer and, for writes, UnknownResult. Closing it closes its
     token source too, unless several clients share one (`owns_tokens`).
@@ -149,6 +160,7 @@ class HttpClient:
         request_id_header: str = "x-ms-client-request-id",
         http: httpx.AsyncBaseTransport | None = None,
         owns_tokens: bool = False,
+        sign: Callable[[str], Mapping[str, str]] = bearer,
     ) -> None:
         require_safe(base_url, f"the address of {system}")
         _hush_httpx()
@@ -158,6 +170,7 @@ class HttpClient:
         self._scope = scope
         self._tokens = tokens
         self._owns_tokens = owns_tokens
+        self._sign = sign
         self._clock = clock
         self._ids = ids
         self._request_id_header = request_id_header
@@ -297,7 +310,7 @@ class HttpClient:
         headers = {
             "Accept": call.expects,
             **call.headers,
-            "Authorization": f"Bearer {exchange.token}",
+            **self._sign(exchange.token),
             self._request_id_header: exchange.request_id,
         }
         content = call.body if call.body is None or isinstance(call.body, bytes) else dump(call.body)

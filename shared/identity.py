@@ -201,6 +201,22 @@ def _whole_seconds(value: Json) -> int:
     return min(int(text), 86_400) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+class FixedCredential:
+    """A secret that is shown as it is, for systems that know no tokens. Once refused it stays refused."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    async def token(self, scope: str, *, refused: str | None = None) -> str:
+        """See TokenSource."""
+        if refused == self._secret:
+            raise TokenRefused
+        return self._secret
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
 class AzureIdentityTokens(CachedTokens):
     """Tokens through azure-identity, which is imported with the first token only.
 

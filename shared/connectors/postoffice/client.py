@@ -1,0 +1,146 @@
+"""PostOffice's interface as requests: addresses, pages, and errors by class."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from shared.allotment import Allowed
+from shared.connectors.postoffice.errors import SYSTEM, Doing, error_of
+from shared.connectors.postoffice.site import Paging, Site
+from shared.connectors.turns import InTurn
+from shared.errors import BadAnswer
+from shared.http_client import Call, Reply
+from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
+
+ALLOWED = Allowed(at_once=4)
+"""The contract names no limits; a database behind a gateway is not asked more at once."""
+VERSION = "v1"
+Query = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list. place: where the next one begins, None on the last; told_at: the site's time."""
+
+    rows: Sequence[JsonObject]
+    place: str | None
+    more: bool
+    told_at: str
+
+
+class PostOfficeClient:
+    """Sends requests to one site."""
+
+    def __init__(self, http: InTurn, base_path: str, site: Site) -> None:
+        self._http = http
+        self._root = f"{base_path.rstrip('/')}/{VERSION}/"
+        self.site = site
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long a call may take when the caller does not say."""
+        return self._http.limits.timeout_seconds
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def get(self, path: str, query: Query, template: str) -> Reply:
+        """An answer that is a success; raises the error for anything else."""
+        return _checked(await self._http.send(Call("GET", self._target(path, query), template)), Doing.READ)
+
+    async def get_or_none(self, path: str, query: Query, template: str) -> Reply | None:
+        """A record's answer, or None when it does not exist."""
+        reply = await self._http.send(Call("GET", self._target(path, query), template))
+        return None if reply.status == 404 else _checked(reply, Doing.READ)
+
+    async def pages(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
+        """The pages of a list from a place on."""
+        pages = self._by_offset if self.site.paging is Paging.OFFSET else self._by_cursor
+        async for page in pages(path, query, place, size):
+            yield page
+
+    async def _by_cursor(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
+        while True:
+            at = {} if place is None else {self.site.parameter("cursor"): place}
+            page = await self._page(path, {**query, **at}, size)
+            yield page
+            if page.place is None:
+                return
+            place = page.place
+
+    async def _by_offset(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
+        """Each page begins with the last row of the one before: if it does not, rows have gone meanwhile, and the
+        reading steps back, so that none is missed. A row may be told twice."""
+        offset, last = _whole(place), ""
+        while True:
+            page = await self._page(path, {**query, self.site.parameter("offset"): str(offset)}, size)
+            ids = [one.get("id") for one in page.rows]
+            if last and last not in ids and offset > 0:
+                offset = max(0, offset - size)
+                last = ""
+                continue
+            if not page.more:
+                yield Page(page.rows, None, more=False, told_at=page.told_at)
+                return
+            offset, last = offset + max(1, len(page.rows) - 1), str(ids[-1])
+            yield Page(page.rows, str(offset), more=True, told_at=page.told_at)
+
+    async def _page(self, path: str, query: Query, size: int) -> Page:
+        asked = {**query, self.site.parameter("limit"): str(min(size, self.site.page_size))}
+        body = object_of(await self.get(path, asked, path))
+        try:
+            rows = [as_object(row, "a row") for row in as_list(body.get("items"), "items")]
+            place = None if body.get("nextCursor") is None else as_text(body["nextCursor"], "nextCursor")
+            told_at = as_text(body.get("serverTime", ""), "serverTime")
+        except WrongShape as error:
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+        return Page(rows, place, more=body.get("hasMore") is True, told_at=told_at)
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        template: str,
+        body: JsonObject | None,
+        *,
+        doing: Doing,
+        headers: Mapping[str, str],
+        columns: Collection[str],
+        within_seconds: float,
+    ) -> Reply:
+        """Send a write; raises the error for anything but success."""
+        call = Call(method, self._target(path, {}), template, headers, body)
+        return _checked(await self._http.send(call, within_seconds), doing, columns)
+
+    def _target(self, path: str, query: Query) -> str:
+        pairs = "&".join(f"{quote(name, safe='$')}={quote(value, safe='')}" for name, value in query.items())
+        return f"{self._root}{path}" + (f"?{pairs}" if pairs else "")
+
+
+def object_of(reply: Reply) -> JsonObject:
+    """An answer's object; raises BadAnswer."""
+    try:
+        return as_object(reply.content, "the answer")
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+
+
+def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply:
+    if reply.status >= 400:
+        raise error_of(doing, reply, columns)
+    return reply
+
+
+def _whole(place: str | None) -> int:
+    return int(place) if place is not None and place.isdecimal() else 0
+
+
+def text_in(row: Mapping[str, Json], name: str) -> str:
+    """A text of a row; raises BadAnswer."""
+    try:
+        return as_text(row.get(name), name)
+    except WrongShape as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None

@@ -1,0 +1,404 @@
+"""The connector of PostOffice: the port's methods as requests to one site."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from shared.connectors.budget import Budget
+from shared.connectors.postoffice.client import PostOfficeClient, object_of
+from shared.connectors.postoffice.errors import SYSTEM, Doing
+from shared.connectors.postoffice.feed import Asked, by_feed, by_time, watermark_at
+from shared.connectors.postoffice.rows import Rows
+from shared.connectors.postoffice.site import Site
+from shared.connectors.postoffice.tables import CRM_ID, TABLES, Table
+from shared.connectors.postoffice.values import canonical_id
+from shared.connectors.turns import InTurn
+from shared.errors import (
+    Answer,
+    BadAnswer,
+    ConnectorError,
+    RecordMissing,
+    UnknownColumn,
+    UnknownResult,
+    VersionConflict,
+)
+from shared.http_client import HttpClient, Reply
+from shared.strict_json import JsonObject
+from shared.sync.ports import (
+    Capabilities,
+    Change,
+    ChangePage,
+    Clock,
+    ColumnMetadata,
+    NewRecord,
+    Record,
+    RecordPage,
+    TableMetadata,
+    Value,
+    VersionKind,
+)
+
+LONGEST_RUN = timedelta(minutes=5)
+"""The contract names no longest run; a gateway gives up well before."""
+KEYS_PER_READ = 100
+
+
+class PostOfficeConnector:
+    """Reads and writes the lists of one site.
+
+    `base_path`: what stands before `/v1`. Lists that PostOffice alone keeps are read as a whole, since the contract has
+    no address for one of their rows.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[HttpClient],
+        clock: Clock,
+        *,
+        instance: str,
+        base_path: str = "",
+        site: Site | None = None,
+    ) -> None:
+        self._site = site or Site()
+        self._client = PostOfficeClient(InTurn(clients), base_path, self._site)
+        self._clock = clock
+        self._instance = instance
+        self._rows = Rows(self._site)
+
+    @property
+    def system(self) -> str:
+        return SYSTEM
+
+    @property
+    def instance(self) -> str:
+        return self._instance
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def capabilities(self, table: str) -> Capabilities:
+        return Capabilities(
+            chooses_key=False,
+            enforced_columns=frozenset(),
+            version=VersionKind.OPAQUE if self._site.versions else VersionKind.NONE,
+            returns_new_version=self._site.versions,
+            read_after_write=True,
+            longest_run=LONGEST_RUN,
+            keys_per_read=KEYS_PER_READ,
+        )
+
+    def canonical_key(self, table: str, key: str) -> str:
+        return canonical_id(key)
+
+    def derived_key(self, table: str, seed: str) -> str:
+        """Not offered: PostOffice gives the keys itself."""
+        raise ValueError(f"{SYSTEM} does not let us choose a key")
+
+    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
+        return None if self._site.feed else watermark_at(at, no_later_than)
+
+    # --- reading ---
+
+    async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
+        asked = list(dict.fromkeys(canonical_id(key) for key in keys))
+        at, wanted = self._at(table), self._rows.columns(self._at(table), columns)
+        if not asked:
+            return {}
+        if not at.written:
+            records = [one async for one in self._every(at, {}, wanted)]
+            return {one.key: one for one in records if one.key in set(asked)}
+        found = await asyncio.gather(*(self._one(at, key, wanted) for key in asked))
+        return {one.key: one for one in found if one is not None}
+
+    async def find(
+        self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
+    ) -> Sequence[Record]:
+        at = self._at(table)
+        (by,), wanted = self._rows.columns(at, [column]), self._rows.columns(at, columns)
+        texts = [value for value in dict.fromkeys(values) if value]
+        if column not in at.searchable:
+            return await self._compared(at, by, texts, wanted, limit)
+        found: dict[str, Record] = {}
+        for text in texts:
+            async for one in self._every(at, {self._site.theirs(at.name, column): text}, wanted):
+                found[one.key] = one
+                if len(found) >= limit:
+                    return list(found.values())
+        return list(found.values())
+
+    async def _compared(
+        self, at: Table, by: ColumnMetadata, texts: Sequence[str], wanted: Sequence[ColumnMetadata], limit: int
+    ) -> list[Record]:
+        """Go through a list that cannot be filtered by this column."""
+        folded = {text.casefold() for text in texts}
+        both = [*wanted, by]
+        found = [one async for one in self._every(at, {}, both) if str(one.values[by.name]).casefold() in folded]
+        names = {one.name for one in wanted}
+        return [
+            Record(one.key, one.version, {name: value for name, value in one.values.items() if name in names})
+            for one in found[:limit]
+        ]
+
+    async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        at, wanted = self._at(table), self._rows.columns(self._at(table), columns)
+        asked = Asked(
+            self._client,
+            at.name,
+            self._site.path(at.name),
+            lambda keys: self.read(table, keys, columns),
+            lambda row: self._listed(at, row, wanted),
+        )
+        async for page in (by_feed if self._site.feed else by_time)(asked, since):
+            yield await self._completed(at, page, columns)
+
+    async def pages(
+        self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
+    ) -> AsyncIterator[RecordPage]:
+        """In the order of the list; a place is its cursor, or how many rows stand before."""
+        at, wanted = self._at(table), self._rows.columns(self._at(table), columns)
+        async for page in self._client.pages(self._site.path(table), {}, place, most):
+            records = [self._listed(at, row, wanted) for row in page.rows]
+            yield RecordPage(await self._with_parts(at, records, columns), page.place)
+
+    async def _every(
+        self, at: Table, query: Mapping[str, str], wanted: Sequence[ColumnMetadata]
+    ) -> AsyncIterator[Record]:
+        path = self._site.path(at.name)
+        names = [one.name for one in wanted]
+        async for page in self._client.pages(path, query, None, self._site.page_size):
+            for one in await self._with_parts(at, [self._listed(at, row, wanted) for row in page.rows], names):
+                yield one
+
+    def _listed(self, at: Table, row: JsonObject, wanted: Sequence[ColumnMetadata]) -> Record:
+        """A row of a list as a record; the parts are not in it yet."""
+        own = [one for one in wanted if not at.expands(one.name)]
+        version = row.get("version") if self._site.versions else None
+        return self._rows.record(at, row, own, f'"{version}"' if isinstance(version, str) else None)
+
+    async def _completed(self, at: Table, page: ChangePage, columns: Sequence[str]) -> ChangePage:
+        return ChangePage(await self._with_parts(at, page.records, columns), page.deleted, page.watermark)
+
+    async def _with_parts(self, at: Table, records: Sequence[Record], columns: Sequence[str]) -> Sequence[Record]:
+        """Lists show no parts; where they are asked for, each record is read for itself."""
+        if not self._rows.parts(at, columns) or all(set(one.values) >= set(columns) for one in records):
+            return records
+        found = await self.read(at.name, [one.key for one in records], columns)
+        return [found[one.key] for one in records if one.key in found]
+
+    async def _one(self, at: Table, key: str, wanted: Sequence[ColumnMetadata]) -> Record | None:
+        path = self._site.path(at.name)
+        parts = self._rows.parts(at, [one.name for one in wanted])
+        query = {self._site.parameter("expand"): ",".join(parts)} if parts else {}
+        reply = await self._client.get_or_none(f"{path}/{key}", query, f"{path}/..")
+        return None if reply is None else self._rows.record(at, object_of(reply), wanted, self._version(reply))
+
+    def _version(self, reply: Reply) -> str | None:
+        return reply.headers.get("etag") if self._site.versions else None
+
+    def _at(self, table: str) -> Table:
+        if table not in TABLES:
+            raise UnknownColumn(SYSTEM, Answer(field=table))
+        return TABLES[table]
+
+    # --- writing ---
+
+    async def create(
+        self,
+        table: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        key: str | None,
+        within_seconds: float,
+    ) -> Record:
+        """The CRM's id is the key of repetition: a site that knows it answers the same record again."""
+        if key is not None:
+            raise ValueError(f"{SYSTEM} does not let us choose a key")
+        at, budget = self._at(table), Budget(SYSTEM, self._clock, within_seconds)
+        wanted, path = self._rows.columns(at, columns), self._site.path(table)
+        body = self._rows.body(at, {name: value for name, value in values.items() if value is not None})
+        crm_id = values.get(CRM_ID)
+        headers = {"Idempotency-Key": str(crm_id)} if crm_id and self._site.idempotency_keys else {}
+        reply = await self._client.write(
+            "POST",
+            path,
+            path,
+            body,
+            doing=Doing.CREATE,
+            headers=headers,
+            columns=list(self._rows.sent_names(at, values)),
+            within_seconds=budget.left(),
+        )
+        return self._stored(at, reply, wanted)
+
+    async def create_many(
+        self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        """One call for each: the contract has no bulk form."""
+        return await self._each(
+            [self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds) for one in wanted]
+        )
+
+    async def update(
+        self,
+        table: str,
+        key: str,
+        values: Mapping[str, Value],
+        columns: Sequence[str],
+        *,
+        version: str | None,
+    ) -> Record:
+        """The link goes first: a record that is not linked yet takes nothing else, and one that is being unlinked
+        nothing afterwards."""
+        at, budget = self._at(table), Budget(SYSTEM, self._clock, self._client.timeout_seconds)
+        record_key, wanted = canonical_id(key), self._rows.columns(at, columns)
+        plain = {name: value for name, value in values.items() if name != CRM_ID}
+        body = self._rows.body(at, plain)
+        stored: Record | None = None
+        if values.get(CRM_ID) is not None:
+            stored = await self._link(at, record_key, values[CRM_ID], wanted, version, budget)
+            version = stored.version
+        if plain:
+            stored = await self._patch(at, record_key, body, wanted, version, budget)
+        if CRM_ID in values and values[CRM_ID] is None:
+            stored = await self._unlink(at, record_key, wanted, None if plain else version, budget)
+        return stored if stored is not None else await self._there(at, record_key, wanted)
+
+    async def update_many(
+        self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
+    ) -> Sequence[Record | ConnectorError]:
+        """One call for each, those of one record one after another."""
+        results: list[Record | ConnectorError] = []
+        for one in changes:
+            results += await self._each([self.update(table, one.key, one.values, columns, version=one.version)])
+        return results
+
+    async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
+        """Journal entries are records of their own; `capabilities` says so."""
+        raise ValueError(f"{SYSTEM} takes no notes")
+
+    # --- what is known ---
+
+    async def metadata(self, table: str) -> TableMetadata:
+        return TableMetadata(table, self._at(table).columns)
+
+    async def survey(self, table: str) -> TableMetadata:
+        """As the contract says; the interface describes itself nowhere. Reading the list tells whether we may."""
+        at = self._at(table)
+        await self._client.get(self._site.path(table), {self._site.parameter("limit"): "1"}, self._site.path(table))
+        return TableMetadata(table, at.columns, announced=False)
+
+    async def identify(self) -> str:
+        return self._instance
+
+    async def ping(self) -> None:
+        await self._client.get(self._site.path("system"), {}, "system")
+
+    async def is_test_system(self) -> bool:
+        """Whether the database is marked as that of a test system."""
+        body = object_of(await self._client.get(self._site.path("system"), {}, "system"))
+        told = body.get("isTestSystem")
+        if not isinstance(told, bool):
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: isTestSystem is neither yes nor no")
+        return told
+
+    # --- the steps of a change ---
+
+    async def _link(
+        self, at: Table, key: str, crm_id: Value, wanted: Sequence[ColumnMetadata], version: str | None, budget: Budget
+    ) -> Record:
+        await self._still(at, key, version, budget)
+        body: JsonObject = {"crmId": str(crm_id), "master": "CRM"}
+        reply = await self._send("PUT", at, f"{key}/crm-link", body, version=None, columns=[CRM_ID], budget=budget)
+        return await self._after(at, key, reply, wanted, budget)
+
+    async def _unlink(
+        self, at: Table, key: str, wanted: Sequence[ColumnMetadata], version: str | None, budget: Budget
+    ) -> Record:
+        """A record that is not linked is fine."""
+        await self._still(at, key, version, budget)
+        try:
+            await self._send("DELETE", at, f"{key}/crm-link", None, version=None, columns=[CRM_ID], budget=budget)
+        except RecordMissing:
+            return await self._there(at, key, wanted)
+        async with budget.understanding():
+            return await self._there(at, key, wanted)
+
+    async def _patch(
+        self,
+        at: Table,
+        key: str,
+        body: JsonObject,
+        wanted: Sequence[ColumnMetadata],
+        version: str | None,
+        budget: Budget,
+    ) -> Record:
+        names = list(self._rows.sent_names(at, body))
+        reply = await self._send("PATCH", at, key, body, version=version, columns=names, budget=budget)
+        return await self._after(at, key, reply, wanted, budget)
+
+    async def _still(self, at: Table, key: str, version: str | None, budget: Budget) -> None:
+        """Refuse the change of a record that is no longer what the version says, where a request cannot name it."""
+        if version is None or not self._site.versions:
+            return
+        async with budget.preparing():
+            if (await self._there(at, key, [])).version != version:
+                raise VersionConflict(SYSTEM)
+
+    async def _send(
+        self,
+        method: str,
+        at: Table,
+        rest: str,
+        body: JsonObject | None,
+        *,
+        version: str | None,
+        columns: Sequence[str],
+        budget: Budget,
+    ) -> Reply:
+        path = self._site.path(at.name)
+        headers = {"If-Match": version} if version is not None and self._site.versions else {}
+        _, _, below = rest.partition("/")
+        return await self._client.write(
+            method,
+            f"{path}/{rest}",
+            f"{path}/../{below}".rstrip("/"),
+            body,
+            doing=Doing.UPDATE,
+            headers=headers,
+            columns=columns,
+            within_seconds=budget.left(),
+        )
+
+    async def _after(
+        self, at: Table, key: str, reply: Reply, wanted: Sequence[ColumnMetadata], budget: Budget
+    ) -> Record:
+        """The record as stored: as answered, or read once more where the answer shows no parts."""
+        async with budget.understanding():
+            if self._rows.parts(at, [one.name for one in wanted]):
+                return await self._there(at, key, wanted)
+            return self._rows.record(at, object_of(reply), wanted, self._version(reply))
+
+    async def _there(self, at: Table, key: str, wanted: Sequence[ColumnMetadata]) -> Record:
+        found = await self._one(at, key, wanted)
+        if found is None:
+            raise RecordMissing(SYSTEM)
+        return found
+
+    def _stored(self, at: Table, reply: Reply, wanted: Sequence[ColumnMetadata]) -> Record:
+        """The record that a create was answered with; what is not as documented leaves its result unknown."""
+        try:
+            return self._rows.record(at, object_of(reply), wanted, self._version(reply))
+        except BadAnswer as error:
+            raise UnknownResult(SYSTEM, error.answer) from None
+
+    async def _each(self, calls: Sequence[Coroutine[None, None, Record]]) -> list[Record | ConnectorError]:
+        """The results of several writes, each its record or its error."""
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, ConnectorError):
+                raise one
+        return [one for one in found if not isinstance(one, BaseException) or isinstance(one, ConnectorError)]

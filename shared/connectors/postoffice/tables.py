@@ -1,0 +1,172 @@
+"""The lists of the contract and their columns, as `docs/systems/postoffice_contract.md` names them.
+
+The interface describes itself nowhere, so what a table holds is written down here. A part of a record has a dotted
+name: `addresses.main.city`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from shared.sync.ports import ColumnMetadata, ColumnType
+
+ADDRESSES = "addresses"
+CRM_ID = "crmId"
+MASTER = "master"
+NUMBER = "number"
+
+_ADDRESS = {"name": 80, "name2": 80, "street": 80, "postcode": 12, "city": 50, "country": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One list. searchable: columns that the list can be filtered by; written: we create and change its records.
+
+    mastered: an unlinked record of it belongs to PostOffice alone, a linked one to the CRM.
+    """
+
+    name: str
+    columns: Mapping[str, ColumnMetadata]
+    searchable: frozenset[str] = frozenset()
+    written: bool = False
+    mastered: bool = False
+
+    def expands(self, name: str) -> str:
+        """The part that a column belongs to, as `expand` names it; empty for the record's own."""
+        head, dot, _ = name.partition(".")
+        return head if dot else ""
+
+
+def _text(name: str, length: int, *, writable: bool = True, required: bool = False) -> ColumnMetadata:
+    return ColumnMetadata(name, ColumnType.TEXT, length, writable, updatable=writable, required=required)
+
+
+def _of(name: str, kind: ColumnType, *, writable: bool = True) -> ColumnMetadata:
+    return ColumnMetadata(name, kind, writable=writable, updatable=writable)
+
+
+def _refers(name: str, table: str, *, writable: bool = True, required: bool = False) -> ColumnMetadata:
+    return ColumnMetadata(
+        name, ColumnType.REFERENCE, writable=writable, updatable=writable, target=table, required=required
+    )
+
+
+def _read_only(*columns: ColumnMetadata) -> Mapping[str, ColumnMetadata]:
+    return {
+        one.name: ColumnMetadata(one.name, one.type, one.max_length, writable=False, updatable=False, target=one.target)
+        for one in columns
+    }
+
+
+def _catalogue(*own: ColumnMetadata) -> Mapping[str, ColumnMetadata]:
+    usual = (_text(NUMBER, 20), _text("name", 80), _of("active", ColumnType.BOOLEAN))
+    return _read_only(*usual, *own)
+
+
+def _addresses() -> Iterator[ColumnMetadata]:
+    for which in ("main", "invoice"):
+        for name, length in _ADDRESS.items():
+            yield _text(f"{ADDRESSES}.{which}.{name}", length)
+
+
+def _party(*own: ColumnMetadata) -> Mapping[str, ColumnMetadata]:
+    columns = (
+        _text(NUMBER, 20),
+        _text("externalNumber", 40),
+        _of(CRM_ID, ColumnType.KEY),
+        _text(MASTER, 3, writable=False),
+        _text("name", 80, required=True),
+        _of("active", ColumnType.BOOLEAN),
+        _refers("customerGroupId", "customer-groups"),
+        _refers("priceGroupId", "price-groups"),
+        _refers("invoicingClientId", "invoicing-clients"),
+        _text("telephone", 30),
+        _text("email", 80),
+        _text("website", 120),
+        _text("remark", 250),
+        *_addresses(),
+        *own,
+    )
+    return {one.name: one for one in columns}
+
+
+def _booked(*own: ColumnMetadata) -> Mapping[str, ColumnMetadata]:
+    usual = (_text(NUMBER, 20), _refers("customerId", "customers"), _refers("costCentreId", "cost-centres"))
+    return _read_only(*usual, *own)
+
+
+_LINKED = frozenset({NUMBER, "externalNumber", CRM_ID})
+_PICKUP = (
+    _text(NUMBER, 20),
+    _of(CRM_ID, ColumnType.KEY),
+    _refers("customerId", "customers", required=True),
+    _refers("costCentreId", "cost-centres"),
+    _text("name", 80, required=True),
+    _text("street", 80),
+    _text("postcode", 12),
+    _text("city", 50),
+    _text("country", 2),
+    _text("opensAt", 5),
+    _text("closesAt", 5),
+    _of("active", ColumnType.BOOLEAN),
+)
+
+TABLES: Mapping[str, Table] = {
+    table.name: table
+    for table in (
+        Table("customer-groups", _catalogue()),
+        Table("price-groups", _catalogue()),
+        Table("invoicing-clients", _catalogue()),
+        Table("services", _catalogue(_text("unit", 20))),
+        Table("articles", _catalogue(_text("unit", 20), _of("price", ColumnType.DECIMAL))),
+        Table("account-manager-types", _catalogue()),
+        Table(
+            "employees",
+            _catalogue(_text("externalNumber", 40), _text("lastName", 40), _text("firstName", 40)),
+            frozenset({NUMBER, "externalNumber", "lastName", "firstName"}),
+        ),
+        Table("customers", _party(), _LINKED, written=True, mastered=True),
+        Table(
+            "cost-centres",
+            _party(_refers("customerId", "customers", required=True)),
+            _LINKED | {"customerId"},
+            written=True,
+            mastered=True,
+        ),
+        Table(
+            "pickup-locations",
+            {one.name: one for one in _PICKUP},
+            frozenset({NUMBER, CRM_ID, "customerId"}),
+            written=True,
+        ),
+        Table(
+            "orders",
+            _booked(
+                _of("orderedOn", ColumnType.DATE),
+                _text("state", 20),
+                _of("amount", ColumnType.DECIMAL),
+                _text("currency", 3),
+            ),
+        ),
+        Table(
+            "invoices",
+            _booked(
+                _of("invoicedOn", ColumnType.DATE),
+                _of("dueOn", ColumnType.DATE),
+                _of("amount", ColumnType.DECIMAL),
+                _text("currency", 3),
+                _of("paid", ColumnType.BOOLEAN),
+            ),
+        ),
+        Table(
+            "complaints",
+            _booked(
+                _text("subject", 200),
+                _text("text", 4000),
+                _of("reportedAt", ColumnType.DATETIME),
+                _text("state", 20),
+            ),
+        ),
+    )
+}
