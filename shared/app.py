@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from shared.clock import RandomIds, SystemClock
+from shared.errors import SettingsError
 from shared.log import tidy_all
 from shared.notices import Notices
 from shared.routes import Doorkeeper
@@ -85,7 +86,8 @@ class App:
     @cached_property
     def recipients(self) -> Recipients:
         """Who hears of which table."""
-        return Recipients.read(self.index_json)
+        connectors = self.outside.connectors
+        return Recipients.read(self.index_json, self.settings.kinds if connectors is None else connectors)
 
     @property
     def queue(self) -> Queue:
@@ -165,10 +167,11 @@ def installed(app: App) -> Iterator[App]:
         _installed.remove(app)
 
 
-def transfer_names(path: Path = INDEX) -> Sequence[str]:
-    """The names of all transfers, for registering their functions; none, and a line in the log, without an index."""
+def transfer_names(path: Path = INDEX, environment: Mapping[str, str] = os.environ) -> Sequence[str]:
+    """The names of the transfers between this installation's systems, for registering their functions; none, and a line
+    in the log, without an index."""
     try:
-        return Recipients.read(path.read_bytes()).transfers
-    except (OSError, ValueError) as error:
+        return Recipients.read(path.read_bytes(), Settings(environment).kinds).transfers
+    except (OSError, ValueError, SettingsError) as error:
         log.error("no transfer can be registered", extra={"action": "index", "reason": str(error)})
         return ()

@@ -18,16 +18,28 @@ from shared.connectors.business_central import client as business_central
 from shared.connectors.business_central.connector import BusinessCentralConnector
 from shared.connectors.dataverse import client as dataverse
 from shared.connectors.dataverse.connector import DataverseConnector
+from shared.connectors.postoffice import client as postoffice
+from shared.connectors.postoffice.connector import PostOfficeConnector
+from shared.connectors.postoffice.site import Site
 from shared.errors import SettingsError, StoreUnavailable
-from shared.http_client import HttpClient
-from shared.identity import AzureIdentityTokens, CredentialTokens, TokenEndpointTokens, TokenSource
+from shared.http_client import HttpClient, Sign, basic, bearer, in_header
+from shared.identity import (
+    AzureIdentityTokens,
+    CredentialTokens,
+    FixedCredential,
+    TokenEndpointTokens,
+    TokenSource,
+)
 from shared.settings import (
+    ADDRESSES,
     Address,
     BusinessCentralSettings,
     DataverseSettings,
     EngineSettings,
     Identity,
+    PostOfficeSettings,
     StoreSettings,
+    prefix_of,
 )
 from shared.stores.rows import RowInvalid, RowStore, RowStoreRefused, RowStoreUnavailable
 from shared.stores.stores import TABLES, Stores, open_stores
@@ -48,7 +60,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REQUEST_ID_HEADERS: Final = {"dataverse": "x-ms-client-request-id", "business_central": "client-request-id"}
+REQUEST_ID_HEADERS: Final = {
+    "dataverse": "x-ms-client-request-id",
+    "business_central": "client-request-id",
+    "postoffice": "x-request-id",
+}
 BUSINESS_CENTRAL_SCOPE = "https://api.businesscentral.dynamics.com/.default"
 
 
@@ -73,7 +89,7 @@ class Engine:
             await part.aclose()
 
 
-HttpConnector = DataverseConnector | BusinessCentralConnector
+HttpConnector = DataverseConnector | BusinessCentralConnector | PostOfficeConnector
 
 
 async def build(app: App) -> Engine:
@@ -184,8 +200,17 @@ def _without_unknown_systems(
 ) -> Index:
     """A definition of a system that there is no connector for is a problem, and the others run."""
     good = [one for one in index.definitions if {one.left.system, one.right.system} <= set(connectors)]
-    problems = [_without_connector(one, connectors, wrong) for one in index.definitions if one not in good]
+    bad = [one for one in index.definitions if one not in good and not _is_for_others(one, connectors, wrong)]
+    problems = [_without_connector(one, connectors, wrong) for one in bad]
     return index.model_copy(update={"definitions": tuple(good), "problems": (*index.problems, *problems)})
+
+
+def _is_for_others(
+    definition: Definition, connectors: Mapping[str, Connector], wrong: Mapping[str, SettingsError]
+) -> bool:
+    """Whether it is for installations with a kind of system that there is none of here."""
+    missing = {definition.left.system, definition.right.system} - set(connectors)
+    return not missing & set(wrong) and missing <= set(ADDRESSES)
 
 
 def _without_connector(
@@ -242,6 +267,7 @@ class Systems:
         makers: Mapping[str, Callable[[str], HttpConnector]] = {
             "dataverse": self._dataverse,
             "business_central": self._business_central,
+            "postoffice": self._postoffice,
         }
         self._app.settings.refuse_doubles()
         kinds = self._app.settings.kinds
@@ -278,12 +304,45 @@ class Systems:
             system=name,
         )
 
+    def _postoffice(self, name: str) -> PostOfficeConnector:
+        wanted = self._app.settings.of(PostOfficeSettings, name)
+        clients = [self._postoffice_client(name, wanted, identity) for identity in wanted.each_identity()]
+        parts = urlsplit(wanted.base_url)
+        return PostOfficeConnector(
+            clients,
+            self._app.outside.clock,
+            instance=f"{parts.netloc}{parts.path}".rstrip("/").lower(),
+            base_path=parts.path,
+            site=_site(name, wanted.site),
+            system=name,
+        )
+
+    def _postoffice_client(self, name: str, wanted: PostOfficeSettings, identity: Identity) -> HttpClient:
+        """A client that signs in as the site demands."""
+        secret = identity.secret.get_secret_value() if identity.secret else ""
+        tokens: TokenSource = FixedCredential(secret)
+        sign: Sign = in_header(identity.client_id)
+        if wanted.sign_in == "basic":
+            tokens, sign = FixedCredential(f"{identity.client_id}:{secret}"), basic
+        elif wanted.sign_in == "oauth2":
+            clock, http = self._app.outside.clock, _transport(self._app, "sign_in")
+            tokens = TokenEndpointTokens(str(wanted.token_url), identity.client_id, secret, clock, transport=http)
+            sign = bearer
+        allowance = self._allowance(postoffice.ALLOWED, wanted, "", identity)
+        return self._client(name, wanted, wanted.scope or "", tokens, allowance, sign)
+
     def _clients(
         self, name: str, allowed: Allowed, wanted: Address, place: str, scope: str, tenant_id: str | None
     ) -> Sequence[HttpClient]:
         """A client for each identity of a system, or one for the app's own."""
         return [
-            self._client(name, wanted, scope, tenant_id, identity, self._allowance(allowed, wanted, place, identity))
+            self._client(
+                name,
+                wanted,
+                scope,
+                _tokens(self._app, wanted, tenant_id, identity),
+                self._allowance(allowed, wanted, place, identity),
+            )
             for identity in wanted.each_identity() or (None,)
         ]
 
@@ -292,16 +351,17 @@ class Systems:
         name: str,
         wanted: Address,
         scope: str,
-        tenant_id: str | None,
-        identity: Identity | None,
+        tokens: TokenSource,
         allowance: Allowance,
+        sign: Sign = bearer,
     ) -> HttpClient:
         """One signed-in client, which closes its own tokens."""
         return HttpClient(
             system=name,
             base_url=wanted.base_url,
             scope=scope,
-            tokens=_tokens(self._app, wanted, tenant_id, identity),
+            tokens=tokens,
+            sign=sign,
             clock=self._app.outside.clock,
             ids=self._app.outside.ids,
             allowance=allowance,
@@ -320,6 +380,19 @@ class Systems:
                 allowed, self._app.outside.clock, identity=name, store=self._permits, holder=self._holder
             )
         return self.allowances[name]
+
+
+def _site(name: str, text: str) -> Site:
+    """What a site offers, from its setting; raises SettingsError naming what is wrong in it."""
+    setting = f"{prefix_of(name)}SITE"
+    try:
+        site = Site.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise SettingsError(f"{setting}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    if strangers := site.strangers():
+        raise SettingsError(f"{setting}: the contract knows no {', '.join(strangers)}; correct or remove it.")
+    return site
 
 
 def _tokens(app: App, wanted: Address, tenant_id: str | None, identity: Identity | None) -> TokenSource:

@@ -129,9 +129,18 @@ class _Exchange:
         return self.status is not None
 
 
+Sign = Callable[[str], Mapping[str, str]]
+"""The header that shows a credential."""
+
+
 def bearer(token: str) -> Mapping[str, str]:
     """The header that shows a token of the sign-in service."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def in_header(name: str) -> Sign:
+    """Shows a key in a header of this name."""
+    return lambda key: {name: key}
 
 
 def basic(credential: str) -> Mapping[str, str]:
@@ -160,7 +169,7 @@ class HttpClient:
         request_id_header: str = "x-ms-client-request-id",
         http: httpx.AsyncBaseTransport | None = None,
         owns_tokens: bool = False,
-        sign: Callable[[str], Mapping[str, str]] = bearer,
+        sign: Sign = bearer,
     ) -> None:
         require_safe(base_url, f"the address of {system}")
         _hush_httpx()

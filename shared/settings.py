@@ -290,6 +290,36 @@ class BusinessCentralSettings(Address):
         return (self.tenant_id.lower(), self.environment.lower(), self.company_id)
 
 
+class PostOfficeSettings(Address):
+    """The site's interface and our identity there."""
+
+    system: ClassVar[str] = "postoffice"
+    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
+    url: Annotated[str | None, Field(alias="CROSSDOCK_POSTOFFICE_URL")] = None
+    sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_POSTOFFICE_SANDBOX_URL")] = None
+    sign_in: Annotated[Literal["oauth2", "basic", "api_key"], Field(alias="CROSSDOCK_POSTOFFICE_SIGN_IN")] = "oauth2"
+    token_url: Annotated[str | None, Field(alias="CROSSDOCK_POSTOFFICE_TOKEN_URL")] = None
+    scope: Annotated[str | None, Field(alias="CROSSDOCK_POSTOFFICE_SCOPE")] = None
+    site: Annotated[str, Field(alias="CROSSDOCK_POSTOFFICE_SITE")] = "{}"
+    identities: Annotated[SecretStr, Field(alias="CROSSDOCK_POSTOFFICE_IDENTITIES")]
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> Self:
+        if any(identity.secret is None for identity in self.each_identity()):
+            raise ValueError(
+                "CROSSDOCK_POSTOFFICE_IDENTITIES: write <client id>:<secret>, <user>:<password> or <header>:<key>, as "
+                "CROSSDOCK_POSTOFFICE_SIGN_IN says"
+            )
+        if self.sign_in == "oauth2" and not self.token_url:
+            raise ValueError("CROSSDOCK_POSTOFFICE_TOKEN_URL: is missing; set the address of the site's token endpoint")
+        return self
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The site."""
+        return (self.base_url.rstrip("/").lower(),)
+
+
 class StoreSettings(Section):
     """Where links, claims, journal and the rest are kept: exactly one of the three places."""
 
@@ -361,7 +391,7 @@ class Schedules(Section):
 
 
 ADDRESSES: Final[Mapping[str, type[Address]]] = {
-    kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings)
+    kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings, PostOfficeSettings)
 }
 """Every kind of system, with its settings."""
 DOORS: Final[tuple[type[SystemSection], ...]] = (DataverseDoor, BusinessCentralDoor)
@@ -416,6 +446,7 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     OperatorDoor,
     DataverseSettings,
     BusinessCentralSettings,
+    PostOfficeSettings,
     StoreSettings,
     QueueSettings,
     EngineSettings,

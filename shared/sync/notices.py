@@ -7,7 +7,7 @@ rules of every field.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -53,12 +53,14 @@ class Recipients:
         self.transfers = transfers
 
     @classmethod
-    def read(cls, index_json: bytes) -> Recipients:
-        """Read the compiled index; raises ValueError when it is none."""
+    def read(cls, index_json: bytes, systems: Collection[str]) -> Recipients:
+        """Read of the compiled index what concerns these systems; raises ValueError when it is none."""
         found: dict[tuple[str, str], dict[str, Recipient]] = {}
         names: list[str] = []
         try:
             for definition in json.loads(index_json)["definitions"]:
+                if not {definition[side.value]["system"] for side in Side} <= set(systems):
+                    continue
                 names += [str(transfer["name"]) for transfer in definition["transfers"]]
                 for place, recipient in _heard_by(definition):
                     found.setdefault(place, {}).setdefault(recipient.transfer, recipient)

@@ -220,7 +220,7 @@ class _Walk:
         until = self.pipeline.ports.clock.monotonic() + self.pipeline.ports.timing.walk_budget.total_seconds()
         async for page in self.connector.changes(self.feed.table, mark.value, ()):
             digest = _digest(page)
-            if digest and digest not in before:
+            if (page.records or page.deleted) and not (digest and digest in before):
                 queued += await self._queue(page)
             pages = [*pages, digest][-_PAGES_REMEMBERED:] if digest else pages
             if page.watermark is not None and (page.watermark != mark.value or digest not in before):
@@ -240,7 +240,8 @@ class _Walk:
         if not self.feed.is_related:
             known = {record.key for record in page.records if await self._is_known(record)}
         keys = list(dict.fromkeys([*(record.key for record in page.records), *page.deleted]))
-        versions = {record.key: record.version or "" for record in page.records}
+        new = self.pipeline.ports.ids.new  # without a version nothing tells one change of a record from the next
+        versions = {record.key: record.version or new() for record in page.records}
         for transfer in self.transfers:
             wanted = keys if transfer.target is self.feed.side else [key for key in keys if key not in known]
             for chunk in _chunks(wanted):
@@ -278,8 +279,10 @@ class _Walk:
 
 
 def _digest(page: ChangePage) -> str:
-    """What a page says; a feed that overlaps repeats its last page until something new happens. Empty for an
-    empty page."""
+    """What a page says; a feed that overlaps repeats its last page until something new happens. Empty for an empty
+    page, and for one of records without versions, which says nothing of what is new in it."""
+    if any(record.version is None for record in page.records):
+        return ""
     told = sorted([*(f"{record.key}@{record.version}" for record in page.records), *page.deleted])
     return blake2b("|".join(told).encode(), digest_size=8).hexdigest() if told else ""
 

@@ -48,8 +48,8 @@ KEYS_PER_READ = 100
 class PostOfficeConnector:
     """Reads and writes the lists of one site.
 
-    `base_path`: what stands before `/v1`. Lists that PostOffice alone keeps are read as a whole, since the contract has
-    no address for one of their rows.
+    `base_path`: what stands before `/v1`. `system`: its name in this installation. Lists that PostOffice alone keeps
+    are read as a whole, since the contract has no address for one of their rows.
     """
 
     def __init__(
@@ -60,16 +60,18 @@ class PostOfficeConnector:
         instance: str,
         base_path: str = "",
         site: Site | None = None,
+        system: str = SYSTEM,
     ) -> None:
         self._site = site or Site()
         self._client = PostOfficeClient(InTurn(clients), base_path, self._site)
         self._clock = clock
         self._instance = instance
+        self._system = system
         self._rows = Rows(self._site)
 
     @property
     def system(self) -> str:
-        return SYSTEM
+        return self._system
 
     @property
     def instance(self) -> str:
@@ -292,7 +294,8 @@ class PostOfficeConnector:
         return TableMetadata(table, at.columns, announced=False)
 
     async def identify(self) -> str:
-        return self._instance
+        """Site and mark: a database that becomes a test system, or is one no longer, is another environment."""
+        return f"{self._instance}, {'test' if await self.is_test_system() else 'productive'} system"
 
     async def ping(self) -> None:
         await self._client.get(self._site.path("system"), {}, "system")

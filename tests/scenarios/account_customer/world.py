@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, Self
 from urllib.parse import parse_qs
 
 import httpx
@@ -227,12 +227,12 @@ class RealWorld:
             options=options,
         )
 
+    def _served(self) -> dict[str, ASGIApp]:
+        """The systems by the names of their connectors."""
+        return {"dataverse": self.crm.app, "business_central": self.erp.app, "sign_in": self.issuer.app}
+
     def _make_app(self) -> App:
-        served: dict[str, ASGIApp] = {
-            "dataverse": self.crm.app,
-            "business_central": self.erp.app,
-            "sign_in": self.issuer.app,
-        }
+        served = self._served()
         outside = Outside(
             clock=self.clock,
             ids=SeededIds(self.rng),
@@ -244,7 +244,7 @@ class RealWorld:
 
     # --- starting and stopping ---
 
-    async def __aenter__(self) -> RealWorld:
+    async def __aenter__(self) -> Self:
         self._exits.enter_context(installed(self.apps[0]))
         engines = [await app.engine() for app in self.apps]
         if self.setup.hooks:

@@ -196,12 +196,26 @@ async def test_a_definition_of_an_unknown_system_disables_only_itself(doors: Doo
     """There is no connector for it yet."""
     tree = json.loads(doors.app.index_json)
     text = (
-        json.dumps(tree["definitions"][0]).replace("business_central", "postoffice").replace("customer_to", "post_to")
+        json.dumps(tree["definitions"][0]).replace("business_central", "salesforce").replace("customer_to", "post_to")
     )
     tree["definitions"].append(json.loads(text))
     engine = await App(doors.environment, doors.app.outside, dump(tree)).engine()
     assert [transfer.name for _, transfer in engine.index.transfers()] == doors.names
-    assert "postoffice" in engine.index.problems[0].text
+    assert "salesforce" in engine.index.problems[0].text
+
+
+async def test_a_definition_of_a_kind_that_is_not_here_is_for_others(doors: Doors) -> None:
+    """PostOffice's definitions are shipped, and an installation without one neither runs nor names them."""
+    tree = json.loads(doors.app.index_json)
+    text = (
+        json.dumps(tree["definitions"][0]).replace("business_central", "postoffice").replace("customer_to", "post_to")
+    )
+    tree["definitions"].append(json.loads(text))
+    app = App(doors.environment, doors.app.outside, dump(tree))
+    engine = await app.engine()
+    assert [transfer.name for _, transfer in engine.index.transfers()] == doors.names
+    assert engine.index.problems == ()
+    assert list(app.recipients.transfers) == doors.names
 
 
 # --- feeds ----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from shared.settings import (
     EngineSettings,
     OperatorDoor,
     Place,
+    PostOfficeSettings,
     QueueSettings,
     Section,
     Settings,
@@ -27,6 +28,14 @@ from tests.scenarios.doors.world import ENVIRONMENT
 
 ROOT = Path(__file__).parents[3]
 NAMES = sorted({str(field.alias) for kind in SECTIONS for field in kind.model_fields.values()})
+EVERYTHING = {
+    **ENVIRONMENT,
+    "CROSSDOCK_SYSTEMS": "dataverse,business_central,postoffice",
+    "CROSSDOCK_POSTOFFICE_URL": "https://post.example/gateway",
+    "CROSSDOCK_POSTOFFICE_TOKEN_URL": "https://login.post.example/token",
+    "CROSSDOCK_POSTOFFICE_IDENTITIES": "crossdock:a-secret-of-the-site",
+}
+"""A good environment with a system of every kind."""
 PLATFORM = {
     "FUNCTIONS_WORKER_RUNTIME",
     "AzureWebJobsStorage",
@@ -37,12 +46,13 @@ PLATFORM = {
 
 def read(kind: type[Section], **changes: str) -> Section:
     """A section of a good environment with some settings changed."""
-    return kind.read({**ENVIRONMENT, **changes})
+    return kind.read({**EVERYTHING, **changes})
 
 
 def test_a_good_environment_has_no_errors() -> None:
     """Every section reads."""
     assert Settings(ENVIRONMENT).check() == []
+    assert Settings(EVERYTHING).check() == []
 
 
 def test_an_empty_environment_names_everything_that_is_missing() -> None:
@@ -64,6 +74,17 @@ WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
     "no organisation": (DataverseSettings, {"CROSSDOCK_DATAVERSE_ORGANIZATION_ID": ""}, "is missing; set it"),
     "no GUID": (DataverseSettings, {"CROSSDOCK_DATAVERSE_ORGANIZATION_ID": "short-secret"}, "no GUID"),
     "no address": (DataverseSettings, {"CROSSDOCK_DATAVERSE_URL": ""}, "CROSSDOCK_DATAVERSE_URL: is missing"),
+    "a user without a password": (
+        PostOfficeSettings,
+        {"CROSSDOCK_POSTOFFICE_IDENTITIES": "crossdock"},
+        "<user>:<password>",
+    ),
+    "no token endpoint": (PostOfficeSettings, {"CROSSDOCK_POSTOFFICE_TOKEN_URL": ""}, "TOKEN_URL: is missing"),
+    "an unknown sign-in": (
+        PostOfficeSettings,
+        {"CROSSDOCK_POSTOFFICE_SIGN_IN": "ntlm"},
+        "CROSSDOCK_POSTOFFICE_SIGN_IN",
+    ),
     "two addresses": (
         DataverseSettings,
         {"CROSSDOCK_DATAVERSE_SANDBOX_URL": "http://127.0.0.1:1"},
@@ -120,7 +141,7 @@ def test_a_wrong_setting_is_named_with_its_remedy_and_without_its_value(case: st
 def test_an_unresolved_key_vault_reference_is_recognised(name: str) -> None:
     """It reaches the app as text, and would be a secret that everybody knows."""
     text = "@Microsoft.KeyVault(SecretUri=https://vault.example/secrets/name-of-the-secret)"
-    errors = [str(error) for error in Settings({**ENVIRONMENT, name: text}).check()]
+    errors = [str(error) for error in Settings({**EVERYTHING, name: text}).check()]
     assert any(f"{name}: its Key Vault reference is not resolved" in error for error in errors)
 
 
@@ -146,9 +167,10 @@ def test_one_wrong_section_closes_only_what_depends_on_it() -> None:
 
 def test_secrets_do_not_show() -> None:
     """Not in a representation of a section, which may stand in a traceback."""
-    sections = " ".join(repr(kind.read(ENVIRONMENT)) for kind in SECTIONS)
-    secrets = [value for name, value in ENVIRONMENT.items() if re.search("SECRET|STATE|_KEY|^ServiceBus$", name)]
+    sections = " ".join(repr(kind.read(EVERYTHING)) for kind in SECTIONS)
+    secrets = [value for name, value in EVERYTHING.items() if re.search("SECRET|STATE|_KEY|^ServiceBus$", name)]
     assert len(secrets) == 10
+    assert "a-secret-of-the-site" not in sections
     assert not [secret for secret in secrets if secret in sections]
 
 

@@ -1,0 +1,105 @@
+"""PostOffice's lists in the CRM: customer groups, price groups, invoicing clients, services and articles."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from sandbox.faults import FaultKind, FaultRule
+from tests.scenarios.account_customer.world import virtually
+from tests.scenarios.postoffice.world import POOR, WHOLE, PostWorld, Sites
+
+LISTS = {
+    "customer-groups": "crossdock_customergroup",
+    "price-groups": "crossdock_pricegroup",
+    "invoicing-clients": "crossdock_invoicingclient",
+    "services": "crossdock_postservice",
+    "articles": "crossdock_postarticle",
+}
+both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
+
+
+@both
+@virtually
+async def test_every_list_arrives_and_follows(site: Sites) -> None:
+    """R-098, R-099, R-100, R-101, R-102: from PostOffice into the CRM, new rows and changed ones, each once."""
+    async with PostWorld(site) as world:
+        made = {}
+        for name in LISTS:
+            for number in ("1", "2", "3"):
+                made[name, number] = world.site.create(name, {"number": number, "name": f"{name} {number}"})["id"]
+        await world.next_walk()
+        for name, table in LISTS.items():
+            shown = [
+                (row["crossdock_number"], row["crossdock_name"], row["crossdock_active"]) for row in world.listed(table)
+            ]
+            assert shown == [(number, f"{name} {number}", True) for number in ("1", "2", "3")]
+        world.site.edit("services", made["services", "2"], {"name": "Changed", "active": False, "unit": "piece"})
+        world.site.edit("articles", made["articles", "3"], {"price": "12.3456"})
+        await world.next_walk()
+        service, article = world.listed("crossdock_postservice")[1], world.listed("crossdock_postarticle")[2]
+        assert (service["crossdock_name"], service["crossdock_active"], service["crossdock_unit"]) == (
+            "Changed",
+            False,
+            "piece",
+        )
+        assert article["crossdock_price"] == Decimal("12.3456")
+        assert [len(world.listed(table)) for table in LISTS.values()] == [3, 3, 3, 3, 3]
+        assert await world.parked("post_service_to_dataverse") == []
+
+
+@both
+@virtually
+async def test_what_the_crm_has_already_is_taken_over_by_its_number(site: Sites) -> None:
+    """R-098: a list kept by hand so far is not doubled."""
+    async with PostWorld(site) as world:
+        await world.crm.create("crossdock_customergroup", {"crossdock_number": "7", "crossdock_name": "Old name"})
+        world.site.create("customer-groups", {"number": "7", "name": "Post"})
+        await world.next_walk()
+        (group,) = world.listed("crossdock_customergroup")
+        assert group["crossdock_name"] == "Post"
+
+
+@both
+@virtually
+async def test_a_site_that_is_away_loses_nothing(site: Sites) -> None:
+    """R-099: what changes while the site does not answer arrives afterwards."""
+    async with PostWorld(site) as world:
+        group = world.site.create("price-groups", {"number": "1", "name": "A"})
+        await world.next_walk()
+        fault = world.site.faults.add(FaultRule(FaultKind.UNAVAILABLE))
+        world.site.edit("price-groups", group["id"], {"name": "B"})
+        await world.pass_time(minutes=20)
+        assert world.listed("crossdock_pricegroup")[0]["crossdock_name"] == "A"
+        world.site.faults.remove(fault)
+        await world.next_walk()
+        assert world.listed("crossdock_pricegroup")[0]["crossdock_name"] == "B"
+
+
+@virtually
+async def test_a_list_that_has_not_changed_costs_no_write() -> None:
+    async with PostWorld(WHOLE) as world:
+        for number in range(5):
+            world.site.create("services", {"number": str(number), "name": f"S{number}"})
+        await world.next_walk()
+        world.forget_requests()
+        await world.next_walk()
+        assert world.crm.requests.count("POST") + world.crm.requests.count("PATCH") == 0
+
+
+@virtually
+async def test_a_database_that_becomes_a_test_system_is_another_environment() -> None:
+    """R-071: from the productive database nothing comes any more once it says that it is a test system."""
+    async with PostWorld(WHOLE) as world:
+        group = world.site.create("customer-groups", {"number": "1", "name": "A"})
+        await world.next_walk()
+        world.site.mark_as_test_system(True)
+        await world.pass_time(minutes=20)
+        world.site.edit("customer-groups", group["id"], {"name": "Only a test"})
+        await world.pass_time(minutes=20)
+        assert world.listed("crossdock_customergroup")[0]["crossdock_name"] == "A"
+        world.site.mark_as_test_system(False)
+        await world.pass_time(minutes=20)
+        await world.next_walk()
+        assert world.listed("crossdock_customergroup")[0]["crossdock_name"] == "Only a test"

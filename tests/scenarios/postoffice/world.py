@@ -1,0 +1,86 @@
+"""A CRM and a site's PostOffice, with everything real between them, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from local.definitions import read_definition
+from sandbox.business_central import BusinessCentralSandbox
+from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
+from sandbox.postoffice.sandbox import PostOfficeSandbox
+from shared.sync.definition import Definition, Index
+from tests.scenarios.account_customer.world import RealWorld, Setup
+
+FOLDER = Path(__file__).parents[3] / "transfers" / "postoffice"
+WALK_SECONDS = 300
+SITE_URL = "https://post.example/gateway"
+SETTINGS: Mapping[str, str] = {
+    "CROSSDOCK_SYSTEMS": "dataverse,postoffice",
+    "CROSSDOCK_POSTOFFICE_SANDBOX_URL": SITE_URL,
+}
+WHOLE = (
+    PostOfficeOptions(auth=Auth.API_KEY),
+    {"CROSSDOCK_POSTOFFICE_SIGN_IN": "api_key", "CROSSDOCK_POSTOFFICE_IDENTITIES": "X-Api-Key:postoffice-sandbox-key"},
+)
+POOR = (
+    poor(Auth.BASIC),
+    {
+        "CROSSDOCK_POSTOFFICE_SIGN_IN": "basic",
+        "CROSSDOCK_POSTOFFICE_IDENTITIES": "crossdock:postoffice-sandbox-password",
+        "CROSSDOCK_POSTOFFICE_SITE": (
+            '{"versions": false, "feed": false, "deletions": false, "idempotency_keys": false, "paging": "offset"}'
+        ),
+    },
+)
+"""A site that offers all of the contract, and one that offers the least, each with the settings that say so."""
+Sites = tuple[PostOfficeOptions, Mapping[str, str]]
+
+
+def shipped() -> Index:
+    """The product's own definitions for PostOffice, but walked every five minutes, since the stories take no days."""
+    read = [
+        read_definition(path.read_text("utf-8"), f"transfers/postoffice/{path.name}")
+        for path in sorted(FOLDER.glob("*.yaml"))
+    ]
+    return Index(definitions=tuple(map(_often_walked, read)))
+
+
+def _often_walked(definition: Definition) -> Definition:
+    walked = [one.model_copy(update={"walk_seconds": WALK_SECONDS}) for one in definition.transfers]
+    return definition.model_copy(update={"transfers": tuple(walked)})
+
+
+class PostWorld(RealWorld):
+    """The whole, with a site in the place of the ERP."""
+
+    def __init__(self, world: Sites, index: Index | None = None, **setup: Any) -> None:
+        self._options, settings = world
+        environment = {**SETTINGS, **settings}
+        super().__init__(Setup(index=index or shipped(), environment=environment, hooks=False, **setup))
+
+    def _make_erp(self) -> BusinessCentralSandbox:
+        self.site = PostOfficeSandbox(
+            clock=self.clock, issuer=self.issuer, base_path="/gateway", seed=self.setup.seed, options=self._options
+        )
+        return super()._make_erp()
+
+    def _served(self) -> dict[str, ASGIApp]:
+        return super()._served() | {"postoffice": self.site.app}
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        await super().__aexit__(kind, error, trace)
+        await self.site.aclose()
+        if error is None:
+            assert self.site.requests.unforeseen() == []
+
+    async def next_walk(self) -> None:
+        """Wait until the next walks have found everything and nothing is on its way."""
+        await self.settle(quiet_seconds=WALK_SECONDS + 30)
+
+    def listed(self, table: str) -> list[Mapping[str, Any]]:
+        """What the CRM holds of a list, by number."""
+        return sorted(self.crm.rows(table).values(), key=lambda row: str(row["crossdock_number"]))
