@@ -50,7 +50,7 @@ from shared.sync.feed_work import FeedWork
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.full_compare import FullCompares
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import Connector, Permits, Side
+from shared.sync.ports import Connector, Permits, Profile, Side
 from shared.sync.schema_watch import SchemaWatch
 from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
@@ -288,7 +288,9 @@ class Systems:
         wanted = self._app.settings.of(DataverseSettings, name)
         scope = f"{wanted.base_url.rstrip('/')}/.default"
         clients = self._clients(name, dataverse.ALLOWED, wanted, "", scope, wanted.tenant_id)
-        return DataverseConnector(clients, self._app.outside.clock, wanted.organization_id, system=name)
+        return DataverseConnector(
+            clients, self._app.outside.clock, wanted.organization_id, system=name, profile=Profile(wanted.profile)
+        )
 
     def _business_central(self, name: str) -> BusinessCentralConnector:
         wanted = self._app.settings.of(BusinessCentralSettings, name)

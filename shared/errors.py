@@ -263,3 +263,14 @@ class WrongEnvironment(SettingsError):
     code = "CD-3002"
     sentence = "Another environment answers than the one the links were made for."
     remedy = "Correct the named settings, or adopt the new environment; until then changes wait."
+
+
+class WrongProfile(WrongEnvironment):
+    """A test database and a productive one were to exchange data; nothing was moved."""
+
+    code = "CD-3003"
+    sentence = "One of the two databases is for tests and the other one is productive."
+    remedy = (
+        "Nothing, if the other CRM is meant: its own transfers run. Else correct the mark of the database or the "
+        "profile in the settings; until then changes wait."
+    )

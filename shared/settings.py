@@ -257,6 +257,7 @@ class DataverseSettings(Address):
     sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_SANDBOX_URL")] = None
     organization_id: Annotated[Guid, Field(alias="CROSSDOCK_DATAVERSE_ORGANIZATION_ID")]
     tenant_id: Annotated[str | None, Field(alias="CROSSDOCK_DATAVERSE_TENANT_ID")] = None
+    profile: Annotated[Literal["productive", "test"], Field(alias="CROSSDOCK_DATAVERSE_PROFILE")] = "productive"
     identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_DATAVERSE_IDENTITIES")] = None
 
     @property

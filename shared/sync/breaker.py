@@ -21,6 +21,7 @@ from shared.sync.ports import (
     ChangePage,
     Connector,
     NewRecord,
+    Profile,
     Record,
     RecordPage,
     RowTaken,
@@ -208,6 +209,9 @@ class Watched:
 
     async def identify(self) -> str:
         return await self._told(self._inner.identify())
+
+    async def profile(self) -> Profile | None:
+        return await self._told(self._inner.profile())
 
     async def ping(self) -> None:
         await self._inner.ping()

@@ -75,7 +75,8 @@ class Draining:
             return False
         definition = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name)
         systems = [definition.table(side).system for side in Side]
-        if any(self.pipeline.environments.is_wrong(system) for system in systems):
+        environments = self.pipeline.environments
+        if environments.is_unfit(systems) or any(environments.is_wrong(system) for system in systems):
             return False
         connectors = [self.pipeline.ports.connectors[system] for system in systems]
         return not any([await self.pipeline.panel.is_open(connector) for connector in connectors])

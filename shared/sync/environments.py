@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from shared.errors import ConnectorError, SettingsError, WrongEnvironment
+from shared.errors import ConnectorError, SettingsError, WrongEnvironment, WrongProfile
 from shared.sync.context import Ports
 from shared.sync.ports import EnvironmentRow, RowTaken
 
@@ -40,6 +40,7 @@ class EnvironmentGuard:
     _seen: dict[str, tuple[float, WrongEnvironment | None]] = field(default_factory=dict)
     _looked: dict[str, tuple[float, str]] = field(default_factory=dict)
     _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _unfit: dict[frozenset[str], float] = field(default_factory=dict)
 
     async def require(self, systems: Iterable[str]) -> None:
         """Raise WrongEnvironment when one of the systems is not the one its links were made for, and what the
@@ -48,6 +49,24 @@ class EnvironmentGuard:
             wrong = await self._known(system)
             if wrong is not None:
                 raise wrong
+
+    async def require_one_profile(self, systems: Iterable[str]) -> None:
+        """Raise WrongProfile when one of the systems is for tests and another one is not, as they say in this moment;
+        and what the connectors raise."""
+        profiles = {system: await self.ports.connectors[system].profile() for system in systems}
+        told = {system: profile for system, profile in profiles.items() if profile is not None}
+        pair = frozenset(profiles)
+        if len(set(told.values())) < 2:
+            self._unfit.pop(pair, None)
+            return
+        self._unfit[pair] = self.ports.clock.monotonic()
+        raise WrongProfile("; ".join(f"{system} is {profile}" for system, profile in told.items()) + ": nothing moves.")
+
+    def is_unfit(self, systems: Iterable[str]) -> bool:
+        """Whether the systems were lately found to be for tests and for production; asks nobody."""
+        seen_at = self._unfit.get(frozenset(systems), float("-inf"))
+        age = self.ports.timing.wrong_environment_age.total_seconds()
+        return self.ports.clock.monotonic() - seen_at < age
 
     def is_wrong(self, system: str) -> bool:
         """Whether the system was found wrong lately; asks nobody."""

@@ -13,6 +13,7 @@ from shared.sync.ports import (
     ChangePage,
     Connector,
     NewRecord,
+    Profile,
     Record,
     RecordPage,
     TableMetadata,
@@ -99,6 +100,9 @@ class PassingOn:
 
     async def identify(self) -> str:
         return await self.inner.identify()
+
+    async def profile(self) -> Profile | None:
+        return await self.inner.profile()
 
     async def ping(self) -> None:
         await self.inner.ping()

@@ -194,9 +194,12 @@ class Pipeline:
     async def prepare(self, name: str) -> Prepared:
         """What a transfer needs, made once per process: its columns checked against both systems' metadata.
 
-        Raises WrongEnvironment when one of the systems is not the one its links were made for.
+        Raises WrongEnvironment when one of the systems is not the one its links were made for, or one is for tests and
+        the other is not.
         """
-        await self.environments.require(self._find(name)[0].table(side).system for side in Side)
+        systems = [self._find(name)[0].table(side).system for side in Side]
+        await self.environments.require(systems)
+        await self.environments.require_one_profile(systems)
         async with self._preparing.setdefault(name, asyncio.Lock()):
             if name not in self._prepared:
                 definition, transfer = self._find(name)

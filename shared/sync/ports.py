@@ -209,6 +209,13 @@ class Change:
     version: str | None = None
 
 
+class Profile(StrEnum):
+    """What a database is for; the data of one must never reach the other."""
+
+    PRODUCTIVE = "productive"
+    TEST = "test"
+
+
 class Connector(Protocol):
     """Speaks one system's API for one instance of it (an organisation; an environment and company).
 
@@ -330,6 +337,10 @@ class Connector(Protocol):
 
         Raises WrongEnvironment when it is another one than the settings name.
         """
+        ...
+
+    async def profile(self) -> Profile | None:
+        """What the database that answers is for, as it says in this moment or as the settings say; None: not told."""
         ...
 
     async def ping(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from shared.errors import ConnectorError, FeedExpired, SettingsError, SystemDown, WrongEnvironment
+from shared.errors import ConnectorError, FeedExpired, SettingsError, SystemDown, WrongEnvironment, WrongProfile
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index, Transfer
 from shared.sync.full_compare import FullCompares
@@ -171,11 +171,15 @@ def feed_name(feed: Feed, pair: str) -> str:
 async def _run(walk: _Walk, mark: Watermark | None) -> Walked | None:
     try:
         await walk.pipeline.environments.require([walk.feed.system])
+        definition = walk.feed.definition
+        await walk.pipeline.environments.require_one_profile([definition.table(side).system for side in Side])
         return await (walk.run(mark) if mark else walk.start())
     except FeedExpired:
         return await walk.start_over(mark or Watermark(None))
     except RowTaken:
         return None
+    except WrongProfile as error:  # with a CRM for each profile one of the two always stands still
+        return Walked(walk.name, code=error.code)
     except (ConnectorError, SettingsError) as error:
         log.warning("walk failed", extra={"walk": walk.name, "code": error.code})
         return Walked(walk.name, code=error.code)

@@ -27,6 +27,7 @@ from shared.sync.ports import (
     LinkState,
     NewRecord,
     Outgoing,
+    Profile,
     Record,
     RecordPage,
     Side,
@@ -138,6 +139,9 @@ class TwoTables:
 
     async def identify(self) -> str:
         return await next(iter(self.tables.values())).identify()
+
+    async def profile(self) -> Profile | None:
+        return None
 
     async def ping(self) -> None:
         await next(iter(self.tables.values())).ping()

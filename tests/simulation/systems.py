@@ -30,6 +30,7 @@ from shared.sync.ports import (
     ColumnMetadata,
     ColumnType,
     NewRecord,
+    Profile,
     Record,
     RecordPage,
     TableMetadata,
@@ -325,6 +326,9 @@ class MemorySystem:
 
     async def survey(self, table: str) -> TableMetadata:
         return await self.metadata(table)
+
+    async def profile(self) -> Profile | None:
+        return None
 
     async def identify(self) -> str:
         async def do() -> str:

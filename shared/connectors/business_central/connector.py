@@ -51,6 +51,7 @@ from shared.sync.ports import (
     Clock,
     ColumnType,
     NewRecord,
+    Profile,
     Reach,
     Record,
     RecordPage,
@@ -311,6 +312,9 @@ class BusinessCentralConnector:
                 f"CROSSDOCK_{self.system.upper()}_COMPANY_ID."
             )
         return f"{self._tenant}/{self._instance}".lower()
+
+    async def profile(self) -> Profile | None:
+        return None
 
     async def ping(self) -> None:
         """Raises SettingsError when environment or company do not exist."""

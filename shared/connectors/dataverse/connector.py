@@ -39,6 +39,7 @@ from shared.sync.ports import (
     ChangePage,
     Clock,
     NewRecord,
+    Profile,
     Record,
     RecordPage,
     TableMetadata,
@@ -102,6 +103,7 @@ class DataverseConnector:
         tag: str = "crossdock",
         page_size: int = 1000,
         system: str = SYSTEM,
+        profile: Profile = Profile.PRODUCTIVE,
     ) -> None:
         self._client = DataverseClient(InTurn(clients))
         self._clock = clock
@@ -114,6 +116,7 @@ class DataverseConnector:
         self._tag = tag
         self._page_size = page_size
         self._system = system
+        self._profile = profile
 
     @property
     def system(self) -> str:
@@ -277,6 +280,10 @@ class DataverseConnector:
                 f"CROSSDOCK_{self.system.upper()}_URL or CROSSDOCK_{self.system.upper()}_ORGANIZATION_ID."
             )
         return self._organization_id
+
+    async def profile(self) -> Profile | None:
+        """As the settings say; an organisation does not tell."""
+        return self._profile
 
     async def parts(self, wishes: Sequence[TableWish], notices: NoticeWish | None) -> Sequence[Part]:
         return await self._registrar.parts(wishes, notices)

@@ -33,6 +33,7 @@ from shared.sync.ports import (
     Clock,
     ColumnMetadata,
     NewRecord,
+    Profile,
     Record,
     RecordPage,
     TableMetadata,
@@ -294,19 +295,18 @@ class PostOfficeConnector:
         return TableMetadata(table, at.columns, announced=False)
 
     async def identify(self) -> str:
-        """Site and mark: a database that becomes a test system, or is one no longer, is another environment."""
-        return f"{self._instance}, {'test' if await self.is_test_system() else 'productive'} system"
+        return self._instance
 
-    async def ping(self) -> None:
-        await self._client.get(self._site.path("system"), {}, "system")
-
-    async def is_test_system(self) -> bool:
-        """Whether the database is marked as that of a test system."""
+    async def profile(self) -> Profile | None:
+        """As the database is marked in this moment."""
         body = object_of(await self._client.get(self._site.path("system"), {}, "system"))
         told = body.get("isTestSystem")
         if not isinstance(told, bool):
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: isTestSystem is neither yes nor no")
-        return told
+        return Profile.TEST if told else Profile.PRODUCTIVE
+
+    async def ping(self) -> None:
+        await self._client.get(self._site.path("system"), {}, "system")
 
     # --- the steps of a change ---
 

@@ -29,7 +29,7 @@ from shared.errors import (
 )
 from shared.http_client import HttpClient, basic
 from shared.identity import FixedCredential
-from shared.sync.ports import Change, NewRecord, Record, Value, VersionKind
+from shared.sync.ports import Change, NewRecord, Profile, Record, Value, VersionKind
 from tests.unit.connectors.fakes import CountingIds, JumpingClock
 
 CRM_ID = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c01"
@@ -268,9 +268,9 @@ async def test_an_outage_is_told_from_a_refusal(post: PostOffice) -> None:
 
 async def test_the_mark_of_a_test_system_is_read_each_time(whole: PostOffice) -> None:
     """R-071: the flag of the PostOffice database, as it is now."""
-    assert await whole.connector.is_test_system() is False
+    assert await whole.connector.profile() is Profile.PRODUCTIVE
     whole.sandbox.mark_as_test_system(True)
-    assert await whole.connector.is_test_system() is True
+    assert await whole.connector.profile() is Profile.TEST
 
 
 def test_a_site_that_binds_what_the_contract_does_not_know_is_told() -> None:

@@ -86,20 +86,3 @@ async def test_a_list_that_has_not_changed_costs_no_write() -> None:
         world.forget_requests()
         await world.next_walk()
         assert world.crm.requests.count("POST") + world.crm.requests.count("PATCH") == 0
-
-
-@virtually
-async def test_a_database_that_becomes_a_test_system_is_another_environment() -> None:
-    """R-071: from the productive database nothing comes any more once it says that it is a test system."""
-    async with PostWorld(WHOLE) as world:
-        group = world.site.create("customer-groups", {"number": "1", "name": "A"})
-        await world.next_walk()
-        world.site.mark_as_test_system(True)
-        await world.pass_time(minutes=20)
-        world.site.edit("customer-groups", group["id"], {"name": "Only a test"})
-        await world.pass_time(minutes=20)
-        assert world.listed("crossdock_customergroup")[0]["crossdock_name"] == "A"
-        world.site.mark_as_test_system(False)
-        await world.pass_time(minutes=20)
-        await world.next_walk()
-        assert world.listed("crossdock_customergroup")[0]["crossdock_name"] == "Only a test"

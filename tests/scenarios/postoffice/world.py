@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from starlette.types import ASGIApp
 
-from local.definitions import read_definition
+from local.definitions import compile_folder, read_definition
 from sandbox.business_central import BusinessCentralSandbox
+from sandbox.dataverse import DataverseSandbox
 from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
 from sandbox.postoffice.sandbox import PostOfficeSandbox
+from shared.app import App
 from shared.sync.definition import Definition, Index
-from tests.scenarios.account_customer.world import RealWorld, Setup
+from shared.sync.message import Message
+from shared.sync.ports import Side
+from tests.scenarios.account_customer.world import CRM_URL, RealWorld, Setup
 
 FOLDER = Path(__file__).parents[3] / "transfers" / "postoffice"
 WALK_SECONDS = 300
@@ -22,6 +28,18 @@ SETTINGS: Mapping[str, str] = {
     "CROSSDOCK_SYSTEMS": "dataverse,postoffice",
     "CROSSDOCK_POSTOFFICE_SANDBOX_URL": SITE_URL,
 }
+OTHER_ORGANIZATION = "8e2f8b5d-3c6f-4d69-8b1c-4a7c3e2d9f66"
+TWO_CRMS: Mapping[str, str] = {
+    "CROSSDOCK_SYSTEMS": "dataverse,crm_test=dataverse,postoffice",
+    "CROSSDOCK_CRM_TEST_SANDBOX_URL": CRM_URL,
+    "CROSSDOCK_CRM_TEST_ORGANIZATION_ID": OTHER_ORGANIZATION,
+    "CROSSDOCK_CRM_TEST_PROFILE": "test",
+}
+FOR_BOTH = """
+for:
+  - dataverse: dataverse
+  - dataverse: crm_test
+"""
 WHOLE = (
     PostOfficeOptions(auth=Auth.API_KEY),
     {"CROSSDOCK_POSTOFFICE_SIGN_IN": "api_key", "CROSSDOCK_POSTOFFICE_IDENTITIES": "X-Api-Key:postoffice-sandbox-key"},
@@ -49,6 +67,18 @@ def shipped() -> Index:
     return Index(definitions=tuple(map(_often_walked, read)))
 
 
+def for_two_crms() -> Index:
+    """The same for a productive CRM and one for tests."""
+    with TemporaryDirectory() as folder:
+        transfers = Path(folder) / "transfers"
+        copytree(FOLDER, transfers / "postoffice")
+        for path in transfers.glob("*/*.yaml"):
+            path.write_text(path.read_text("utf-8") + FOR_BOTH, "utf-8")
+        index = compile_folder(transfers)
+    assert index.problems == (), [str(problem) for problem in index.problems]
+    return index.model_copy(update={"definitions": tuple(map(_often_walked, index.definitions))})
+
+
 def _often_walked(definition: Definition) -> Definition:
     walked = [one.model_copy(update={"walk_seconds": WALK_SECONDS}) for one in definition.transfers]
     return definition.model_copy(update={"transfers": tuple(walked)})
@@ -57,10 +87,17 @@ def _often_walked(definition: Definition) -> Definition:
 class PostWorld(RealWorld):
     """The whole, with a site in the place of the ERP."""
 
-    def __init__(self, world: Sites, index: Index | None = None, **setup: Any) -> None:
+    def __init__(
+        self, world: Sites, index: Index | None = None, more: Mapping[str, str] | None = None, **setup: Any
+    ) -> None:
         self._options, settings = world
-        environment = {**SETTINGS, **settings}
+        environment = {**SETTINGS, **settings, **(more or {})}
         super().__init__(Setup(index=index or shipped(), environment=environment, hooks=False, **setup))
+
+    def _make_app(self) -> App:
+        if not hasattr(self, "other_crm"):
+            self.other_crm = self._make_crm(OTHER_ORGANIZATION)
+        return super()._make_app()
 
     def _make_erp(self) -> BusinessCentralSandbox:
         self.site = PostOfficeSandbox(
@@ -69,18 +106,34 @@ class PostWorld(RealWorld):
         return super()._make_erp()
 
     def _served(self) -> dict[str, ASGIApp]:
-        return super()._served() | {"postoffice": self.site.app}
+        return super()._served() | {"postoffice": self.site.app, "crm_test": self.other_crm.app}
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         await super().__aexit__(kind, error, trace)
         await self.site.aclose()
+        await self.other_crm.aclose()
         if error is None:
             assert self.site.requests.unforeseen() == []
+
+    async def announce_group(self, key: str) -> None:
+        """Queue a customer group, as a walk does."""
+        message = Message(
+            transfer="customer_group_to_dataverse",
+            side=Side.RIGHT,
+            table="customer-groups",
+            keys=(key,),
+            cause="walk",
+            occurred_at=self.clock.now(),
+            attempt=0,
+            correlation_id="announced",
+            change_id=f"announced/{key}/{self.clock.monotonic()}",
+        )
+        await self.queue.send(message.transfer, [message.outgoing()])
 
     async def next_walk(self) -> None:
         """Wait until the next walks have found everything and nothing is on its way."""
         await self.settle(quiet_seconds=WALK_SECONDS + 30)
 
-    def listed(self, table: str) -> list[Mapping[str, Any]]:
-        """What the CRM holds of a list, by number."""
-        return sorted(self.crm.rows(table).values(), key=lambda row: str(row["crossdock_number"]))
+    def listed(self, table: str, crm: DataverseSandbox | None = None) -> list[Mapping[str, Any]]:
+        """What a CRM holds of a list, by number; the productive one if none is named."""
+        return sorted((crm or self.crm).rows(table).values(), key=lambda row: str(row["crossdock_number"]))
