@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from shared.errors import CrossdockError, Who
+from shared.sync.alarms import ALARMS
 from shared.sync.findings import FINDINGS
 from shared.sync.problems import PROBLEMS
 from shared.sync.registering import REGISTERING
@@ -39,6 +40,7 @@ _FAMILIES = {
     "CD-44": "The run",
     "CD-46": "What checking a definition finds",
     "CD-47": "Setting an installation up",
+    "CD-48": "What health tells of",
     "CD-5": "Requests to the operations API",
     "CD-6": "The command line",
     "CD-9": "The local run",
@@ -98,7 +100,7 @@ def _below(error: type[CrossdockError]) -> Iterator[type[CrossdockError]]:
 
 
 def _catalogue() -> Iterator[Entry]:
-    for code, known in {**PROBLEMS, **FINDINGS, **REGISTERING}.items():
+    for code, known in {**PROBLEMS, **FINDINGS, **REGISTERING, **ALARMS}.items():
         yield Entry(code, known.sentence, "", known.who, known.remedy)
 
 

@@ -43,6 +43,7 @@ from shared.settings import (
 )
 from shared.stores.rows import RowInvalid, RowStore, RowStoreRefused, RowStoreUnavailable
 from shared.stores.stores import TABLES, Stores, open_stores
+from shared.sync.alarms import Watch
 from shared.sync.context import Ports, Timing
 from shared.sync.definition import Definition, Index, Problem
 from shared.sync.draining import Draining
@@ -79,6 +80,7 @@ class Engine:
     draining: Draining
     subscriptions: Subscriptions
     schema_watch: SchemaWatch
+    watch: Watch
     compares: FullCompares
     feed_work: FeedWork
     own: Sequence[HttpConnector | Allowance | RowStore]
@@ -123,6 +125,7 @@ async def build(app: App) -> Engine:
         draining=Draining(pipeline),
         subscriptions=Subscriptions(pipeline, walks),
         schema_watch=SchemaWatch(pipeline),
+        watch=Watch(pipeline),
         compares=compares,
         feed_work=FeedWork(pipeline, walks, compares),
         own=own,

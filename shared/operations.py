@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import CrossdockError, SettingsError
-from shared.feeds import subscriptions_health
+from shared.feeds import subscriptions_health, watched_health
 from shared.routes import NotLinkable, Overtaken, RequestError, SwitchedOff, Unknown, error_body
 from shared.settings import ADDRESSES, DOORS
 from shared.sync.claims import Taken, undo_link
@@ -404,11 +404,12 @@ async def health(app: App) -> Json:
         details["systems"] = (await operations.breakers())["items"]
         details["environments"] = (await operations.environments(anew=False))["items"]
         details["subscriptions"] = await subscriptions_health(engine)
+        details |= await watched_health(engine, app.settings)
     except CrossdockError as error:
         if str(error) not in {str(one) for one in errors}:
             errors.append(error)
     details["errors"] = [error_body(error) for error in errors]
-    named = details.get("definitions") or details.get("schema")
+    named = details.get("definitions") or details.get("schema") or details.get("alarms")
     bad = errors or named or any(one["open"] for one in details.get("systems", ()))
     bad = bad or any(one["wrong"] for one in details.get("environments", ()))
     bad = bad or any(one["bad"] for one in details.get("subscriptions", ()))

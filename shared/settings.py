@@ -438,6 +438,17 @@ def _read_names(text: str) -> Iterator[tuple[str, str]]:
         yield name.strip(), kind.strip() or name.strip()
 
 
+class Alarms(Section):
+    """From when on health tells of what waits or is late."""
+
+    walk_intervals: Annotated[int, Field(alias="CROSSDOCK_ALARM_WALK_INTERVALS", ge=2)] = 6
+    token_days: Annotated[float, Field(alias="CROSSDOCK_ALARM_TOKEN_DAYS", gt=0)] = 5
+    failing_hours: Annotated[float, Field(alias="CROSSDOCK_ALARM_FAILING_HOURS", gt=0)] = 4
+    parked_days: Annotated[float, Field(alias="CROSSDOCK_ALARM_PARKED_DAYS", gt=0)] = 7
+    pending_hours: Annotated[float, Field(alias="CROSSDOCK_ALARM_PENDING_HOURS", gt=0)] = 4
+    queue_minutes: Annotated[float, Field(alias="CROSSDOCK_ALARM_QUEUE_MINUTES", gt=0)] = 60
+
+
 SECTIONS: Final[tuple[type[Section], ...]] = (
     Place,
     SystemNames,
@@ -452,6 +463,7 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     QueueSettings,
     EngineSettings,
     Schedules,
+    Alarms,
 )
 
 _GENERAL: Final = tuple(kind for kind in SECTIONS if not issubclass(kind, SystemSection))

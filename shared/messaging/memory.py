@@ -16,9 +16,11 @@ from typing import Final
 
 from shared.errors import QueueUnavailable
 from shared.messaging.outgoing import check, send_in_turn
-from shared.sync.ports import Clock, DeadLetter, Outgoing
+from shared.sync.ports import Clock, DeadLetter, Outgoing, QueueView
 
 MAX_DELIVERIES_REASON: Final = "MaxDeliveryCountExceeded"
+MOST_DEAD: Final = 100
+"""Dead letters that a look counts."""
 
 
 class LockLost(Exception):
@@ -144,6 +146,12 @@ class MemoryQueue:
         if number is None:
             raise QueueUnavailable("The lock on a dead letter has run out; read the dead letters again.")
         del dead[number]
+
+    async def look(self, queue: str) -> QueueView:
+        """What lies there now."""
+        shelf = self._shelf(queue)
+        lying = [*shelf.ready.values(), *shelf.locked.values()]
+        return QueueView(min((stored.due for stored in lying), default=None), min(len(shelf.dead), MOST_DEAD))
 
     # --- the receiving half
 

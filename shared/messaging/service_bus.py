@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from shared.errors import QueueUnavailable
 from shared.messaging.outgoing import check, send_at_once
-from shared.sync.ports import DeadLetter, Outgoing
+from shared.sync.ports import DeadLetter, Outgoing, QueueView
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SEND_SECONDS: Final = 25.0
 """How long one call may take with all repetitions. A webhook's sender waits for it: Dataverse gives up after 60 s."""
 WAIT_SECONDS: Final = 1.0
+PEEKED: Final = 100
+"""Messages that a look sees at most. Those that are not due yet have their places among them, so that in a queue with
+more of them the oldest that is due may be overlooked."""
 _CLOSE_SECONDS: Final = 10.0
 
 
@@ -109,6 +112,7 @@ class ServiceBusQueue:
         self._client: ServiceBusClient | None = None
         self._senders: dict[str, _Kept[ServiceBusSender]] = {}
         self._receivers: dict[str, _Kept[ServiceBusReceiver]] = {}
+        self._peekers: dict[str, _Kept[ServiceBusReceiver]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -187,14 +191,26 @@ class ServiceBusQueue:
             except (MessageAlreadySettled, MessageLockLostError) as error:
                 raise _LetterLost from error
 
+    async def look(self, queue: str) -> QueueView:
+        """Peek, which locks nothing: at the first messages of the queue, and at the dead letters."""
+        from azure.servicebus import ServiceBusMessageState
+
+        async with _queue_errors(queue, self._send_seconds), self._peeker(queue).use() as receiver:
+            first = await receiver.peek_messages(PEEKED, sequence_number=1)
+        async with _queue_errors(queue, self._send_seconds), self._receiver(queue).use() as receiver:
+            dead = await receiver.peek_messages(PEEKED, sequence_number=1)
+        due = [one.enqueued_time_utc for one in first if one.state == ServiceBusMessageState.ACTIVE]
+        return QueueView(min((at for at in due if at is not None), default=None), len(dead))
+
     async def aclose(self) -> None:
         """Close all connections. Repetition does nothing; a later call opens them again."""
         for sender in self._senders.values():
             sender.let_go()
-        for receiver in self._receivers.values():
+        for receiver in [*self._receivers.values(), *self._peekers.values()]:
             receiver.let_go()
         self._senders.clear()
         self._receivers.clear()
+        self._peekers.clear()
         await asyncio.gather(*self._closing)
         if self._client is not None:
             client, self._client = self._client, None
@@ -209,6 +225,12 @@ class ServiceBusQueue:
         if queue not in self._receivers:
             self._receivers[queue] = _Kept(lambda: self._make_receiver(queue), self._closing)
         return self._receivers[queue]
+
+    def _peeker(self, queue: str) -> _Kept[ServiceBusReceiver]:
+        """A receiver of the queue itself that never receives."""
+        if queue not in self._peekers:
+            self._peekers[queue] = _Kept(lambda: self._open_client().get_queue_receiver(queue), self._closing)
+        return self._peekers[queue]
 
     def _make_receiver(self, queue: str) -> ServiceBusReceiver:
         from azure.servicebus import ServiceBusSubQueue

@@ -30,7 +30,7 @@ from shared.sync.outcome import Kind, Why
 from shared.sync.pipeline import Done, Pipeline
 from shared.sync.planner import plan_update
 from shared.sync.planning import index_target
-from shared.sync.ports import DeadLetter, LinkRow, LinkState, Outgoing, Queue, Record, RecordPage, Side
+from shared.sync.ports import DeadLetter, LinkRow, LinkState, Outgoing, Queue, QueueView, Record, RecordPage, Side
 
 CHUNKS_AT_ONCE = 6
 """Messages in hand; never more, so that live changes wait behind a few chunks at most."""
@@ -100,6 +100,9 @@ class LoadQueue:
 
     async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None:
         await self.inner.settle_dead_letter(queue, letter)
+
+    async def look(self, queue: str) -> QueueView:
+        return await self.inner.look(queue)
 
 
 def load_timing(timing: Timing) -> Timing:

@@ -54,6 +54,7 @@ from shared.sync.ports import (
     Switch,
 )
 from shared.sync.preparing import prepared_for
+from shared.sync.pulse import Pulses
 from shared.sync.qualifying import in_scope
 from shared.sync.retrying import PATIENCE, Park, decide
 from shared.sync.updating import Updating, with_parked
@@ -94,6 +95,7 @@ class Pipeline:
     match_index: MatchIndex | None = None
     searches_too: bool = True
     panel: BreakerPanel = field(init=False)
+    pulses: Pulses = field(init=False)
     environments: EnvironmentGuard = field(init=False)
     refused: dict[str, str] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class Pipeline:
         self.panel = BreakerPanel(self.ports)
         connectors = {name: watched(connector, self.panel) for name, connector in self.ports.connectors.items()}
         self.ports = replace(self.ports, connectors=connectors)
+        self.pulses = Pulses(self.ports)
         self.environments = EnvironmentGuard(self.ports)
 
     # --- the steps of a message ---
@@ -280,6 +283,7 @@ class Pipeline:
         await self.ports.stores.journal.write([self._entry(message, transfer, run, one) for one in done])
         if message.cause == COMPARE and not message.attempt:  # the compare waits while its messages are not handled
             await self.ports.stores.counters.add(COMPARE, message.correlation_id, 1)
+        await self.pulses.beat(message.transfer, [one.outcome for one in done])
         for one in done:
             _log_outcome(message, run, one)
         return done

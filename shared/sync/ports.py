@@ -80,7 +80,7 @@ class Capabilities:
     system keeps unique and that we may fill at create (the number of a Business Central customer). read_after_write: a
     read or search right after a write sees it. longest_run: how long a request may go on being executed after we
     stopped waiting for it. keys_per_read: how many keys one call of `read` fetches. notes: a record of the table can be
-    given a note that people see.
+    given a note that people see. feed_memory: after how long the change feed forgets a place in it; None: never.
     """
 
     chooses_key: bool
@@ -91,6 +91,7 @@ class Capabilities:
     longest_run: timedelta
     keys_per_read: int
     notes: bool = False
+    feed_memory: timedelta | None = None
 
 
 class ColumnType(StrEnum):
@@ -914,6 +915,15 @@ class DeadLetter:
     receipt: object = None
 
 
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """What lies in a queue. oldest_at: since when the oldest message that is due has lain there; dead: how many were
+    given up, a hundred standing for more."""
+
+    oldest_at: datetime | None
+    dead: int
+
+
 class Queue(Protocol):
     """Sends to the queue of a transfer; a returned call means stored. Raises QueueUnavailable.
 
@@ -931,3 +941,7 @@ class Queue(Protocol):
         ...
 
     async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None: ...
+
+    async def look(self, queue: str) -> QueueView:
+        """What lies in a queue, without taking anything out of it."""
+        ...

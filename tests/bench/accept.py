@@ -13,7 +13,7 @@ import azure.functions as func
 from functions import webhooks
 from shared.app import App, Outside, installed
 from shared.messaging.outgoing import send_at_once, send_in_turn
-from shared.sync.ports import DeadLetter, Outgoing
+from shared.sync.ports import DeadLetter, Outgoing, QueueView
 from tests.bench.figures import Figure, Work, compared, in_turn
 from tests.bench.servers import ORGANIZATION
 
@@ -63,6 +63,10 @@ class CountingQueue:
 
     async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None:
         """Nothing to settle."""
+
+    async def look(self, queue: str) -> QueueView:
+        """Nothing."""
+        return QueueView(None, 0)
 
 
 def body() -> bytes:

@@ -36,7 +36,19 @@ from shared.sync.full_compare import FullCompares
 from shared.sync.message import Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.planner import Reason, converted
-from shared.sync.ports import Clock, DeadLetter, LinkState, Mode, Outgoing, Side, Switch, Value, VersionKind, Watermark
+from shared.sync.ports import (
+    Clock,
+    DeadLetter,
+    LinkState,
+    Mode,
+    Outgoing,
+    QueueView,
+    Side,
+    Switch,
+    Value,
+    VersionKind,
+    Watermark,
+)
 from shared.sync.walking import Walks
 from tests.simulation.loop import LoopClock, SteppedClock
 from tests.simulation.systems import MemorySystem
@@ -170,6 +182,9 @@ class FaultyQueue:
 
     async def settle_dead_letter(self, queue: str, letter: DeadLetter) -> None:
         await self._inner.settle_dead_letter(queue, letter)
+
+    async def look(self, queue: str) -> QueueView:
+        return await self._inner.look(queue)
 
 
 class SeededIds:

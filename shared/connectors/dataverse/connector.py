@@ -59,8 +59,11 @@ CAPABILITIES = Capabilities(
     read_after_write=True,
     longest_run=timedelta(minutes=3),
     keys_per_read=100,
+    feed_memory=timedelta(days=7),
 )
-"""longest_run: a Web API call ends after two minutes at most (Microsoft Learn, 'Execution timeout'), with margin."""
+"""feed_memory: the default of `ExpireChangeTrackingInDays`.
+
+longest_run: a Web API call ends after two minutes at most (Microsoft Learn, 'Execution timeout'), with margin."""
 
 WITH_NOTES = frozenset({"account", "contact", "opportunity", "lead", "incident"})
 """Standard tables whose records have notes (`HasNotes` of their metadata)."""

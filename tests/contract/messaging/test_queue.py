@@ -134,3 +134,23 @@ async def test_a_message_that_no_queue_takes_is_refused_before_anything_is_sent(
         with pytest.raises(ValueError, match=field):
             await door.queue.send(transfer, [outgoing(2), message])
     assert await door.receive_all(transfer) == []
+
+
+async def test_a_look_takes_nothing_out(door: Door) -> None:
+    """The oldest message that is due, and the dead letters; what is due later is not told."""
+    transfer, other = door.names
+    empty = await door.queue.look(transfer)
+    assert (empty.oldest_at, empty.dead) == (None, 0)
+    await door.queue.send(transfer, [replace(outgoing(1), not_before=door.now() + timedelta(seconds=60))])
+    assert (await door.queue.look(transfer)).oldest_at is None
+    before = door.now()
+    await door.queue.send(transfer, [outgoing(2), outgoing(3)])
+    found = await door.queue.look(transfer)
+    assert found.oldest_at is not None
+    assert abs(found.oldest_at - before) < timedelta(seconds=30)
+    assert found.dead == 0
+    await door.bury_all(transfer, "unreadable")
+    buried = await door.queue.look(transfer)
+    assert (buried.oldest_at, buried.dead) == (None, 2)
+    assert len(await door.queue.dead_letters(transfer, 10)) == 2
+    assert (await door.queue.look(other)).dead == 0
