@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from uuid import UUID, uuid5
 
 from local.bootstrap import ROOT
 from local.definitions import compile_folder
@@ -30,8 +31,10 @@ from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.server import Served, serve
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from shared.app import App, Outside, installed, transfer_names
+from shared.errors import SettingsError
 from shared.registrations import Registrations
 from shared.routes import WEBHOOK_HEADER
+from shared.settings import Settings
 from shared.subscriptions import renew_subscriptions
 from shared.sync.context import Timing
 from shared.sync.definition import Index
@@ -216,6 +219,24 @@ class LocalRun:
             "CROSSDOCK_DATAVERSE_IDENTITIES": f"{own.crm_client}:{own.crm_secret}",
         }
 
+    def _further_companies(self) -> list[Company]:
+        """The companies of the systems that CROSSDOCK_SYSTEMS names besides, all in the one environment."""
+        try:
+            kinds = Settings(self._given()).kinds
+        except SettingsError as error:
+            raise CannotRun(error.detail) from None
+        found = []
+        for name, kind in kinds.items():
+            if name == kind or self._is_real(name):
+                continue
+            if kind != "business_central":
+                self.notes.append(f"{name} is not imitated: give its address in the settings.")
+                continue
+            setting = f"CROSSDOCK_{name.upper()}_COMPANY_ID"
+            company = self.environment.setdefault(setting, str(uuid5(UUID(self.installation.company_id), name)))
+            found.append(Company(company, f"{COMPANY_NAME} {name.upper()}"))
+        return found
+
     async def _start_erp(self) -> None:
         own, port = self.installation, self.wish.ports.business_central or _free_port()
         url = f"http://127.0.0.1:{port}"
@@ -223,7 +244,7 @@ class LocalRun:
             base_url=url,
             tenant=TENANT_ID,
             environment=ENVIRONMENT_NAME,
-            companies=[Company(own.company_id, COMPANY_NAME)],
+            companies=[Company(own.company_id, COMPANY_NAME), *self._further_companies()],
             clock=self._clock,
             issuer=self.issuer,
             persist=self.wish.state / "business_central.sqlite",

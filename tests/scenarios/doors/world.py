@@ -20,7 +20,7 @@ from shared.engine import load_index
 from shared.messaging.memory import MemoryQueue
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
-from shared.sync.definition import Index
+from shared.sync.definition import Definition, Index
 from shared.sync.feed_tasks import QUEUE, FeedTask
 from shared.sync.message import Message
 from shared.sync.ports import Outgoing, Side
@@ -93,17 +93,27 @@ class HandClock:
         await asyncio.sleep(0)
 
 
+def shipped() -> Definition:
+    """The definition of accounts and customers."""
+    return load_index(INDEX.read_bytes()).definitions[0]
+
+
 @dataclass
 class Doors:
-    """One function app with its surroundings; made by the fixture `doors`."""
+    """One function app with its surroundings; made by the fixture `doors`.
+
+    definitions: the first is the shipped one.
+    """
 
     environment: dict[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
     clock: HandClock = field(default_factory=HandClock)
+    definitions: tuple[Definition, ...] = field(default_factory=lambda: (shipped(),))
 
     def __post_init__(self) -> None:
-        self.definition = load_index(INDEX.read_bytes()).definitions[0]
-        self.index_json = Index(definitions=(self.definition,)).model_dump_json().encode()
-        self.names = [transfer.name for transfer in self.definition.transfers]
+        self.definition = self.definitions[0]
+        index = Index(definitions=self.definitions)
+        self.index_json = index.model_dump_json().encode()
+        self.names = [transfer.name for _, transfer in index.transfers()]
         self.queue = MemoryQueue(self.clock, [*self.names, QUEUE])
         self.rows = SqliteRows(":memory:", TABLES, environment={})
         self.stores: Stores = open_stores(self.rows, self.clock)

@@ -19,16 +19,18 @@ import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from shared.app import transfer_names
+from tests.scenarios.several_companies.world import two_companies_in
 
 ROOT = Path(__file__).parents[3]
 TO_ERP = "account_to_business_central"
 
 
 @contextmanager
-def running(state: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
+def running(state: Path, *words: str, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
     """`manage.py run` on free ports; answers the process and what its run.json says."""
-    command = [sys.executable, "-m", "local.run", "--port", "0", "--state", str(state)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)  # noqa: S603 - our own program
+    command = [sys.executable, "-m", "local.run", "--port", "0", "--state", str(state), *words]
+    environment = {**os.environ, **settings}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)  # noqa: S603 - our own program
     try:
         yield process, _told(process, state / "run.json")
     finally:
@@ -72,6 +74,35 @@ def test_an_outside_client_finds_everything_and_nothing_is_switched_on(tmp_path:
         assert asyncio.run(_sandbox_statuses(run)) == {200}
         assert asyncio.run(_switches(run)) == dict.fromkeys(transfer_names(), "off")
         assert asyncio.run(_peeked(run)) == 0
+
+
+async def _companies(run: dict[str, Any]) -> list[str]:
+    """The ids of the companies in the sandbox of Business Central."""
+    client = run["keys"]["business_central"]
+    form = {
+        "grant_type": "client_credentials",
+        "scope": "https://api.businesscentral.dynamics.com/.default",
+        **client,
+    }
+    async with httpx.AsyncClient() as http:
+        token = (await http.post(run["sign_in"], data=form)).raise_for_status().json()["access_token"]
+        root = run["business_central_api"].partition("/companies")[0]
+        answer = await http.get(f"{root}/companies", headers={"Authorization": f"Bearer {token}"})
+        return sorted(company["id"] for company in answer.raise_for_status().json()["value"])
+
+
+@pytest.mark.xdist_group("local_run")
+def test_a_further_company_of_the_settings_is_imitated_beside_the_first(tmp_path: Path) -> None:
+    """In the same environment, with an id made up for it and the definitions' transfers of its own."""
+    index = two_companies_in(tmp_path)
+    names = [transfer.name for _, transfer in index.transfers()]
+    words, setting = ("--transfers", str(tmp_path / "transfers")), "dataverse,business_central,bc_de=business_central"
+    with running(tmp_path / "state", *words, CROSSDOCK_SYSTEMS=setting) as (_, run):
+        given = run["settings"]
+        ids = {given["CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID"], given["CROSSDOCK_BC_DE_COMPANY_ID"]}
+        assert asyncio.run(_companies(run)) == sorted(ids)
+        assert asyncio.run(_switches(run)) == dict.fromkeys(names, "off")
+        assert "account_to_bc_de" in names
 
 
 @pytest.mark.xdist_group("local_run")

@@ -48,17 +48,23 @@ def page_examples() -> list[str]:
 
 def two_companies() -> Index:
     """The shipped definitions with what the page adds to them."""
-    accounts, contacts, _ = page_examples()
     with TemporaryDirectory() as folder:
-        transfers = Path(folder) / "transfers"
-        copytree(ROOT / "transfers", transfers)
-        for name, more in (("account", accounts), ("contact", contacts)):
-            path = transfers / "business_central" / f"{name}.yaml"
-            path.write_text(f"{path.read_text('utf-8')}\n{more}", "utf-8")
-        index = compile_folder(transfers)
-    assert index.problems == (), [str(problem) for problem in index.problems]
+        index = two_companies_in(Path(folder))
     definitions = tuple(one.model_copy(update={"brakes": WIDE}) for one in index.definitions)
     return index.model_copy(update={"definitions": definitions})
+
+
+def two_companies_in(folder: Path) -> Index:
+    """Write them below a folder, as `transfers`; answers what they compile to."""
+    accounts, contacts, _ = page_examples()
+    transfers = folder / "transfers"
+    copytree(ROOT / "transfers" / "business_central", transfers / "business_central")
+    for name, more in (("account", accounts), ("contact", contacts)):
+        path = transfers / "business_central" / f"{name}.yaml"
+        path.write_text(f"{path.read_text('utf-8')}\n{more}", "utf-8")
+    index = compile_folder(transfers)
+    assert index.problems == (), [str(problem) for problem in index.problems]
+    return index
 
 
 class TwoCompanies(RealWorld):
