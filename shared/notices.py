@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import TypeVar
 
 from shared.connectors.business_central import webhook as business_central
@@ -73,9 +74,8 @@ class Notices:
         except business_central.NotANotice as error:
             raise RequestError(str(error)) from None
         companies = _ready(systems, self._company_of)
-        return await self._take(
-            business_central.SYSTEM, [business_central.read_row(row, companies, self._ids.new()) for row in rows]
-        )
+        read = [business_central.read_row(row, companies, self._ids.new()) for row in rows]
+        return await self._take(business_central.SYSTEM, chain.from_iterable(read))
 
     def _company_of(self, system: str) -> business_central.Company:
         door = self._settings.of(BusinessCentralDoor, system)

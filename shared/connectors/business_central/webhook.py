@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from shared.connectors.business_central.resources import read_resource
+from shared.connectors.business_central.resources import Resource, read_resource
 from shared.sync.notices import ManyChanges, Notice
 
 SYSTEM: Final = "business_central"
@@ -90,34 +90,36 @@ class Company:
     is_ours: Callable[[str], bool]
 
 
-def read_row(row: Any, companies: Sequence[Company], fresh_id: str) -> Notice | ManyChanges | Ignored:
-    """Judge one row by the companies that its sender may speak of."""
+def read_row(row: Any, companies: Sequence[Company], fresh_id: str) -> Sequence[Notice | ManyChanges | Ignored]:
+    """Judge one row by the companies that its sender may speak of.
+
+    A row that does not name its environment may be about a company and its copy: both then look.
+    """
     try:
         read = _Row.model_validate(row)
     except ValidationError:
-        return Ignored.SHAPE
+        return [Ignored.SHAPE]
     ours = [one for one in companies if one.is_ours(read.client_state)]
     if not ours:
-        return Ignored.CLIENT_STATE
+        return [Ignored.CLIENT_STATE]
     named = read_resource(read.resource)
     if named is None:
-        return Ignored.RESOURCE
-    company = next((one for one in ours if named.is_in(one.company_id, one.environment)), None)
-    if company is None:
-        return Ignored.FOREIGN
-    if read.change == COLLECTION:
-        return ManyChanges(
-            company.system,
-            named.table,
-            _since(named.query),
-            _change_id(read, company.system, named.table, "", fresh_id),
-        )
-    if read.change not in CHANGES:
+        return [Ignored.RESOURCE]
+    systems = [one.system for one in ours if named.is_in(one.company_id, one.environment)]
+    return [_told(read, named, system, fresh_id) for system in systems] or [Ignored.FOREIGN]
+
+
+def _told(row: _Row, named: Resource, system: str, fresh_id: str) -> Notice | ManyChanges | Ignored:
+    """What a row about one of our companies says."""
+    if row.change == COLLECTION:
+        change_id = _change_id(row, system, named.table, "", fresh_id)
+        return ManyChanges(system, named.table, _since(named.query), change_id)
+    if row.change not in CHANGES:
         return Ignored.CHANGE
     if not named.key or named.query:
         return Ignored.RESOURCE
-    change_id = _change_id(read, company.system, named.table, named.key, fresh_id)
-    return Notice(company.system, named.table, named.key, change_id, fresh_id)
+    change_id = _change_id(row, system, named.table, named.key, fresh_id)
+    return Notice(system, named.table, named.key, change_id, fresh_id)
 
 
 def _since(query: str) -> datetime | None:

@@ -365,7 +365,8 @@ async def test_contacts_can_notify_through_the_extension() -> None:
     await rig.sandbox.deliver_due()
     (told,) = rig.receiver.rows
     assert EXTENSION in told["resource"]
-    notice = read_row(told, [WatchedCompany("erp", COMPANY, "Production", lambda state: state == "state one")], "fresh")
+    erp = WatchedCompany("erp", COMPANY, "Production", lambda state: state == "state one")
+    (notice,) = read_row(told, [erp], "fresh")
     assert isinstance(notice, Notice)
     assert (notice.system, notice.table, notice.key) == ("erp", "contacts", row["id"])
     renewed = await connector.renew(made, address, "state two")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -73,7 +73,7 @@ class TwoCompanies(RealWorld):
     def __init__(self, setup: Setup | None = None) -> None:
         super().__init__(setup or Setup(index=two_companies(), companies=COMPANIES, environment=SETTINGS))
 
-    async def __aenter__(self) -> TwoCompanies:
+    async def __aenter__(self) -> Self:
         await self._make_columns()
         await super().__aenter__()
         return self
