@@ -25,12 +25,13 @@ class _Account:
 
 
 class Limits:
-    """Counts and queues requests by identity."""
+    """Counts and queues requests by identity. granted: all that were let through since the start."""
 
     def __init__(self, clock: Clock, options: BusinessCentralOptions) -> None:
         self._clock = clock
         self._options = options
         self._accounts: dict[str, _Account] = {}
+        self.granted = 0
 
     def clear(self) -> None:
         """Forget what has been counted; requests under way are not touched."""
@@ -48,6 +49,7 @@ class Limits:
         if len(started) + requests > self._options.requests_per_window:
             raise throttled()
         started.extend([now] * requests)
+        self.granted += requests
 
     @asynccontextmanager
     async def slot(self, identity: str) -> AsyncIterator[None]:

@@ -145,6 +145,11 @@ class BusinessCentralSandbox:
         self._disk.close()
         await self._notices.aclose()
 
+    @property
+    def granted(self) -> int:
+        """How many requests the limits have let through, each part of a batch being one."""
+        return self._limits.granted
+
     # --- doors ---
 
     def rows(self, company_id: str, entity_set: str) -> dict[str, dict[str, Any]]:

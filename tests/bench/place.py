@@ -220,7 +220,8 @@ async def at_once(jobs: Sequence[Coroutine[Any, Any, object]]) -> None:
     await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
 
 
-def _environment(addresses: Addresses) -> dict[str, str]:
+def environment(addresses: Addresses) -> dict[str, str]:
+    """The app's settings."""
     return {
         "CROSSDOCK_LOCAL": "on",
         "CROSSDOCK_SANDBOX_TOKEN_URL": addresses.sign_in,
@@ -265,7 +266,7 @@ async def open_place(*, counted: bool = False) -> AsyncIterator[Place]:
         rows = CountingRows(path) if counted else SqliteRows(path, TABLES, environment={})
         async with running() as addresses:
             outside = Outside(clock=clock, queue=queue, rows=rows, http=http if counted else None)
-            app = App(_environment(addresses), outside, index.model_dump_json().encode())
+            app = App(environment(addresses), outside, index.model_dump_json().encode())
             signed_in = {"Authorization": f"Bearer {await token(addresses, CRM_CLIENT, addresses.crm)}"}
             async with httpx.AsyncClient(headers=signed_in) as people:
                 engine = await app.engine()

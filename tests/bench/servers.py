@@ -1,12 +1,13 @@
 """Both sandboxes and the sign-in service in a process of their own, so that only the client's processor time counts.
 
-    python -m tests.bench.servers
+    python -m tests.bench.servers [--customers 1000]
 
 Prints its addresses as one line of JSON and ends when its standard input ends.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -47,7 +48,7 @@ def _crm(url: str, issuer: TokenIssuer) -> DataverseSandbox:
     )
 
 
-def _erp(url: str, issuer: TokenIssuer) -> BusinessCentralSandbox:
+def _erp(url: str, issuer: TokenIssuer, *, company_contacts: bool) -> BusinessCentralSandbox:
     return BusinessCentralSandbox(
         base_url=url,
         tenant=issuer.tenant_id,
@@ -55,12 +56,29 @@ def _erp(url: str, issuer: TokenIssuer) -> BusinessCentralSandbox:
         companies=[Company(COMPANY, "ALPENHOLZ")],
         clock=SystemClock(),
         issuer=issuer,
-        options=BusinessCentralOptions(limits=False),
+        options=BusinessCentralOptions(limits=False, company_contacts=company_contacts),
     )
 
 
-async def run() -> None:
-    """Serve until standard input ends. Service limits are off: they would measure waiting."""
+async def _filled(erp: BusinessCentralSandbox, customers: int) -> BusinessCentralSandbox:
+    for number in range(customers):
+        body = {
+            "displayName": f"Aurora Milling {number}",
+            "phoneNumber": f"+390471{number:06d}",
+            "email": f"office{number}@aurora-milling.example",
+            "addressLine1": f"Mill Lane {number}",
+            "postalCode": f"{number % 100_000:05d}",
+            "city": "Milltown",
+        }
+        await erp.create(COMPANY, "customers", body)
+    return erp
+
+
+async def run(customers: int = 0) -> None:
+    """Serve until standard input ends. Service limits are off: they would measure waiting.
+
+    customers: how many the ERP has from the beginning.
+    """
     issuer = TokenIssuer(SystemClock())
     for client in (CRM_CLIENT, ERP_CLIENT):
         issuer.register(client, SECRET)
@@ -68,7 +86,7 @@ async def run() -> None:
     crm, erp = (f"http://127.0.0.1:{port}" for port in ports)
     served = [
         await serve(_crm(crm, issuer).app, ports[0]),
-        await serve(_erp(erp, issuer).app, ports[1]),
+        await serve((await _filled(_erp(erp, issuer, company_contacts=not customers), customers)).app, ports[1]),
         await serve(issuer.app),
     ]
     sign_in = f"{served[2].url}/{issuer.tenant_id}/oauth2/v2.0/token"
@@ -79,11 +97,15 @@ async def run() -> None:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Addresses]:
-    """Within it the other process serves."""
+async def running(customers: int = 0) -> AsyncIterator[Addresses]:
+    """Within it the other process serves. customers: how many the ERP has from the beginning."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.servers", cwd=ROOT, stdin=pipe, stdout=pipe
+        sys.executable,
+        *("-m", "tests.bench.servers", "--customers", str(customers)),
+        cwd=ROOT,
+        stdin=pipe,
+        stdout=pipe,
     )
     assert process.stdin is not None, "asked for above"
     assert process.stdout is not None, "asked for above"
@@ -98,4 +120,6 @@ async def running() -> AsyncIterator[Addresses]:
 
 
 if __name__ == "__main__":
-    asyncio.run(run())
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.servers", description=__doc__)
+    parser.add_argument("--customers", type=int, default=0, help="how many the ERP has from the beginning (0)")
+    asyncio.run(run(parser.parse_args().customers))
