@@ -136,8 +136,10 @@ class Operations:
                 await undo_link(self._engine.pipeline.ports, home, f"{by}: {reason}")
             except Taken:
                 raise Overtaken("The link is being used in this moment.") from None
+            home = await self._home(found)
+        if home.reason == f"{by}: {reason}":
             await self._note_unlink(found, home, by)
-        return _link(await self._home(found))
+        return _link(home)
 
     async def preview_link(self, name: str, left: str, right: str) -> Json:
         """Every field of two records with both values, its master after linking, and what would be written.
@@ -256,8 +258,9 @@ class Operations:
         return home.state is LinkState.UNLINKED and (other is None or other.state is LinkState.UNLINKED)
 
     async def _note_unlink(self, place: Place, home: LinkRow, by: str) -> None:
+        """Journal it; a repeat of the call is the same run, whose entry it replaces."""
         entry = JournalEntry(
-            run=self._app.outside.ids.new(),
+            run=f"unlinked-{home.generation}",
             at=self._app.outside.clock.now(),
             transfer=place.definition.transfers[0].name,
             pair=place.pair,

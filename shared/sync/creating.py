@@ -18,7 +18,7 @@ from shared.sync.context import Ports, Prepared
 from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base
 from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys, note_match_keys
-from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
 from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.problems import PROBLEMS
@@ -52,7 +52,7 @@ class Creating:
     """Creates or links the partner of one source record.
 
     announce: tells the other direction's transfers of a new link. tell_dependents: tells the transfers of records that
-    refer to this one.
+    refer to this one. tell: journals the outcome.
     """
 
     ports: Ports
@@ -61,6 +61,7 @@ class Creating:
     brake: Brake
     announce: Callable[[Side, str], Awaitable[None]]
     tell_dependents: Callable[[Mapping[Side, str]], Awaitable[None]]
+    tell: Tell
 
     @property
     def claims(self) -> Claims:
@@ -396,14 +397,16 @@ class _Claimed:
         await self.way.tell_dependents({self.row.side: self.row.key, self.row.side.other: target.key})
         if self._prepared.match_index is not None:
             note_match_keys(self._prepared, self._prepared.match_index, target)
+        told = [] if why is Why.LINKED else [*self.plan.told(base, None), *caught_up.told(base, None)]
+        kind = Kind.UPDATED if why is Why.LINKED else Kind.CREATED
+        outcome = Outcome(kind, why, other=target.key, fields=told)
+        await self.way.tell(outcome)
         home = await self._claims.confirm(self.row, target.key, base, self._versions(base, source, target))
         await self._claims.release_keys(self.row, self._keys)
         if now is None:
             await undo_link(self.way.ports, home, Why.SOURCE_GONE.value)
             return Outcome(Kind.SKIPPED, Why.SOURCE_GONE, other=target.key), None
-        told = [] if why is Why.LINKED else [*self.plan.told(base, None), *caught_up.told(base, None)]
-        kind = Kind.UPDATED if why is Why.LINKED else Kind.CREATED
-        return Outcome(kind, why, other=target.key, fields=told), Linked(home, now, target)
+        return outcome, Linked(home, now, target)
 
     async def _source_now(self) -> Record | None:
         """The source as it is now, so that an edit made during the create is carried over before mastership changes."""

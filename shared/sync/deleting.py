@@ -20,7 +20,7 @@ from shared.sync.context import Ports, Prepared
 from shared.sync.creating import parked
 from shared.sync.definition import OnDelete, Transfer
 from shared.sync.message import Message
-from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Action
 from shared.sync.ports import FieldDecision, LinkRow, Side, Switch
 from shared.sync.values import same_value
@@ -39,6 +39,7 @@ class Deleting:
     run: str
     brake: Brake
     home: LinkRow
+    tell: Tell
 
     async def source_gone(self) -> Outcome:
         """Do what the transfer's policy says; the source was just asked for by its key."""
@@ -100,10 +101,12 @@ class Deleting:
             return await self._reported()
         await self.brake.one_delete()
         fields = await self._set(self.prepared.transfer.set_on_delete) if policy is OnDelete.SET else []
+        kind = Kind.UPDATED if fields else Kind.SKIPPED
+        outcome = Outcome(kind, why, other=self._key(self.prepared.side.other), fields=fields)
+        await self.tell(outcome)
         await undo_link(self.ports, self.home, why.value)
         await self._close_parked()
-        kind = Kind.UPDATED if fields else Kind.SKIPPED
-        return Outcome(kind, why, other=self._key(self.prepared.side.other), fields=fields)
+        return outcome
 
     # --- set: the partner gets values ---
 

@@ -15,7 +15,7 @@ from shared.sync.context import Prepared
 from shared.sync.definition import Definition, FieldRule
 from shared.sync.fingerprint import Base
 from shared.sync.pipeline import Pipeline
-from shared.sync.planner import Action
+from shared.sync.planner import Action, Reason
 from shared.sync.ports import (
     FieldDecision,
     JournalEntry,
@@ -143,12 +143,16 @@ class Explaining:
     def _told(self, rule: FieldRule, entries: Sequence[JournalEntry]) -> list[Told]:
         sources = {transfer.name: transfer.source for transfer in self.definition.transfers}
         return [
-            Told(entry, decision, sources[entry.transfer].other)
+            Told(entry, decision, _written_side(sources[entry.transfer], decision))
             for entry in entries
             if entry.transfer in sources
             for decision in entry.fields
             if (decision.left, decision.right) == (rule.left, rule.right)
         ]
+
+
+def _written_side(source: Side, decision: FieldDecision) -> Side:
+    return source if decision.reason == Reason.WRITTEN_BACK.value else source.other
 
 
 def _is_intact(view: FieldView, base: Base, write: Told | None) -> bool | None:

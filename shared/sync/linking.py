@@ -72,10 +72,9 @@ class Linking:
             return home
         keys = {Side.LEFT: left_key, Side.RIGHT: right_key}
         held = await self._claimed(prepared, rows, keys)
+        await self._journal(prepared.pair, keys, by, reason)
         await self._tell(prepared, held, keys, by)
-        linked = await self._confirmed(prepared, held, left, right)
-        await self._journal(linked, by, reason)
-        return linked
+        return await self._confirmed(prepared, held, left, right)
 
     async def _read(self, prepared: Prepared, left_key: str, right_key: str) -> tuple[Record, Record]:
         found: list[Record] = []
@@ -175,21 +174,22 @@ class Linking:
             change_id=f"link/{run}/{transfer.name}",
         )
 
-    async def _journal(self, home: LinkRow, by: str, reason: str) -> None:
+    async def _journal(self, pair: str, keys: Mapping[Side, str], by: str, reason: str) -> None:
+        """Say who has linked the two and why, as soon as they are claimed: whoever confirms the link knows neither."""
         ports = self.pipeline.ports
         entry = JournalEntry(
             run=ports.ids.new(),
             at=ports.clock.now(),
             transfer=self._transfer.name,
-            pair=home.pair,
+            pair=pair,
             side=Side.LEFT,
-            key=home.key,
-            other=home.other,
+            key=keys[Side.LEFT],
+            other=keys[Side.RIGHT],
             outcome=Kind.UPDATED.value,
             reason=f"a person has linked the two: {reason}",
             cause=f"link by {by}",
         )
-        reverse = replace(entry, side=Side.RIGHT, key=home.other, other=home.key)
+        reverse = replace(entry, side=Side.RIGHT, key=entry.other, other=entry.key)
         await ports.stores.journal.write([entry, reverse])
 
     # --- pairs that are never linked ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -29,6 +29,8 @@ class Why(StrEnum):
     LINKED = "an existing partner was found and linked"
     CHANGED = "changed fields went over"
     ECHO = "nothing changed since the last agreement"
+    AGREED = "what had changed agrees already: written by an earlier run, or entered on both sides"
+    REPLACING = "what somebody has entered is about to be replaced"
     SWITCHED_OFF = "the transfer is switched off"
     OUT_OF_SCOPE = "the record does not meet only_if"
     NOT_LINKED = "the record has no partner and this run may not make one"
@@ -71,3 +73,10 @@ class Outcome:
     remedy: str = ""
     others: Sequence[str] = ()
     candidates: Sequence[Candidate] = ()
+
+
+Tell = Callable[[Outcome], Awaitable[None]]
+"""Journals how a run is about to end, before the store remembers that it has: no crash can forget a write for good.
+
+Told again in the same run, it replaces what was told before.
+"""

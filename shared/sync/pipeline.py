@@ -39,7 +39,7 @@ from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.environments import EnvironmentGuard
 from shared.sync.message import COMPARE, Message
-from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.ports import (
     Connector,
     JournalEntry,
@@ -67,17 +67,27 @@ LINKED = "linked"
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What the journal holds of a run that goes on. wrote: as it was when the run had last written something."""
+
+    entry: JournalEntry
+    wrote: JournalEntry | None
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """One record's outcome in a run. key: as the message names it.
 
     about: the record that it concerns, where that is another one: the account of an opportunity, the source's record
     for a message about the target's. It is what is parked; the journal tells of the record on the message's side.
+    told: what the journal holds of this run already.
     """
 
     key: str
     outcome: Outcome
     failed: bool = False
     about: tuple[Side, str] | None = None
+    told: Told | None = None
 
 
 @dataclass
@@ -280,7 +290,8 @@ class Pipeline:
                 and one.outcome.why is not Why.SWITCHED_OFF
             ):
                 await self.ports.stores.parked.remove(message.transfer, message.side, one.key)
-        await self.ports.stores.journal.write([self._entry(message, transfer, run, one) for one in done])
+        entries = [(one.told, self.entry(message, transfer, run, one)) for one in done]
+        await self.ports.stores.journal.write([entry for told, entry in entries if told is None or entry != told.entry])
         if message.cause == COMPARE and not message.attempt:  # the compare waits while its messages are not handled
             await self.ports.stores.counters.add(COMPARE, message.correlation_id, 1)
         await self.pulses.beat(message.transfer, [one.outcome for one in done])
@@ -355,16 +366,16 @@ class Pipeline:
             with suppress(RowTaken):
                 await links.replace(with_parked(row, transfer, waits=True))
 
-    def _entry(self, message: Message, transfer: Transfer, run: str, one: Done) -> JournalEntry:
+    def entry(self, message: Message, transfer: Transfer, run: str, one: Done) -> JournalEntry:
         side, key = message.side, one.key
         if one.about and one.about[0] is side:
             key = one.about[1]
         other = one.outcome.other
         if side is not transfer.source and other == key:
             other = ""
-        return JournalEntry(
+        entry = JournalEntry(
             run=run,
-            at=self.ports.clock.now(),
+            at=one.told.entry.at if one.told else self.ports.clock.now(),
             transfer=transfer.name,
             pair=pair_name(self._find(transfer.name)[0], self.ports.connectors),
             side=side,
@@ -379,6 +390,7 @@ class Pipeline:
             fields=one.outcome.fields,
             field=one.outcome.field,
         )
+        return _then(one.told.wrote, entry) if one.told and one.told.wrote else entry
 
 
 @dataclass
@@ -390,6 +402,7 @@ class _Work:
     prepared: Prepared
     run: str
     started: float
+    _told: dict[str, Told] = field(default_factory=dict)
 
     @property
     def _ports(self) -> Ports:
@@ -450,11 +463,22 @@ class _Work:
                 return Done(key, Outcome(Kind.SKIPPED, Why.NO_SUBJECT))
             if len(self.message.keys) > 1 and await self.pipeline.any_down(self.prepared):
                 return Done(key, Outcome(Kind.DEFERRED, Why.SYSTEM_DOWN, pending=True))
+            about = self._about(key, subject, loaded)
             try:
-                done = Done(key, await self._record(subject, loaded))
+                done = Done(key, await self._record(subject, loaded, self._teller(key, about)))
             except Exception as error:
                 done = await self._failed(key, error)
-            return replace(done, about=self._about(key, subject, loaded))
+            return replace(done, about=about, told=self._told.get(key))
+
+    def _teller(self, key: str, about: tuple[Side, str] | None) -> Tell:
+        async def tell(outcome: Outcome) -> None:
+            told = self._told.get(key)
+            done = Done(key, outcome, about=about, told=told)
+            entry = self.pipeline.entry(self.message, self.prepared.transfer, self.run, done)
+            self._told[key] = Told(entry, entry if _has_written(entry) else told.wrote if told else None)
+            await self._ports.stores.journal.write([entry])
+
+        return tell
 
     def _about(self, key: str, subject: str, loaded: _Loaded) -> tuple[Side, str] | None:
         """The source's record, if the message names another one."""
@@ -491,27 +515,27 @@ class _Work:
 
     # --- the steps of a record ---
 
-    async def _record(self, key: str, loaded: _Loaded) -> Outcome:
+    async def _record(self, key: str, loaded: _Loaded, tell: Tell) -> Outcome:
         row = loaded.rows.get(key)
         if self._side is not self.prepared.side:
-            return await self._from_target(row, loaded.records.get(key))
+            return await self._from_target(row, loaded.records.get(key), tell)
         source = loaded.records.get(key)
         if row is not None and row.state is LinkState.UNLINKED:
             await finish_undoing(self._ports, row)
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE, other=row.other)
         if row is not None and row.state is LinkState.LINKED:
             home = await self._home(row)
-            return await self._updating(home).from_source(source)
-        return await self._unlinked(key, source, row)
+            return await self._updating(home, tell).from_source(source)
+        return await self._unlinked(key, source, row, tell)
 
-    async def _from_target(self, row: LinkRow | None, target: Record | None) -> Outcome:
+    async def _from_target(self, row: LinkRow | None, target: Record | None, tell: Tell) -> Outcome:
         if row is None or row.state is LinkState.CREATING:
             if row is not None and self.message.cause == LINKED:
                 raise Taken
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         if row.state is LinkState.UNLINKED:
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE)
-        return await self._updating(await self._home(row)).from_target(target)
+        return await self._updating(await self._home(row), tell).from_target(target)
 
     async def _home(self, row: LinkRow) -> LinkRow:
         """The link's left row, which decides; a half-made or half-undone link comes again later."""
@@ -525,11 +549,11 @@ class _Work:
             raise Undone
         return home
 
-    def _updating(self, home: LinkRow) -> Updating:
+    def _updating(self, home: LinkRow, tell: Tell) -> Updating:
         brake = self.pipeline.brake(self.prepared.transfer.name)
-        return Updating(self._ports, self.prepared, self.run, brake, home)
+        return Updating(self._ports, self.prepared, self.run, brake, home, tell)
 
-    async def _unlinked(self, key: str, source: Record | None, row: LinkRow | None) -> Outcome:
+    async def _unlinked(self, key: str, source: Record | None, row: LinkRow | None, tell: Tell) -> Outcome:
         unresolved = row is not None and row.claim is not None and row.claim.sent
         if source is None and not unresolved:
             return Outcome(Kind.SKIPPED, Why.SOURCE_GONE)
@@ -540,26 +564,27 @@ class _Work:
         if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP and not unresolved:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         brake = self.pipeline.brake(self.prepared.transfer.name)
-        creating = Creating(self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents)
+        creating = Creating(self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents, tell)
         outcome, link = await creating.partner(source, row)
         if link is None:
             return outcome
         await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
-        return await self._after_linking(link, outcome)
+        return await self._after_linking(link, outcome, tell)
 
     async def _tell_dependents(self, keys: Mapping[Side, str]) -> None:
         """Tell the transfers of records that refer to this one that a link is being made; before it is confirmed."""
         dependents = Dependents(self._ports, self.pipeline.index)
         await dependents.tell_of_link(self.prepared.definition, keys, self.message, self.run)
 
-    async def _after_linking(self, link: Linked, outcome: Outcome) -> Outcome:
+    async def _after_linking(self, link: Linked, outcome: Outcome, tell: Tell) -> Outcome:
         """Write back at once; a link with a record that existed already also brings both records together."""
         if outcome.why is not Why.LINKED and not link.home.write_back:
             return outcome
-        updated = await self._updating(link.home).from_linked(link)
-        if updated.kind is Kind.PARKED:
-            return updated
-        return replace(outcome, fields=[*outcome.fields, *updated.fields])
+
+        async def tell_both(updated: Outcome) -> None:
+            await tell(_with(outcome, updated))
+
+        return _with(outcome, await self._updating(link.home, tell_both).from_linked(link))
 
     async def _announce(self, side: Side, key: str) -> None:
         """Tell the transfers of the other direction that a record is being linked: what their side masters goes their
@@ -592,6 +617,25 @@ class _Loaded:
     subjects: Mapping[str, str | None]
     rows: Mapping[str, LinkRow | None]
     records: Mapping[str, Record]
+
+
+def _has_written(entry: JournalEntry) -> bool:
+    return entry.outcome in (Kind.CREATED, Kind.UPDATED)
+
+
+def _then(wrote: JournalEntry, entry: JournalEntry) -> JournalEntry:
+    """A run's one entry, where it has written something and then could not go on."""
+    if _has_written(entry):
+        return entry
+    fields = {(one.left, one.right): one for one in (*wrote.fields, *entry.fields)}
+    return replace(entry, reason=f"{wrote.reason}; then: {entry.reason}", fields=tuple(fields.values()))
+
+
+def _with(linked: Outcome, updated: Outcome) -> Outcome:
+    """The outcome of making a link and bringing both records together right after."""
+    if updated.kind in (Kind.PARKED, Kind.SKIPPED, Kind.DEFERRED):
+        return updated
+    return replace(linked, fields=[*linked.fields, *updated.fields])
 
 
 def _canonical_or_none(connector: Connector, table: str, key: str) -> str | None:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     NO_PARTNER = "the record it refers to has no partner yet"
     FIRST = "first agreement, the master's value goes over"
     FILLED = "first agreement, the blank was filled"
+    WRITTEN_BACK = "the partner's own value, written back into the source"
     UNCHANGED = "unchanged"
     AGREES = "both sides already hold the same value"
     NOT_MASTER = "the source is not its master"
@@ -121,10 +122,17 @@ class Plan:
 
     def told(self, base: Base | None, target: Values | None) -> list[FieldDecision]:
         """The decisions for the journal: fingerprints instead of values, plainly unchanged fields left out."""
-        return [_told(d, self.source.other, base, target) for d in self.decisions if d.reason not in _PLAIN]
+        return [_told(d, self.source.other, base, target) for d in self.decisions if not _is_plain(d, base)]
 
 
-_PLAIN = {Reason.UNCHANGED, Reason.AGREES}
+def _is_plain(decision: Decision, base: Base | None) -> bool:
+    """Whether nothing has happened to a field: it is as agreed, or equal at a first comparison (or the first one after
+    a change of keys)."""
+    if decision.reason is Reason.AGREES:
+        return base is None or not base.entries
+    return decision.reason is Reason.UNCHANGED
+
+
 _OVERRULING = {Reason.PUT_BACK, Reason.CHANGED_BOTH, Reason.WON}
 
 

@@ -5,7 +5,7 @@ In the steady state that is one read of the source and one write to the target; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -18,9 +18,9 @@ from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.deleting import Deleting
 from shared.sync.fingerprint import Base
-from shared.sync.outcome import Kind, Outcome, Why
+from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
-from shared.sync.ports import Claim, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
+from shared.sync.ports import Claim, FieldDecision, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
 from shared.sync.values import Unfit, canonical, is_blank, same_value
 from shared.sync.vouching import vouched
 
@@ -37,14 +37,19 @@ class TargetGone(Exception):
 
 @dataclass
 class Updating:
-    """Brings the target of one link up to date. `home` is the newest version of the link's home row."""
+    """Brings the target of one link up to date. `home` is the newest version of the link's home row.
+
+    _sent: what this run has written, or may have written where an answer was lost, by the names of the fields.
+    """
 
     ports: Ports
     prepared: Prepared
     run: str
     brake: Brake
     home: LinkRow
+    tell: Tell
     _put_back: dict[bytes, int] = field(default_factory=dict)
+    _sent: dict[tuple[str, str], FieldDecision] = field(default_factory=dict)
 
     @property
     def _owes_write_back(self) -> bool:
@@ -139,21 +144,35 @@ class Updating:
         self._refuse_stale(source)
         plan, base = self._plan(source, target), self._base
         values = target.values if target else None
-        outcome = Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key())
         if plan.overruled and target is not None:
             plan = await self._overruling(plan, target)
         if plan.writes:
             await self.brake.one_change(plan.blanks)
+            if plan.overruled:  # afterwards nothing may differ any more that tells of it
+                fields = plan.told(base, values)
+                await self.tell(Outcome(Kind.UNCHANGED, Why.REPLACING, other=self._other_key(), fields=fields))
             plan, target = await self._written(plan, target)
-        if plan.writes:
+        outcome = self._outcome(plan, plan.told(base, values))
+        if self._has_news(plan, source, target):
+            if outcome.fields:
+                await self.tell(outcome)
             await self._remember(plan, source, target)
-            outcome = Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key())
-        else:
-            await self._remember_news(plan, source, target)
         if self._owes_write_back:
-            await self._write_back(source, target or await self._read(self.prepared.side.other))
-        told = plan.told(base, values)
-        return replace(problem_outcome(plan, base, None) if plan.problems else outcome, fields=told)
+            return await self._write_back(source, target or await self._read(self.prepared.side.other), outcome)
+        return outcome
+
+    def _outcome(self, plan: Plan, told: Sequence[FieldDecision]) -> Outcome:
+        """How the run ends, with all that it has written in this and in earlier rounds."""
+        last = {(one.left, one.right): one for one in told}
+        agrees = {name for name, one in last.items() if one.reason == Reason.AGREES.value}
+        earlier = {name: one for name, one in self._sent.items() if name not in last.keys() - agrees}
+        fields = list((last | earlier).values())
+        if plan.problems:
+            return replace(problem_outcome(plan, None, None), fields=fields)
+        if self._sent:
+            return Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key(), fields=fields)
+        why = Why.AGREED if agrees else Why.ECHO
+        return Outcome(Kind.UNCHANGED, why, other=self._other_key(), fields=fields)
 
     async def _overruling(self, plan: Plan, target: Record) -> Plan:
         """Before somebody's edit is overwritten: stop where it never ends, and leave a note of what is replaced."""
@@ -245,20 +264,28 @@ class Updating:
     async def _write(self, plan: Plan, target: Record | None) -> Record:
         prepared, side = self.prepared, self.prepared.side.other
         version = target.version if target else self._version_of(side)
-        return await prepared.target.update(
-            prepared.target_table, self._target_key, plan.writes, prepared.target_columns, version=version
-        )
+        told = plan.told(self._base, target.values if target else None)
+        table, columns = prepared.target_table, prepared.target_columns
+        try:
+            written = await prepared.target.update(table, self._target_key, plan.writes, columns, version=version)
+        except UnknownResult:
+            self._note_sent(told)
+            raise
+        self._note_sent(told)
+        return written
+
+    def _note_sent(self, told: Sequence[FieldDecision]) -> None:
+        self._sent |= {(one.left, one.right): one for one in told if one.action == Action.WRITE.value}
 
     # --- remembering ---
 
-    async def _remember_news(self, plan: Plan, source: Record, target: Record | None) -> None:
-        """Keep what was found to agree; nothing is stored for a plain echo."""
+    def _has_news(self, plan: Plan, source: Record, target: Record | None) -> bool:
+        """Whether there is something to remember: what was written or found to agree; nothing for a plain echo."""
         flag = bool(plan.problems) != self._is_parked
         moved = target is not None and self._with_versions(self.home, self._base, source, target) != self.home
         unsure = self._version_of(plan.source) is None
         settled = unsure and self._with_version(self.home, self._base, plan.source, source) != self.home
-        if plan.news or self._is_leased or flag or moved or settled:
-            await self._remember(plan, source, target)
+        return bool(plan.writes) or plan.news or self._is_leased or flag or moved or settled
 
     async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read
@@ -299,19 +326,25 @@ class Updating:
 
     # --- what the target created goes into the source ---
 
-    async def _write_back(self, source: Record, target: Record) -> None:
+    async def _write_back(self, source: Record, target: Record, outcome: Outcome) -> Outcome:
         """Put the target's own values (its number, say) into the source at once; part of making the link."""
-        side = self.prepared.side
+        side, rules = self.prepared.side, self._write_back_rules()
+        held = {column: value for column, value in source.values.items() if not is_blank(value)}
+        told = self._told_back([one for one in rules if self._base.agreed(one) is None], source, held)
         for _ in range(_ROUNDS):
-            rules = self._write_back_rules()
             values = _differing(rules, side, source, target)
             try:
                 if values:
+                    told |= self._told_back(rules, source, values)
                     table, columns = self.prepared.source_table, self.prepared.source_columns
                     source = await self.prepared.source.update(
                         table, source.key, values, columns, version=source.version
                     )
-                return await self._written_back(rules, source, target)
+                if told:
+                    outcome = _wrote_too(outcome, list(told.values()))
+                    await self.tell(outcome)
+                await self._written_back(rules, source, target)
+                return outcome
             except (VersionConflict, UnknownResult):
                 target, source = await self._read(side.other), await self._read(side)
         raise Taken(timedelta(seconds=5))
@@ -319,6 +352,19 @@ class Updating:
     def _write_back_rules(self) -> Sequence[FieldRule]:
         wanted = set(self.prepared.transfer.write_back)
         return [rule for rule in self.prepared.rules if rule.column(self.prepared.side) in wanted]
+
+    def _told_back(
+        self, rules: Sequence[FieldRule], source: Record, values: Mapping[str, Value]
+    ) -> dict[str, FieldDecision]:
+        """What the journal says of values that go back, by their columns; and of those that an earlier run has brought
+        back and could not tell of."""
+        side, base, told = self.prepared.side, self._base, dict[str, FieldDecision]()
+        for rule in (one for one in rules if one.column(side) in values):
+            column, of = rule.column(side), base.prints.of
+            before, after = (of(base.salt, rule, side, one.get(column)).hex() for one in (source.values, values))
+            action, reason = (Action.KEEP, Reason.AGREES) if before == after else (Action.WRITE, Reason.WRITTEN_BACK)
+            told[column] = FieldDecision(rule.left, rule.right, action.value, reason.value, before, after)
+        return told
 
     async def _written_back(self, rules: Sequence[FieldRule], source: Record, target: Record) -> None:
         left, right = (source, target) if self.prepared.side is Side.LEFT else (target, source)
@@ -351,7 +397,7 @@ class Updating:
 
     @property
     def _deleting(self) -> Deleting:
-        return Deleting(self.ports, self.prepared, self.run, self.brake, self.home)
+        return Deleting(self.ports, self.prepared, self.run, self.brake, self.home, self.tell)
 
 
 def _parked_if_won(decision: Decision) -> Decision:
@@ -366,6 +412,13 @@ def with_parked(home: LinkRow, transfer: str, *, waits: bool) -> LinkRow:
     """The home row with or without the note that a transfer's item waits for a person."""
     names = {name for name in home.parked.split(",") if name and name != transfer}
     return replace(home, parked=",".join(sorted(names | {transfer} if waits else names)))
+
+
+def _wrote_too(outcome: Outcome, fields: Sequence[FieldDecision]) -> Outcome:
+    """The outcome of a run that has also written into its source."""
+    if outcome.kind is Kind.UNCHANGED and any(one.action == Action.WRITE.value for one in fields):
+        outcome = replace(outcome, kind=Kind.UPDATED, why=Why.CHANGED)
+    return replace(outcome, fields=[*outcome.fields, *fields])
 
 
 def _differing(rules: Sequence[FieldRule], side: Side, source: Record, target: Record) -> dict[str, Value]:

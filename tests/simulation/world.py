@@ -34,11 +34,13 @@ from shared.sync.feed_work import FeedWork
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.full_compare import FullCompares
 from shared.sync.message import Message
+from shared.sync.outcome import Why
 from shared.sync.pipeline import Pipeline
 from shared.sync.planner import Reason, converted
 from shared.sync.ports import (
     Clock,
     DeadLetter,
+    JournalEntry,
     LinkState,
     Mode,
     Outgoing,
@@ -497,6 +499,7 @@ class World:
             if other in self.erp.records and key not in parked and other not in parked:
                 wrong += await self._differences(key, other)
             wrong += self._needless_writes(key, other)
+            wrong += await self._untold(key, other)
         for key in self.erp.records:
             if key not in partners and key not in parked and not await self._is_widowed(Side.RIGHT, key):
                 wrong.append(f"lost or doubled: customer {key} has no account and is not parked")
@@ -559,9 +562,26 @@ class World:
                 wrong.append(f"needless: {rule.left} of {left} was changed {edits} times and written {writes} times")
         return wrong
 
+    async def _untold(self, left: str, right: str) -> list[str]:
+        """Links and writes of which the journal does not say how they came about."""
+        entries = await self._entries(left, right)
+        told = {one.left for entry in entries for one in entry.fields}
+        crm, erp = self.crm.writes, self.erp.writes
+        written = [one.left for one in self.definition.fields if crm[left, one.left] + erp[right, one.right]]
+        wrong = [f"untold: {name} of {left} was written" for name in written if name not in told]
+        if not any(one.reason.startswith((Why.NEW, Why.FOUND_OURS, Why.LINKED)) for one in entries):
+            wrong.append(f"untold: the link of {left}")
+        return wrong
+
+    async def _entries(self, left: str, right: str) -> list[JournalEntry]:
+        of_record = self.stores.journal.of_record
+        return [
+            *await of_record(self.pair, Side.LEFT, left, 1000),
+            *await of_record(self.pair, Side.RIGHT, right, 1000),
+        ]
+
     async def _kept_blanks(self, left: str, right: str) -> set[str]:
-        entries = [*await self.stores.journal.of_record(self.pair, Side.LEFT, left)]
-        entries += await self.stores.journal.of_record(self.pair, Side.RIGHT, right)
+        entries = await self._entries(left, right)
         return {told.left for entry in entries for told in entry.fields if told.reason == Reason.BLANK_KEPT.value}
 
 

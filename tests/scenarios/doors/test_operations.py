@@ -11,6 +11,7 @@ import pytest
 
 from shared.app import App, installed
 from shared.stores.rows import RowStoreUnavailable
+from shared.sync.claims import undo_link
 from shared.sync.message import Message
 from shared.sync.ports import (
     BreakerRow,
@@ -261,6 +262,21 @@ async def test_an_unlink_that_died_half_way_is_finished_by_the_next(doors: Doors
     other = await doors.stores.links.get(PAIR, Side.RIGHT, CUSTOMER)
     assert other is not None
     assert other.state is LinkState.UNLINKED
+
+
+async def test_an_unlink_that_died_before_the_journal_is_journalled_by_the_next(doors: Doors) -> None:
+    """Both tombstones stand, and say who made them; nobody else's repeat claims it."""
+    await link(doors)
+    engine = await doors.app.engine()
+    home = await doors.stores.links.get(PAIR, Side.LEFT, ACCOUNT)
+    assert home is not None
+    await undo_link(engine.pipeline.ports, home, "ticket-17: two different companies")
+    for by in ("ticket-18", "ticket-17"):
+        wish = {"by": by, "reason": "two different companies"}
+        answer = await doors.operate("POST", f"links/dataverse/account/{ACCOUNT}/unlink", wish)
+        assert answer.status_code == 200
+    (entry,) = (await doors.operate("GET", f"journal/{ACCOUNT_PATH}")).json()["items"]
+    assert entry["cause"] == "unlink by ticket-17"
 
 
 async def test_there_is_nothing_to_unlink_without_a_link_or_during_a_create(doors: Doors) -> None:
