@@ -1,7 +1,7 @@
 """What one site's PostOffice offers and how it words things; everything else is the contract.
 
-They decide how the engine works with the site: without versions it reads before it writes and takes a lease, without a
-feed it walks by the time of change with an overlap, without deletions they are found by the nightly comparison.
+What it offers decides how the engine works with it: without versions it reads before it writes and takes a lease,
+without a feed it walks by the time of change with an overlap. Deletions that no list tells of are found at night.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ Parameter = Literal["cursor", "offset", "limit", "changedSince", "expand"]
 class Site(BaseModel):
     """One site. The defaults are the contract as a whole.
 
-    versions: records have an ETag and a write may name it. feed: there is `changes`, one feed of all lists. deletions:
-    lists since a time show what was deleted. idempotency_keys: a repeated POST with the same key answers the same
-    record. paths, columns and parameters: what a list, a column of a list (`customers.name`) or a parameter is called
-    there, where it is not as in the contract. page_size: rows on a page.
+    versions: records have an ETag and a write may name it. feed: there is `changes`, one feed of all lists.
+    idempotency_keys: a repeated POST with the same key answers the same record. paths, columns and parameters: what a
+    list, a column of a list (`customers.name`) or a parameter is called there, where it is not as in the contract.
+    page_size: rows on a page.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     versions: bool = True
     feed: bool = True
-    deletions: bool = True
     idempotency_keys: bool = True
     paging: Paging = Paging.CURSOR
     page_size: Annotated[int, Field(ge=1, le=500)] = 500

@@ -50,7 +50,7 @@ POOR = (
         "CROSSDOCK_POSTOFFICE_SIGN_IN": "basic",
         "CROSSDOCK_POSTOFFICE_IDENTITIES": "crossdock:postoffice-sandbox-password",
         "CROSSDOCK_POSTOFFICE_SITE": (
-            '{"versions": false, "feed": false, "deletions": false, "idempotency_keys": false, "paging": "offset"}'
+            '{"versions": false, "feed": false, "idempotency_keys": false, "paging": "offset"}'
         ),
     },
 )
