@@ -24,7 +24,7 @@ async def prepared_for(ports: Ports, index: Index, definition: Definition, trans
     for side in Side:
         table = definition.table(side)
         known = knowing_joined(await ports.connectors[table.system].metadata(table.table)).columns
-        missing = {column for column in definition.columns(side) if not {column, column.partition(".")[0]} & set(known)}
+        missing = {one for one in definition.columns(side) if one not in known and one.partition(".")[0] not in known}
         missing |= _without_pair(index, definition, side)
         for column in sorted(missing & _needed(definition, side)):
             raise UnknownColumn(table.system, detail=where(definition, side, column, known))
