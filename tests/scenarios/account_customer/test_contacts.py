@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from local.definitions import compile_folder
 from shared.sync.context import pair_name
@@ -17,10 +18,10 @@ TRANSFERS = Path(__file__).parents[3] / "transfers"
 class PeopleWorld(RealWorld):
     """The world with all shipped definitions, listening to contacts too."""
 
-    def __init__(self) -> None:
-        super().__init__(Setup(index=compile_folder(TRANSFERS)))
+    def __init__(self, setup: Setup | None = None) -> None:
+        super().__init__(replace(setup or Setup(), index=compile_folder(TRANSFERS)))
 
-    async def __aenter__(self) -> PeopleWorld:
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         await self.listen("contact")
         return self
