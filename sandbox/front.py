@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -110,6 +111,7 @@ class FrontDoor:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"date", self._date())]
             await send(message)
 
         try:
@@ -119,6 +121,10 @@ class FrontDoor:
                 await self._struck(rule, scope, receive, watched)
         finally:
             self._log(scope, seen.status, rule)
+
+    def _date(self) -> bytes:
+        """The moment of the answer, as every origin server tells it (RFC 9110, 6.6.1)."""
+        return format_datetime(self._clock.now(), usegmt=True).encode("ascii")
 
     def _log(self, scope: Scope, status: int, rule: FaultRule | None) -> None:
         names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]

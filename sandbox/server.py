@@ -85,6 +85,7 @@ async def serve(app: ASGIApp, port: int = 0, certificate: Path | None = None) ->
         lifespan="off",
         log_config=None,
         access_log=False,
+        date_header=False,
         log_level="critical",
         ssl_certfile=certificate,
     )

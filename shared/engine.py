@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -91,6 +91,8 @@ class Engine:
             await part.aclose()
 
 
+IdentityT = TypeVar("IdentityT")
+
 HttpConnector = DataverseConnector | BusinessCentralConnector | PostOfficeConnector
 
 
@@ -99,7 +101,7 @@ async def build(app: App) -> Engine:
     index = load_index(app.index_json)
     prints = Fingerprints(*app.settings.get(EngineSettings).fingerprint())
     queue = app.queue
-    rows = await _open_rows(app)
+    rows = await open_rows(app)
     stores = open_stores(rows, app.outside.clock)
     systems = Systems(app, stores.permits)
     connectors = app.outside.connectors
@@ -146,7 +148,8 @@ async def _made(systems: Systems, index: Index, rows: RowStore) -> Mapping[str, 
         raise
 
 
-async def _open_rows(app: App) -> RowStore:
+async def open_rows(app: App) -> RowStore:
+    """The row store, prepared. Raises SettingsError and StoreUnavailable."""
     rows = _rows(app) if app.outside.rows is None else app.outside.rows
     try:
         await rows.prepare()
@@ -253,12 +256,22 @@ def _rows(app: App) -> RowStore:
 # --- the systems ----------------------------------------------------------------------------------
 
 
-class Systems:
-    """Makes the connectors of the systems that definitions name, and one allowance for each identity of theirs."""
+class _NoSuchIdentity(Exception):
+    """A system has fewer identities than the place that was asked for."""
 
-    def __init__(self, app: App, permits: Permits) -> None:
+
+class Systems:
+    """Makes the connectors of the systems that definitions name, and one allowance for each identity of theirs.
+
+    permits: None where what is made is for a look and shares nothing with other processes. only: of each system's
+    identities the one at this place, and no connector where there is none.
+    """
+
+    def __init__(self, app: App, permits: Permits | None, *, only: int | None = None) -> None:
         self._app = app
         self._permits = permits
+        self._only = only
+        self.clients: dict[str, Sequence[HttpClient]] = {}
         self._holder = app.outside.ids.new()
         self.connectors: dict[str, HttpConnector] = {}
         self.wrong: dict[str, SettingsError] = {}
@@ -280,6 +293,8 @@ class Systems:
                     self.connectors[name] = makers[kinds[name]](name)
                 except SettingsError as error:
                     self.wrong[name] = error
+                except _NoSuchIdentity:
+                    continue
         return dict(self.connectors)
 
     async def aclose(self) -> None:
@@ -311,7 +326,8 @@ class Systems:
 
     def _postoffice(self, name: str) -> PostOfficeConnector:
         wanted = self._app.settings.of(PostOfficeSettings, name)
-        clients = [self._postoffice_client(name, wanted, identity) for identity in wanted.each_identity()]
+        chosen = self._chosen(wanted.each_identity())
+        clients = self.clients[name] = [self._postoffice_client(name, wanted, identity) for identity in chosen]
         parts = urlsplit(wanted.base_url)
         return PostOfficeConnector(
             clients,
@@ -340,7 +356,7 @@ class Systems:
         self, name: str, allowed: Allowed, wanted: Address, place: str, scope: str, tenant_id: str | None
     ) -> Sequence[HttpClient]:
         """A client for each identity of a system, or one for the app's own."""
-        return [
+        clients = self.clients[name] = [
             self._client(
                 name,
                 wanted,
@@ -348,8 +364,16 @@ class Systems:
                 _tokens(self._app, wanted, tenant_id, identity),
                 self._allowance(allowed, wanted, place, identity),
             )
-            for identity in wanted.each_identity() or (None,)
+            for identity in self._chosen(wanted.each_identity() or (None,))
         ]
+        return clients
+
+    def _chosen(self, identities: Sequence[IdentityT]) -> Sequence[IdentityT]:
+        """Those that are asked for; raises _NoSuchIdentity where there is none at the place."""
+        chosen = identities if self._only is None else identities[self._only : self._only + 1]
+        if identities and not chosen:
+            raise _NoSuchIdentity
+        return chosen
 
     def _client(
         self,

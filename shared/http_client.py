@@ -151,7 +151,8 @@ def basic(credential: str) -> Mapping[str, str]:
 class HttpClient:
     """Speaks to one origin with one identity; `sign` says how its token is shown.
 
-    Raises SystemDown, SignInFailed, Throttled, BadAnswer and, for writes, UnknownResult. Closing it closes its
+    Raises SystemDown, SignInFailed, Throttled, BadAnswer and, for writes, UnknownResult. `skew_seconds`: how far the
+    system's clock was ahead of ours at its last answer. Closing it closes its
     token source too, unless several clients share one (`owns_tokens`).
     """
 
@@ -185,6 +186,7 @@ class HttpClient:
         self._request_id_header = request_id_header
         self.allowance = allowance or Allowance(Allowed(at_once=AT_ONCE), clock)
         self._refused_at = float("-inf")
+        self.skew_seconds: float | None = None
         self._http = httpx.AsyncClient(
             transport=http or transport(TransportKind.AIOHTTP, self.allowance.most),
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
@@ -309,9 +311,18 @@ class HttpClient:
             raw = await _read(response, self.limits.body_bytes)
         finally:
             await response.aclose()
+        self._compare_clocks(response.headers)
         if response.status_code != 429:
             self.allowance.answered(response.headers)
         return self._reply(exchange, response, raw)
+
+    def _compare_clocks(self, headers: httpx.Headers) -> None:
+        """How far the system's clock is ahead of ours, by the Date of its last answer."""
+        try:
+            told = parsedate_to_datetime(headers.get("date", ""))
+        except (ValueError, TypeError):
+            return
+        self.skew_seconds = (told.astimezone(UTC) - self._clock.now()).total_seconds()
 
     def _request(self, exchange: _Exchange) -> httpx.Request:
         call = exchange.call

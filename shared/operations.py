@@ -397,7 +397,7 @@ class Operations:
 async def health(app: App) -> Json:
     """What is wrong with settings, definitions, store and systems; degraded when anything is."""
     errors: list[CrossdockError] = [*app.settings.check()]
-    details: Json = {"notices": dict(app.notices.counts), "closed_doors": _closed_doors(app)}
+    details: Json = {"notices": dict(app.notices.counts), "closed_doors": closed_doors(app)}
     try:
         engine = await app.engine()
         operations = Operations(app, engine)
@@ -419,7 +419,7 @@ async def health(app: App) -> Json:
     return {"status": "degraded" if bad else "up", **details}
 
 
-def _closed_doors(app: App) -> list[str]:
+def closed_doors(app: App) -> list[str]:
     """The settings without which a webhook takes nothing."""
     missing: list[str] = []
     for kind in DOORS:

@@ -478,6 +478,12 @@ def settings_of(name: str, kind: str) -> list[str]:
     )
 
 
+def known_settings(kinds: Mapping[str, str]) -> frozenset[str]:
+    """The names of all settings that an installation with these systems reads."""
+    general = [str(field.alias) for section in SECTIONS for field in section.model_fields.values()]
+    return frozenset([*general, *(one for name, kind in kinds.items() for one in settings_of(name, kind))])
+
+
 SectionT = TypeVar("SectionT", bound=Section)
 SystemSectionT = TypeVar("SystemSectionT", bound=SystemSection)
 ValueT = TypeVar("ValueT")

@@ -164,10 +164,21 @@ class Watch:
 
     async def facts(self) -> Facts:
         """How feeds and transfers stand. Raises StoreUnavailable and QueueUnavailable."""
-        stores = self.pipeline.ports.stores
-        modes = {one.name: await stores.modes.get(one.name) for _, one in self.pipeline.index.transfers()}
-        found = [await self._feed(feed, modes) for feed in feeds(self.pipeline.index)]
-        return Facts(found, [await self._transfer(one, modes) for _, one in self.pipeline.index.transfers()])
+        return Facts(await self.feeds(), await self.transfers())
+
+    async def feeds(self) -> Sequence[FeedFacts]:
+        """How the feeds stand. Raises StoreUnavailable."""
+        modes = await self._modes()
+        return [await self._feed(feed, modes) for feed in feeds(self.pipeline.index)]
+
+    async def transfers(self) -> Sequence[TransferFacts]:
+        """How the transfers stand. Raises StoreUnavailable and QueueUnavailable."""
+        modes = await self._modes()
+        return [await self._transfer(one, modes) for _, one in self.pipeline.index.transfers()]
+
+    async def _modes(self) -> Mapping[str, Mode]:
+        get = self.pipeline.ports.stores.modes.get
+        return {one.name: await get(one.name) for _, one in self.pipeline.index.transfers()}
 
     async def _feed(self, feed: Feed, modes: Mapping[str, Mode]) -> FeedFacts:
         ports = self.pipeline.ports

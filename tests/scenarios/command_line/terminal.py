@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from local.command_line.context import Surroundings
 from local.command_line.installations import Installation
 from local.command_line.running import run_command
+from shared.app import Outside
 from tests.scenarios.account_customer.world import ENVIRONMENT, RealWorld
 
 
@@ -35,6 +37,13 @@ class Said:
 async def typed(world: RealWorld, *words: str, answer: str | None = None, **settings: str) -> Said:
     """Type a command at a world. answer: to a question; None: nobody sits there. settings: other ones than the world's;
     an empty one is missing."""
+    return await typed_at(world.apps[0].outside, world, words, settings, answer)
+
+
+async def typed_at(
+    outside: Outside, world: RealWorld, words: Sequence[str], settings: Mapping[str, str], answer: str | None = None
+) -> Said:
+    """Type a command at a world whose clock, store or queue is another one."""
     environment = {"ServiceBus": "unused", **ENVIRONMENT, **settings}
     out, err = io.StringIO(), io.StringIO()
     surroundings = Surroundings(
@@ -42,7 +51,7 @@ async def typed(world: RealWorld, *words: str, answer: str | None = None, **sett
         out=out,
         err=err,
         ask=None if answer is None else lambda _: answer,
-        outside=world.apps[0].outside,
+        outside=outside,
         installation=Installation("the world", environment, index_json=world.index.model_dump_json().encode()),
     )
     return Said(await run_command(words, surroundings), out.getvalue(), err.getvalue())
