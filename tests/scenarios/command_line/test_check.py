@@ -234,7 +234,7 @@ async def test_a_file_that_is_refused_is_named_beside_the_findings_of_the_others
         (folder / "other.yaml").write_text(f"{other}  - {{dataverse: lastname, elsewhere: name, master: dataverse}}\n")
         said = await typed(world, "check", "--transfers", str(folder))
         assert said.code == 1
-        for told in ("transfers/bad.yaml:1:", "transfers/other.yaml:1: dataverse, elsewhere:", "CD-4610"):
+        for told in ("transfers/bad.yaml:1:", "transfers/other.yaml:1: elsewhere:", "CD-4610"):
             assert told in said.out
 
 
