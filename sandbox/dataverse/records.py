@@ -127,6 +127,34 @@ class Records:
             work.remove(table.name, row_id)
             work.announce(event)
 
+    async def merge(
+        self, table: Table, target_id: str, subordinate_id: str, content: Mapping[str, Any], caller: Caller
+    ) -> None:
+        """Deactivate the subordinate in favour of the target, to which everything that pointed to it points now."""
+        async with self._work(None) as work:
+            for row_id in sorted((target_id, subordinate_id)):
+                await work.hold(self._lock(table, row_id))
+            if content:
+                await self.update(table, target_id, content, caller, within=work)
+            for relation in self._model.referencing(table.name):
+                await self._point_elsewhere(work, relation, subordinate_id, target_id, caller)
+            sent = {"statecode": 1, "merged": True, "masterid": target_id}
+            before = self._existing(table, subordinate_id, ANY_VERSION)
+            work.put(table.name, subordinate_id, {**before, **self._changed(table, before, sent, caller)})
+
+    async def _point_elsewhere(
+        self, work: Transaction, relation: Relationship, old_id: str, new_id: str, caller: Caller
+    ) -> None:
+        column, table = relation.column, self._model.tables[relation.referencing_table]
+        if column.write == "none":
+            return
+        for row in self._store.find(table.name, [column.name], [old_id]):
+            if lookup_target(column, row) == relation.referenced_table and row[table.primary_id] != new_id:
+                changes = {column.name: new_id}
+                if target_column(column.name) in row:
+                    changes[target_column(column.name)] = relation.referenced_table
+                await self.update(table, row[table.primary_id], changes, caller, within=work)
+
     # Steps
 
     @asynccontextmanager

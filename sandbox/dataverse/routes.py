@@ -25,6 +25,8 @@ from sandbox.dataverse.definitions import metadata_id
 from sandbox.dataverse.elsewhere import ELSEWHERE
 from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.limits import Admission, Limits
+from sandbox.dataverse.merging import NAME as MERGE
+from sandbox.dataverse.merging import Merges
 from sandbox.dataverse.metadata import Model
 from sandbox.dataverse.metadata_api import SETS, MetadataApi
 from sandbox.dataverse.options import DataverseOptions
@@ -83,6 +85,7 @@ class WebApi:
         records: Records,
         rows: RowApi,
         bulk_deletes: BulkDeletes,
+        merges: Merges,
         metadata: MetadataApi,
         security: Security,
         new_id: Callable[[], str],
@@ -99,6 +102,7 @@ class WebApi:
         self._options = options
         self._rows = rows
         self._bulk_deletes = bulk_deletes
+        self._merges = merges
         self._metadata = metadata
         self._security = security
         self._new_id = new_id
@@ -198,6 +202,8 @@ class WebApi:
             return self._who_am_i(call)
         if first.partition("(")[0] in SETS:
             return self._metadata.serve(call)
+        if call.segments == (MERGE,):
+            return await self._merges.take(call)
         if call.segments == ("BulkDelete",):
             return self._bulk_deletes.take(call)
         if call.segments[1:] and call.segments[1].removesuffix("()") in RIGHTS_FUNCTIONS:

@@ -25,6 +25,7 @@ from sandbox.dataverse.customizing import ENGLISH, Customizations
 from sandbox.dataverse.definitions import Definitions
 from sandbox.dataverse.files import Files
 from sandbox.dataverse.limits import Limits
+from sandbox.dataverse.merging import Merges
 from sandbox.dataverse.metadata import Table, load_model
 from sandbox.dataverse.metadata_api import MetadataApi
 from sandbox.dataverse.notices import Notices
@@ -158,6 +159,13 @@ class DataverseSandbox:
             records=self._records,
             rows=self._make_rows(reader),
             bulk_deletes=self._bulk_deletes,
+            merges=Merges(
+                model=self._model,
+                store=self._store,
+                records=self._records,
+                bodies=self._bodies,
+                security=self._security,
+            ),
             metadata=MetadataApi(
                 definitions=self._definitions,
                 customizations=self._customizations,
@@ -241,6 +249,13 @@ class DataverseSandbox:
     async def delete(self, table: str, key: str, user: str | None = None) -> None:
         """Delete a row as a person does in the application; see `create`."""
         await self._records.delete(self._model.tables[table], key, self._person(user))
+        self._disk.commit()
+
+    async def merge(self, table: str, key: str, into: str, values: Mapping[str, Any], user: str | None = None) -> None:
+        """Merge a row into another one, which gets the values, as a person does in the application; see `create`."""
+        about = self._model.tables[table]
+        content = self._bodies.read(about, self._body(about, values), creating=False) if values else {}
+        await self._records.merge(about, into, key, content, self._person(user))
         self._disk.commit()
 
     async def register_webhook(

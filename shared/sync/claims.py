@@ -26,6 +26,10 @@ BY_HAND = "linked by hand"
 """The reason of a claim whose partner a person has chosen."""
 
 
+MERGED = "takes over the link of a record that was merged into it"
+"""The reason of a claim whose partner is that of a merged record."""
+
+
 class Taken(Exception):
     """Somebody else is at it; come again after `delay`."""
 

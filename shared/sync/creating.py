@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from shared.errors import AlreadyExists, ConnectorError, UnknownResult
 from shared.sync.brakes import Brake
-from shared.sync.claims import BY_HAND, Claims, Doubled, MatchKey, Taken, Undone, undo_link
+from shared.sync.claims import BY_HAND, MERGED, Claims, Doubled, MatchKey, Taken, Undone, undo_link
 from shared.sync.context import Ports, Prepared
 from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base
@@ -212,8 +212,8 @@ class _Claimed:
 
     @property
     def _is_by_hand(self) -> bool:
-        """Whether a person has chosen the partner."""
-        return self.row.reason == BY_HAND
+        """Whether a person has chosen the partner, directly or by merging."""
+        return self.row.reason in (BY_HAND, MERGED)
 
     @property
     def _chosen(self) -> str:

@@ -19,10 +19,10 @@ from shared.sync.claims import Taken, undo_link
 from shared.sync.context import Ports, Prepared
 from shared.sync.creating import parked
 from shared.sync.definition import OnDelete, Transfer
-from shared.sync.message import Message
+from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Action
-from shared.sync.ports import FieldDecision, LinkRow, Side, Switch
+from shared.sync.ports import FieldDecision, LinkRow, Side
 from shared.sync.values import same_value
 
 REPORTED = "CD-4306"
@@ -47,42 +47,16 @@ class Deleting:
 
     async def target_gone(self, *, told: bool) -> Outcome:
         """Leave it to the other direction, if that moves; else nobody would ever follow. told: it has heard of it."""
-        acting = await self._acting()
+        others = OtherDirection(self.ports, self.prepared.definition, self.prepared.side.other)
+        acting = await others.acting()
         if not acting:
-            others = self._others
-            policy = self._policy(others[0]) if others else self.prepared.definition.on_delete
+            policy = self._policy(others.transfers[0]) if others.transfers else self.prepared.definition.on_delete
             await self._verify_target()
             return await self._follow(Why.TARGET_GONE, OnDelete.UNLINK if policy is OnDelete.SET else policy)
         if not told:
             await self._verify_target()
-            await self._tell(acting)
+            await others.tell(acting, self._key(self.prepared.side.other), DELETED, self.run)
         return Outcome(Kind.SKIPPED, Why.TARGET_GONE, other=self._key(self.prepared.side.other))
-
-    @property
-    def _others(self) -> Sequence[Transfer]:
-        """The transfers of the other direction."""
-        return [one for one in self.prepared.definition.transfers if one.source is not self.prepared.side]
-
-    async def _acting(self) -> Sequence[Transfer]:
-        """Those of them that move now or later; what waits for a stopped one goes on with it."""
-        modes = [(one, await self.ports.stores.modes.get(one.name)) for one in self._others]
-        return [one for one, mode in modes if mode.switch is not Switch.OFF]
-
-    async def _tell(self, transfers: Sequence[Transfer]) -> None:
-        side = self.prepared.side.other
-        for transfer in transfers:
-            message = Message(
-                transfer=transfer.name,
-                side=side,
-                table=self.prepared.definition.table(side).table,
-                keys=(self._key(side),),
-                cause=DELETED,
-                occurred_at=self.ports.clock.now(),
-                attempt=0,
-                correlation_id=self.run,
-                change_id=f"{self.run}/{self._key(side)}/{DELETED}",
-            )
-            await self.ports.queue.send(transfer.name, [message.outgoing()])
 
     def _policy(self, transfer: Transfer) -> OnDelete:
         return transfer.on_delete or self.prepared.definition.on_delete

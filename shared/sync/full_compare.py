@@ -281,7 +281,7 @@ class _Pass:
         differing = {
             key: record.version or ""
             for key, record in records.items()
-            if self._differs(prepared, side, homes[key], record)
+            if record.merged_into is not None or self._differs(prepared, side, homes[key], record)
         }
         return gone, differing
 

@@ -91,7 +91,9 @@ async def _sure(claims: Claims, row: LinkRow, hits: Sequence[Record]) -> Record:
 
 
 def note_match_keys(prepared: Prepared, index: MatchIndex, record: Record) -> None:
-    """Note a record of the target under every match key that it has."""
+    """Note a record of the target under every match key that it has; one merged into another under none."""
+    if record.merged_into is not None:
+        return
     for rule in prepared.definition.match:
         if parts := normalised(rule, prepared.side.other, record.values):
             index.add(rule.name, "\0".join(parts), record.key)
@@ -106,8 +108,8 @@ async def _noted(prepared: Prepared, rule: MatchRule, wanted: Sequence[str]) -> 
 
 
 async def hits_of(prepared: Prepared, rule: MatchRule, values: Mapping[str, Value]) -> list[Record]:
-    """The target's records with the same normalised match key. Searches by every spelling of the rule's first
-    column."""
+    """The target's records with the same normalised match key, without those merged into others. Searches by every
+    spelling of the rule's first column."""
     wanted = normalised(rule, prepared.side, values)
     if wanted is None:
         return []
@@ -120,4 +122,5 @@ async def hits_of(prepared: Prepared, rule: MatchRule, values: Mapping[str, Valu
     spellings = normaliser.search(first, told.told(prepared.side, values))
     column = rule.columns(prepared.side.other)[0]
     found = await prepared.target.find(prepared.target_table, column, spellings, prepared.target_columns, _MOST_HITS)
-    return [record for record in found if normalised(rule, prepared.side.other, record.values) == wanted]
+    kept = [record for record in found if record.merged_into is None]
+    return [record for record in kept if normalised(rule, prepared.side.other, record.values) == wanted]

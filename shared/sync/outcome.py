@@ -37,6 +37,7 @@ class Why(StrEnum):
     TOMBSTONE = "a person or a delete has undone the link"
     SOURCE_GONE = "the source record was deleted"
     TARGET_GONE = "the target record was deleted"
+    MERGED = "the record was merged into another one"
     NO_SUBJECT = "the related record names no record of this pair"
     NO_PARTNER = "a record that it refers to has no partner yet"
     HANDED_ON = "the records that refer to it were queued"

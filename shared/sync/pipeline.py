@@ -38,7 +38,9 @@ from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.environments import EnvironmentGuard
+from shared.sync.merging import Merged, Merging
 from shared.sync.message import COMPARE, Message
+from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.ports import (
     Connector,
@@ -64,6 +66,8 @@ log = logging.getLogger(__name__)
 
 LINKED = "linked"
 """The cause of a message about a record that is just being linked."""
+MERGE = "merged"
+"""The cause of a message about a record that the other direction found merged into another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,7 +529,10 @@ class _Work:
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE, other=row.other)
         if row is not None and row.state is LinkState.LINKED:
             home = await self._home(row)
-            return await self._updating(home, tell).from_source(source)
+            try:
+                return await self._updating(home, tell).from_source(source)
+            except Merged as merged:
+                return await self._after_merge(home, merged, tell)
         return await self._unlinked(key, source, row, tell)
 
     async def _from_target(self, row: LinkRow | None, target: Record | None, tell: Tell) -> Outcome:
@@ -535,7 +542,11 @@ class _Work:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         if row.state is LinkState.UNLINKED:
             return Outcome(Kind.SKIPPED, Why.TOMBSTONE)
-        return await self._updating(await self._home(row), tell).from_target(target)
+        home = await self._home(row)
+        try:
+            return await self._updating(home, tell).from_target(target)
+        except Merged as merged:
+            return await self._after_merge(home, merged, tell)
 
     async def _home(self, row: LinkRow) -> LinkRow:
         """The link's left row, which decides; a half-made or half-undone link comes again later."""
@@ -559,6 +570,8 @@ class _Work:
             return Outcome(Kind.SKIPPED, Why.SOURCE_GONE)
         if source is None:
             source = Record(key, None, {})
+        if not unresolved and source.merged_into is not None:
+            return Outcome(Kind.SKIPPED, Why.MERGED, other=source.merged_into)
         if not unresolved and not await in_scope(self.prepared, source):
             return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
         if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP and not unresolved:
@@ -584,7 +597,27 @@ class _Work:
         async def tell_both(updated: Outcome) -> None:
             await tell(_with(outcome, updated))
 
-        return _with(outcome, await self._updating(link.home, tell_both).from_linked(link))
+        try:
+            return _with(outcome, await self._updating(link.home, tell_both).from_linked(link))
+        except Merged as merged:
+            return await self._after_merge(link.home, merged, tell)
+
+    # --- merges ---
+
+    async def _after_merge(self, home: LinkRow, merged: Merged, tell: Tell) -> Outcome:
+        """Bring the link over, or leave that to the other direction; nothing else is done with a merged record."""
+        if merged.side is not self.prepared.side:
+            others = OtherDirection(self._ports, self.prepared.definition, merged.side)
+            if self._side is not merged.side:  # else the other direction has got the same message
+                await others.tell(await others.acting(), merged.loser.key, MERGE, self.run)
+            return Outcome(Kind.SKIPPED, Why.MERGED, other=merged.loser.merged_into or "")
+        merging = Merging(self._ports, self.prepared, self.run, self._announce_winner, self._tell_dependents, tell)
+        return await merging.follow(home, merged.loser)
+
+    async def _announce_winner(self, keys: Mapping[Side, str]) -> None:
+        """Tell the pair's transfers of the link to come, each of the record on its source's side; see `_announce`."""
+        for transfer in self.prepared.definition.transfers:
+            await self._tell_linked(transfer, transfer.source, keys[transfer.source])
 
     async def _announce(self, side: Side, key: str) -> None:
         """Tell the transfers of the other direction that a record is being linked: what their side masters goes their
@@ -595,19 +628,22 @@ class _Work:
         """
         for transfer in self.prepared.definition.transfers:
             if transfer.source is self.prepared.side.other:
-                told = replace(
-                    self.message,
-                    transfer=transfer.name,
-                    side=side,
-                    table=self.prepared.definition.table(side).table,
-                    keys=(key,),
-                    cause=LINKED,
-                    change_id=f"{self.run}/{key}",
-                    attempt=0,
-                    failures=0,
-                )
-                due = self._ports.clock.now() + timedelta(seconds=3)
-                await self._ports.queue.send(transfer.name, [told.outgoing(due)])
+                await self._tell_linked(transfer, side, key)
+
+    async def _tell_linked(self, transfer: Transfer, side: Side, key: str) -> None:
+        told = replace(
+            self.message,
+            transfer=transfer.name,
+            side=side,
+            table=self.prepared.definition.table(side).table,
+            keys=(key,),
+            cause=LINKED,
+            change_id=f"{self.run}/{key}",
+            attempt=0,
+            failures=0,
+        )
+        due = self._ports.clock.now() + timedelta(seconds=3)
+        await self._ports.queue.send(transfer.name, [told.outgoing(due)])
 
 
 @dataclass(frozen=True)

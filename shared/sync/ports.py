@@ -57,11 +57,13 @@ class Record:
 
     key: the system's unchangeable id in canonical form. version: what a conditional write must name (None where the
     system has none). values: the asked columns; a column that the system has and that is empty is present with None.
+    merged_into: the record of the same table that a person has merged this one into, in systems that keep both.
     """
 
     key: str
     version: str | None
     values: Mapping[str, Value] = field(repr=False)
+    merged_into: str | None = None
 
 
 class VersionKind(StrEnum):

@@ -138,6 +138,16 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.RECORD_OWNER,
         "Restore the record, or undo the link and decide what becomes of the partner; then press retry.",
     ),
+    "CD-4307": Catalogued(
+        "Two records were merged, and each is linked to a partner of its own; nothing was done.",
+        Who.RECORD_OWNER,
+        "Merge the two partners as well, or undo the link of the merged record; then press retry.",
+    ),
+    "CD-4308": Catalogued(
+        "The record was merged into one that cannot take its link over: it is gone, or the two were kept apart.",
+        Who.RECORD_OWNER,
+        "Link the partner to the right record by hand, or undo the link of the merged one; then press retry.",
+    ),
     "CD-4401": Catalogued(
         "The record could not be transferred for days although every try failed for a passing reason.",
         Who.ADMINISTRATOR,

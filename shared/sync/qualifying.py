@@ -16,8 +16,11 @@ _KEYS_AT_ONCE = 20
 
 
 async def in_scope(prepared: Prepared, source: Record) -> bool:
-    """Whether one of the transfer's conditions holds; those on the record itself are looked at first."""
+    """Whether one of the transfer's conditions holds; those on the record itself are looked at first. A record that was
+    merged into another one is in no scope."""
     conditions = prepared.transfer.only_if
+    if source.merged_into is not None:
+        return False
     if not conditions or any(one.related is None and _holds(one, source) for one in conditions):
         return True
     for condition in conditions:
@@ -29,6 +32,7 @@ async def in_scope(prepared: Prepared, source: Record) -> bool:
 async def those_in_scope(prepared: Prepared, records: Sequence[Record]) -> set[str]:
     """The keys of the records for which one of the transfer's conditions holds; related ones are searched together."""
     conditions = prepared.transfer.only_if
+    records = [one for one in records if one.merged_into is None]
     own = [condition for condition in conditions if condition.related is None]
     found = {one.key for one in records if not conditions or any(_holds(condition, one) for condition in own)}
     for condition in conditions:

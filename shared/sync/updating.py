@@ -18,6 +18,7 @@ from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.deleting import Deleting
 from shared.sync.fingerprint import Base
+from shared.sync.merging import Merged
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
 from shared.sync.ports import Claim, FieldDecision, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
@@ -76,6 +77,7 @@ class Updating:
         """The target may have changed: put back what it does not master. An echo costs the one read that was done."""
         if target is None:
             return await self._deleting.target_gone(told=True)
+        self._refuse_merged(None, target)
         known = target.version is not None and target.version == self._version_of(self.prepared.side.other)
         if not self._owes_write_back and self._is_untouched(target):
             return self._unchanged() if known else await self._seen(target)
@@ -142,6 +144,7 @@ class Updating:
 
     async def _once(self, source: Record, target: Record | None) -> Outcome:
         self._refuse_stale(source)
+        self._refuse_merged(source, target)
         plan, base = self._plan(source, target), self._base
         values = target.values if target else None
         if plan.overruled and target is not None:
@@ -249,6 +252,13 @@ class Updating:
         kind = self.prepared.source.capabilities(self.prepared.source_table).version
         if kind is VersionKind.ORDERED and _order(source.version) < _order(known):
             raise Taken(timedelta(seconds=5))
+
+    def _refuse_merged(self, source: Record | None, target: Record | None) -> None:
+        """Nothing goes into or out of a record that was merged into another one; raises Merged."""
+        if source is not None and source.merged_into is not None:
+            raise Merged(self.prepared.side, source)
+        if target is not None and target.merged_into is not None:
+            raise Merged(self.prepared.side.other, target)
 
     def _version_of(self, side: Side) -> str | None:
         return self.home.left_version if side is Side.LEFT else self.home.right_version

@@ -76,6 +76,22 @@ def _account_edited_and_deleted(world: World) -> None:
     _account_deleted(world)
 
 
+def _prospect_beside(world: World) -> None:
+    _account(world)
+    world.crm.type_in({"name": "Alfa srl", "telephone1": ACCOUNT["telephone1"]})
+
+
+def _customer_beside(world: World) -> None:
+    _account(world)
+    world.crm.type_in({**ACCOUNT, "name": "Alfa srl", "crossdock_vatnumber": vat_number(5)})
+
+
+def _merged(world: World) -> None:
+    """The first account into the second, in the order of their making."""
+    first, second = sorted(world.crm.records, key=lambda key: str(world.crm.records[key].values["name"]))
+    world.crm.merge(first, second)
+
+
 OURS = Setup(own_numbers=True, workers=1)
 SERIES = Setup(own_numbers=False, workers=1)
 BLOCKS = replace(
@@ -98,6 +114,8 @@ STORIES = (
     Story("customer deleted", OURS, _customer_deleted, before=_account, records=(1, 0)),
     Story("account deleted, its customer is blocked", BLOCKS, _account_deleted, before=_account, records=(0, 1)),
     Story("customer deleted, its account is deactivated", BLOCKS, _customer_deleted, before=_account, records=(1, 0)),
+    Story("account merged into a prospect", OURS, _merged, before=_prospect_beside, records=(2, 1)),
+    Story("account merged into another customer's", OURS, _merged, before=_customer_beside, records=(2, 2)),
     Story("account edited and deleted at once", BLOCKS, _account_edited_and_deleted, before=_account, records=(0, 1)),
 )
 

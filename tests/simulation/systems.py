@@ -71,6 +71,7 @@ class MemorySystem:
     takes_notes: bool = False
     notes: dict[str, tuple[str, str]] = field(default_factory=dict)
     records: dict[str, Stored] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
     listener: Listener | None = None
     gate: Gate | None = None
     creates: int = 0
@@ -104,6 +105,11 @@ class MemorySystem:
         self._deleted.append((self._version, key))
         self._tell(key)
 
+    def merge(self, loser: str, winner: str) -> None:
+        """A person merges two records; both stay."""
+        self.merged[loser] = winner
+        self._change(loser, {})
+
     # --- storage ---
 
     def _insert(self, key: str, values: Mapping[str, Value]) -> str:
@@ -135,7 +141,7 @@ class MemorySystem:
     def _record(self, key: str) -> Record:
         stored = self.records[key]
         version = None if self.version_kind is VersionKind.NONE else f'W/"{stored.version}"'
-        return Record(key, version, dict(stored.values))
+        return Record(key, version, dict(stored.values), self.merged.get(key))
 
     # --- the port ---
 

@@ -490,6 +490,7 @@ class World:
             other = links.get(key)
             if other is None:
                 qualified = stored.values.get("crossdock_stage") == "qualified"
+                qualified = qualified and key not in self.crm.merged
                 if qualified and key not in parked and not await self._is_widowed(Side.LEFT, key):
                     wrong.append(f"lost: account {key} has no customer and is not parked")
                 continue
@@ -504,6 +505,9 @@ class World:
             if key not in partners and key not in parked and not await self._is_widowed(Side.RIGHT, key):
                 wrong.append(f"lost or doubled: customer {key} has no account and is not parked")
         wrong += [f"dangling: deleted account {key} is linked" for key in links if key not in self.crm.records]
+        wrong += [
+            f"left behind: merged account {key} is linked" for key in (links.keys() & self.crm.merged.keys()) - parked
+        ]
         untold = self.setup.drop > 0  # no feed knows of deleted customers
         gone = [] if untold else [other for other in links.values() if other not in self.erp.records]
         return wrong + [f"dangling: deleted customer {key} is linked" for key in gone]

@@ -10,12 +10,13 @@ from shared.connectors.cache import Cache
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.converters import UnfitValue, to_json, to_value
 from shared.connectors.dataverse.errors import SYSTEM
-from shared.connectors.dataverse.schema import Field, Schema, Table
+from shared.connectors.dataverse.schema import MERGED, MERGED_INTO, Field, Schema, Table
 from shared.connectors.keys import canonical_guid
 from shared.errors import Answer, BadAnswer, Refused, UnknownColumn
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import Clock, ColumnType, Record, Value
 
+_INTO = f"_{MERGED_INTO}_value"
 _ETAG = re.compile(r'W/"(\d+)"')
 LIFE_SECONDS = 3600.0
 KEYS_PER_LOOK_UP = 100
@@ -24,8 +25,10 @@ BARE_TYPES = frozenset({ColumnType.INTEGER, ColumnType.CHOICE, ColumnType.DECIMA
 
 
 def selected(table: Table, fields: Sequence[Field]) -> tuple[str, str]:
-    """The $select option of the asked columns; never empty, since the primary id is always among them."""
-    return "$select", ",".join(dict.fromkeys([table.primary_id, *(field.json_name for field in fields)]))
+    """The $select option of the asked columns; never empty, since the primary id is always among them, and of a table
+    whose records can be merged what says into which."""
+    merges = [MERGED, _INTO] if table.merges else []
+    return "$select", ",".join(dict.fromkeys([table.primary_id, *(field.json_name for field in fields), *merges]))
 
 
 POINTS_TO = "Microsoft.Dynamics.CRM.lookuplogicalname"
@@ -235,7 +238,14 @@ def _record(table: Table, row: JsonObject, values: Mapping[str, Value]) -> Recor
         key=canonical_guid(as_text(row.get(table.primary_id), table.primary_id)),
         version=version_of(etag) if isinstance(etag, str) and etag else None,
         values=values,
+        merged_into=_merged_into(row) if table.merges else None,
     )
+
+
+def _merged_into(row: JsonObject) -> str | None:
+    """A feed leaves out what did not change, and so does this."""
+    into = row.get(_INTO) if row.get(MERGED) is True else None
+    return canonical_guid(into) if isinstance(into, str) else None
 
 
 def _far(field: Field, row: JsonObject) -> Value:

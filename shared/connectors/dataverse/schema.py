@@ -54,6 +54,9 @@ class Lookup:
     target: str
 
 
+MERGED, MERGED_INTO = "merged", "masterid"
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """What the connector needs to know of a table."""
@@ -64,6 +67,11 @@ class Table:
     tracked: bool
     columns: Mapping[str, ColumnMetadata]
     lookups: Sequence[Lookup]
+
+    @property
+    def merges(self) -> bool:
+        """Whether its records can be merged, and name the one that they were merged into."""
+        return {MERGED, MERGED_INTO} <= self.columns.keys()
 
 
 @dataclass(frozen=True, slots=True)

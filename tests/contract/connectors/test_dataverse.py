@@ -375,3 +375,20 @@ async def test_a_deadlock_was_rolled_back(rig: DataverseRig) -> None:
         await rig.connector.create(TABLE, {"name": "Ours"}, [], key=UNKNOWN_KEY, within_seconds=60)
     assert down.value.answer.vendor_code == "0x80044150"
     assert rig.names() == []
+
+
+async def test_a_merged_record_says_into_which_it_was_merged(rig: DataverseRig) -> None:
+    """By reads, searches, lists and the feed; a record that is left says nothing."""
+    kept, lost = await rig.person_creates("Alfa"), await rig.person_creates("Alfa srl")
+    since = (await feed(rig, None))[-1].watermark
+    await rig.sandbox.merge(TABLE, lost, into=kept, values={})
+    expected = {kept: None, lost: kept}
+    read = await rig.connector.read(TABLE, [kept, lost], ["name"])
+    assert {key: one.merged_into for key, one in read.items()} == expected
+    assert (await rig.connector.read(TABLE, [lost], []))[lost].merged_into == kept
+    (found,) = await rig.connector.find(TABLE, "name", ["Alfa srl"], [])
+    assert found.merged_into == kept
+    listed = [one for page in [page async for page in rig.connector.pages(TABLE, None, [])] for one in page.records]
+    assert {one.key: one.merged_into for one in listed} == expected
+    told = [one for page in await feed(rig, since) for one in page.records]
+    assert {one.key: one.merged_into for one in told} == {lost: kept}
