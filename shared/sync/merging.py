@@ -16,10 +16,12 @@ from shared.sync.creating import parked
 from shared.sync.fingerprint import Base
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import agree
-from shared.sync.ports import Claim, LinkRow, LinkState, Record, RowTaken, Side
+from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, Record, RowTaken, Side
 
 _LONGEST_CHAIN = 10
 BOTH_LINKED, NO_HEIR = "CD-4307", "CD-4308"
+MERGE = "merged"
+"""The cause of what follows from a merge, and of a message about a merged record that the other direction found."""
 
 
 class Merged(Exception):
@@ -87,6 +89,7 @@ class Merging:
         await self.tell(outcome)
         await self._bury(loser)
         if held.state is LinkState.CREATING:
+            await self._journal(held)
             await self._confirm(held, winner, found[partner])
         await self._close_parked(loser, winner.key, partner)
         return outcome
@@ -139,6 +142,23 @@ class Merging:
             await claims.confirm(held, held.other, base, (None, None))
         except (Doubled, Undone):
             raise Taken from None
+
+    async def _journal(self, held: LinkRow) -> None:
+        """Tell at the winner and at the partner how their link came about; the loser's run tells of the loser."""
+        entry = JournalEntry(
+            run=self.run,
+            at=self.ports.clock.now(),
+            transfer=self.prepared.transfer.name,
+            pair=held.pair,
+            side=held.side,
+            key=held.key,
+            other=held.other,
+            outcome=Kind.UPDATED.value,
+            reason=Why.INHERITED.value,
+            cause=MERGE,
+        )
+        reverse = replace(entry, side=held.side.other, key=held.other, other=held.key)
+        await self.ports.stores.journal.write([entry, reverse])
 
     async def _put(self, present: LinkRow | None, row: LinkRow) -> LinkRow:
         links = self.ports.stores.links

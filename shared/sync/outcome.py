@@ -38,6 +38,7 @@ class Why(StrEnum):
     SOURCE_GONE = "the source record was deleted"
     TARGET_GONE = "the target record was deleted"
     MERGED = "the record was merged into another one"
+    INHERITED = "the link of a record that was merged into it went over to it"
     NO_SUBJECT = "the related record names no record of this pair"
     NO_PARTNER = "a record that it refers to has no partner yet"
     HANDED_ON = "the records that refer to it were queued"

@@ -38,7 +38,7 @@ from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.environments import EnvironmentGuard
-from shared.sync.merging import Merged, Merging
+from shared.sync.merging import MERGE, Merged, Merging
 from shared.sync.message import COMPARE, Message
 from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
@@ -66,8 +66,6 @@ log = logging.getLogger(__name__)
 
 LINKED = "linked"
 """The cause of a message about a record that is just being linked."""
-MERGE = "merged"
-"""The cause of a message about a record that the other direction found merged into another one."""
 
 
 @dataclass(frozen=True, slots=True)

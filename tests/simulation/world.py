@@ -573,7 +573,7 @@ class World:
         crm, erp = self.crm.writes, self.erp.writes
         written = [one.left for one in self.definition.fields if crm[left, one.left] + erp[right, one.right]]
         wrong = [f"untold: {name} of {left} was written" for name in written if name not in told]
-        if not any(one.reason.startswith((Why.NEW, Why.FOUND_OURS, Why.LINKED)) for one in entries):
+        if not any(one.reason.startswith((Why.NEW, Why.FOUND_OURS, Why.LINKED, Why.INHERITED)) for one in entries):
             wrong.append(f"untold: the link of {left}")
         return wrong
 

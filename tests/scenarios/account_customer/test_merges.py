@@ -23,6 +23,8 @@ async def test_the_customer_of_a_merged_account_goes_over_to_the_account_that_is
         assert await world.links() == {winner: customer}
         tombstone = await world.link_of_account(loser)
         assert (tombstone.state, tombstone.reason) == (LinkState.UNLINKED, "the record was merged into another one")
+        told = [one.reason for one in await world.journal(Side.RIGHT, customer) if one.cause == "merged"]
+        assert told == ["the link of a record that was merged into it went over to it"]
         assert world.customer(customer)["phoneNumber"] == "+390471000002"
         assert world.account(winner)["name"] == "Aurora Milling"
         assert world.account(winner)["accountnumber"] == world.customer(customer)["number"]
