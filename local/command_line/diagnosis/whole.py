@@ -122,7 +122,7 @@ async def registrations(patient: Patient) -> list[Symptom]:
 
 def _of_failure(failed: Failure) -> Iterator[Symptom]:
     if isinstance(failed.error, NotAllowed):
-        told = f"{failed.system}: our identity may not look at what is registered, which the app itself needs not."
+        told = f"{failed.system}: our identity may not look at what is registered; the app itself need not."
         yield note(told, "Run manage.py register as an administrator to look.", REGISTER_PAGE, failed.code)
     elif isinstance(failed.error, SettingsError):
         yield of_error(failed.error, Severity.WARNING, REGISTER_PAGE)
