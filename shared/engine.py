@@ -312,7 +312,7 @@ class Systems:
 
     def _business_central(self, name: str) -> BusinessCentralConnector:
         wanted = self._app.settings.of(BusinessCentralSettings, name)
-        place, tenant = wanted.environment, wanted.tenant_id
+        place, tenant = f"{wanted.tenant_id}/{wanted.environment}", wanted.tenant_id
         return BusinessCentralConnector(
             self._clients(name, business_central.ALLOWED, wanted, place, BUSINESS_CENTRAL_SCOPE, tenant),
             self._app.outside.clock,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from sandbox.business_central import Company
 from sandbox.dataverse import DataverseOptions
 from shared.errors import SettingsError
 from shared.operations import Operations, health
@@ -33,6 +36,7 @@ from tests.scenarios.several_companies.world import (
     TO_DE,
     TwoCompanies,
     two_companies,
+    two_companies_in,
 )
 
 
@@ -236,6 +240,56 @@ async def test_first_loads_of_each_company_link_what_is_there_and_create_the_res
         said = await typed(world, "load", TO_DE, "--apply", "--yes", "--json", **SETTINGS)
         assert said.code == 0, said.err
         assert (len(world.customers_of(IT)), len(world.customers_of(DE))) == (4, 4)
+
+
+@virtually
+async def test_at_the_command_line_both_companies_are_checked_explained_and_shown_by_their_names() -> None:
+    """R-055: every definition is held against its own company; a record of a company is asked for by the company's
+    name."""
+    async with TwoCompanies() as world:
+        account = await world.account_for(1, IT, DE)
+        await world.settle()
+        with TemporaryDirectory() as folder:
+            names = [transfer.name for _, transfer in two_companies_in(Path(folder)).transfers()]
+            said = await typed(world, "check", "--transfers", f"{folder}/transfers", "--json", **SETTINGS)
+        assert said.code in (0, 1), said.err
+        assert said.json["transfers"] == names
+        assert [one for one in said.json["findings"] if one["severity"] == "error"] == []
+        customer = await world.customer_in(DE, account)
+        assert customer is not None
+        shown = await typed(world, "links", DE, "customers", str(customer["id"]), "--json", **SETTINGS)
+        assert (shown.code, len(shown.json["items"])) == (0, 1)
+        asked = await typed(world, "links", "dataverse", "account", account, "--json", **SETTINGS)
+        assert len(asked.json["items"]) == 2
+        environments = await typed(world, "environment", "--json", **SETTINGS)
+        told = {one["system"]: one["links_made_for"] for one in environments.json["items"]}
+        assert told[IT].endswith(COMPANY)
+        assert told[DE].endswith(SECOND)
+
+
+@virtually
+async def test_another_company_behind_a_name_is_refused_while_the_first_company_goes_on() -> None:
+    """R-041: the links of the second company were made for another one; nothing is read or written in it (CD-3002)."""
+    third = "77777777-44e3-ea11-bb43-000d3a2feca1"
+    companies = (*COMPANIES, Company(third, "ALPENHOLZ ALT"))
+    setup = Setup(index=two_companies(), companies=companies, environment=SETTINGS)
+    async with TwoCompanies(setup) as world:
+        account = await world.account_for(1, IT, DE)
+        await world.settle()
+        await world.restart(CROSSDOCK_BC_DE_COMPANY_ID=third)
+        world.forget_requests()
+        await world.edit_account(account, telephone1="+390471000005")
+        await world.pass_time(minutes=2)
+        here = await world.customer_in(IT, account)
+        assert here is not None
+        assert here["phoneNumber"] == "+390471000005"
+        assert world.erp.requests.count(None, rf"{third}\)/") == 0
+        assert world.erp.rows(third, "customers") == {}
+        standing = {one["system"]: one["wrong"] for one in (await health(world.apps[0]))["environments"]}
+        assert standing[IT] == ""
+        assert SECOND in standing[DE]
+        assert third in standing[DE]
+        assert "CROSSDOCK_BC_DE_*" in standing[DE]
 
 
 @virtually
