@@ -243,7 +243,7 @@ class Loading:
         return home if home is not None and home.state is LinkState.LINKED else None
 
     def _agrees(self, prepared: Prepared, source: Record, home: LinkRow | None, targets: Mapping[str, Record]) -> bool:
-        """Whether a linked record's transfer would do nothing."""
+        """Whether a linked record's transfer would do nothing, not even say what an earlier run has written."""
         if home is None or home.write_back:
             return False
         target = targets.get(home.other if prepared.side is Side.LEFT else home.key)
@@ -252,7 +252,7 @@ class Loading:
         base = Base.unpack(home.base, home.key, self.pipeline.ports.prints)
         rules, lengths = prepared.rules, prepared.lengths
         plan = plan_update(prepared.side, rules, base, source.values, target.values, lengths)
-        return not plan.writes and not plan.problems
+        return not plan.writes and not plan.problems and not plan.news
 
     def _message(self, keys: Sequence[str]) -> Message:
         ids = self.pipeline.ports.ids

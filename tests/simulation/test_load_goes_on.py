@@ -20,7 +20,7 @@ from tests.simulation.loop import run_virtually
 from tests.simulation.stories import vat_number
 from tests.simulation.world import Answer, Crash, Faults, How, Setup, World
 
-BATCH, THERE = 12, 4
+BATCH, THERE, PARTS = 8, 3, 4
 PAGES, PAGE = 6, 50
 
 
@@ -90,14 +90,15 @@ async def effects_of_a_load(companies: int, there: int, **how: Any) -> tuple[Wor
     return world, effects
 
 
-def test_a_load_killed_between_any_two_effects_of_a_batch_repeats_no_more_than_that_batch() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_load_killed_between_any_two_effects_of_a_batch_repeats_no_more_than_that_batch(part: int) -> None:
     """R-041, R-050, R-054: customers become accounts, those that are there are linked and changed; once, wherever the
     process died."""
 
     async def story() -> None:
         reference, effects = await effects_of_a_load(BATCH, THERE)
         assert (reference.crm.creates, reference.crm.bulk_creates) == (BATCH - THERE, 1)
-        for effect in range(1, effects + 1):
+        for effect in range(1 + part, effects + 1, PARTS):
             world = await world_before(BATCH, THERE, Killed(at=(effect, How.AFTER)))
             await killed(world, to_crm=True)
             await load(world, to_crm=True)
