@@ -25,8 +25,8 @@ WEBHOOK, HTTP_HEADER = 8, 5
 """A service endpoint's contract and kind of authentication."""
 POST_OPERATION, ASYNCHRONOUS = 40, 1
 OUR_NAME: Final = "Crossdock"
-OUR_PREFIX: Final = "crossdock_"
-"""Of the keys that we make."""
+KEY_PREFIX: Final = "cdock_"
+"""Of the keys that we make: a prefix has eight characters at most."""
 CUSTOM: Final = re.compile(r"[a-z][a-z0-9]{1,7}_[a-z0-9_]{1,90}")
 """A name that a column of an organisation's own can have: a publisher's prefix has two to eight characters."""
 MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {"fullname": ("firstname", "middlename", "lastname")}
@@ -197,7 +197,7 @@ def _key(table: str, column: str, keys: Sequence[Key], language: int) -> Part:
     fitting = sorted((key for key in keys if key.columns == (column,)), key=lambda key: key.status != "Active")
     if not fitting:
         path, template = f"{_definition(table)}/Keys", "EntityDefinitions(..)/Keys"
-        schema = f"{OUR_PREFIX}{column.removeprefix(OUR_PREFIX)}_key"
+        schema = f"{KEY_PREFIX}{column}_key"
         label = _label(f"{OUR_NAME}: {column}", language)
         body: JsonObject = {"SchemaName": schema, "DisplayName": label, "KeyAttributes": [column]}
         make = Write("POST", path, template, body)
