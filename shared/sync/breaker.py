@@ -42,6 +42,7 @@ class BreakerPanel:
 
     ports: Ports
     _failures: dict[str, int] = field(default_factory=dict)
+    _suspects: set[str] = field(default_factory=set)
     _seen: dict[str, tuple[float, bool]] = field(default_factory=dict)
 
     async def is_open(self, connector: Connector) -> bool:
@@ -57,15 +58,34 @@ class BreakerPanel:
     def succeeded(self, connector: Connector) -> None:
         """A call was answered: failures are no longer in a row."""
         self._failures[_name(connector)] = 0
+        self._suspects.discard(_name(connector))
 
     async def failed(self, connector: Connector, error: SystemDown) -> bool:
         """Count a failure; opens the breaker at the threshold. Answers whether it is open now."""
         name = _name(connector)
         self._failures[name] = self._failures.get(name, 0) + 1
+        self._suspects.add(name)
         if self._failures[name] < self.ports.timing.failures_to_open:
             return await self.is_open(connector)
         await self._open(connector, error)
         return True
+
+    async def ask_if_suspect(self, connector: Connector) -> None:
+        """Ask a system whose last call failed whether it answers, before anything is read elsewhere for its sake.
+
+        Raises SystemDown. An answer ends the suspicion, but no row of failures: a system may answer this and still
+        take no write.
+        """
+        if _name(connector) not in self._suspects:
+            return
+        try:
+            await connector.ping()
+        except SystemDown as error:
+            await self.failed(connector, error)
+            raise
+        except ConnectorError as error:
+            log.info("ping refused", extra={"system": connector.system, "code": error.code})
+        self._suspects.discard(_name(connector))
 
     async def _open(self, connector: Connector, error: SystemDown) -> None:
         now = self.ports.clock.now()
@@ -107,7 +127,7 @@ class BreakerPanel:
         if not row.open or not await self._put(closed):
             return False
         log.warning("breaker closed", extra={"system": connector.system})
-        self._failures[_name(connector)] = 0
+        self.succeeded(connector)
         self._seen.pop(_name(connector), None)
         return True
 

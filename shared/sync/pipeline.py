@@ -137,6 +137,7 @@ class Pipeline:
             done = [Done(key, waiting) for key in message.keys]
             return await self._settle(message, transfer, run, done, {})
         try:
+            await self.panel.ask_if_suspect(self._connector(definition, message.side.other))
             prepared = await self.prepare(transfer.name)
         except (UnknownColumn, WrongEnvironment) as error:
             why = Why.DEFINITION if isinstance(error, UnknownColumn) else Why.ENVIRONMENT
@@ -174,7 +175,10 @@ class Pipeline:
         raise KeyError(f"there is no transfer {name} in the index")
 
     def _connectors(self, definition: Definition) -> list[Connector]:
-        return [self.ports.connectors[definition.table(side).system] for side in Side]
+        return [self._connector(definition, side) for side in Side]
+
+    def _connector(self, definition: Definition, side: Side) -> Connector:
+        return self.ports.connectors[definition.table(side).system]
 
     async def _must_wait(self, message: Message, definition: Definition, transfer: Transfer) -> Outcome | None:
         """Whether the switch or an open breaker keeps the whole message from running."""

@@ -129,7 +129,15 @@ async def _outage(place: Place, link: LinkRow) -> list[Figure]:
     what, away = f"{CHANGES} changes of one record while the ERP was away", _reads_of(during, "dataverse")
     return [
         Figure("B3", f"{what}: writes executed", "requests", _writes(every), 1, "the least possible", "1"),
-        Figure("B3", f"{what}: CRM reads", "requests", _reads_of(every, "dataverse"), CHANGES, "one a change", ""),
+        Figure(
+            "B3",
+            f"{what}: CRM reads",
+            "requests",
+            _reads_of(every, "dataverse"),
+            CHANGES,
+            "one a change",
+            f"at most {CHANGES}",
+        ),
         Figure("B3", f"{what}: CRM reads after it", "requests", _reads_of(every, "dataverse") - away, 1, "one", "1"),
     ]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from shared.errors import SystemDown
+from shared.sync.context import Timing
 from shared.sync.fingerprint import Base
 from shared.sync.planner import agree
 from shared.sync.ports import LinkRow, LinkState, Side
@@ -16,21 +19,31 @@ from tests.simulation.world import PRINTS, Faults, Setup, World
 RECORDS = 6000
 CHANGES_PER_SECOND = 5
 OUTAGE_SECONDS = 2 * 3600
+WORKERS = 4
+"""Processes, each of which counts the failures that it sees itself."""
 
 
 @dataclass
 class Erp:
-    """Whether the ERP answers, and what it was asked while it did and while it did not."""
+    """Whether the ERP answers, and what it was asked: before its breaker opened, while it was open, and after it.
 
+    while_open: with the seconds since the breaker opened.
+    """
+
+    world: World
     down: bool = False
-    asked_while_down: list[str] = field(default_factory=list)
-    asked_after: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    while_open: list[tuple[float, str]] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
 
-    def ask(self, name: str) -> None:
+    async def ask(self, name: str) -> None:
+        breaker = await self.world.stores.breakers.get("business_central", "production/company")
+        if breaker.open and breaker.opened_at:
+            self.while_open.append(((self.world.clock.now() - breaker.opened_at).total_seconds(), name))
+        else:
+            (self.before if self.down else self.after).append(name)
         if self.down:
-            self.asked_while_down.append(name)
             raise SystemDown("business_central")
-        self.asked_after.append(name)
 
 
 def phone(number: int) -> str:
@@ -38,17 +51,18 @@ def phone(number: int) -> str:
     return f"+390471{number:06d}"
 
 
-async def _linked_world() -> tuple[World, list[str], Erp]:
+async def _linked_world(records: int) -> tuple[World, list[str], Erp]:
     """A world in which every account is a customer already, made without running transfers.
 
     The ERP's own notices are lost: the walk finds its changes and knows our own writes among them by their version.
     """
-    world, erp = World(Setup(workers=4, quiet_seconds=60)), Erp()
+    world = World(Setup(workers=WORKERS, quiet_seconds=60))
+    erp = Erp(world)
     await world.prepare()
     world.crm.listener = world.erp.listener = None
     world.erp.template = {}
     keys = []
-    for number in range(RECORDS):
+    for number in range(records):
         left = world.crm.type_in(
             {"name": f"Company {number}", "telephone1": phone(0), "accountnumber": f"CD-{number:06d}"}
         )
@@ -63,11 +77,11 @@ async def _linked_world() -> tuple[World, list[str], Erp]:
     inner = passed
 
     async def watched(name: str, do: object) -> object:
-        erp.ask(name)
+        await erp.ask(name)
         return await inner(name, do)  # type: ignore[arg-type]  # the gate's own type
 
     world.erp.gate = watched
-    erp.asked_after.clear()
+    erp.after.clear()
     return world, keys, erp
 
 
@@ -82,14 +96,15 @@ async def _link(world: World, left: str, right: str) -> None:
     await world.stores.links.insert(LinkRow(world.pair, Side.RIGHT, right, LinkState.LINKED, left))
 
 
-async def _outage() -> tuple[World, Erp]:
-    world, keys, erp = await _linked_world()
+async def _outage(records: int, seconds: int) -> tuple[World, Erp]:
+    """Every record is changed in turn, five a second, while the ERP does not answer; then it does."""
+    world, keys, erp = await _linked_world(records)
     erp.down = True
     running = asyncio.create_task(world.run(hours=12))
-    for second in range(OUTAGE_SECONDS):
+    for second in range(seconds):
         for place in range(CHANGES_PER_SECOND):
             number = second * CHANGES_PER_SECOND + place
-            world.crm.type_in({"telephone1": phone(number + 1)}, keys[number % RECORDS])
+            world.crm.type_in({"telephone1": phone(number + 1)}, keys[number % records])
         await asyncio.sleep(1)
     erp.down = False
     await running
@@ -97,9 +112,8 @@ async def _outage() -> tuple[World, Erp]:
 
 
 def test_two_hours_without_the_erp_end_by_themselves() -> None:
-    """36,000 changes of 6,000 customers: none parked, all arrive, one ERP write for each record, few probes
-    meanwhile."""
-    world, erp = run_virtually(_outage())
+    """36,000 changes of 6,000 customers: none parked, all arrive, one ERP write for each record."""
+    world, erp = run_virtually(_outage(RECORDS, OUTAGE_SECONDS))
 
     async def parked() -> list[object]:
         return [item for name in world.names for item in await world.stores.parked.page(name)]
@@ -108,12 +122,21 @@ def test_two_hours_without_the_erp_end_by_themselves() -> None:
     arrived = {stored.values["phoneNumber"] for stored in world.erp.records.values()}
     last = OUTAGE_SECONDS * CHANGES_PER_SECOND
     assert arrived == {phone(number) for number in range(last - RECORDS + 1, last + 1)}
-    calls = [name for name in erp.asked_after if name != "ping"]
-    assert calls.count("update") == RECORDS
-    assert len(calls) <= 1.1 * RECORDS, f"{Counter(calls)} for {RECORDS} records"
-    probes = [name for name in erp.asked_while_down if name == "ping"]
-    assert len(probes) <= OUTAGE_SECONDS / 30
-    assert len(erp.asked_while_down) - len(probes) < 50, "the ERP was asked although its breaker was open"
+    assert erp.after.count("update") == RECORDS
+    assert len(erp.after) <= 1.1 * RECORDS, f"{Counter(erp.after)} for {RECORDS} records"
+    assert len(erp.before) <= Timing().failures_to_open * WORKERS
+
+
+def test_an_open_breaker_lets_one_probe_through_every_thirty_seconds_and_nothing_else() -> None:
+    """Other processes hear of it within two seconds; what they ask in these is as before it opened."""
+    _, erp = run_virtually(_outage(records=50, seconds=1800))
+    heard_of = Timing().breaker_age.total_seconds()
+    asked = [(at, name) for at, name in erp.while_open if at > heard_of]
+    assert {name for _, name in asked} == {"ping"}
+    moments = [at for at, _ in asked]
+    assert all(later - earlier >= 30 for earlier, later in pairwise(moments))
+    assert 1800 / 45 < len(moments) <= 1800 / 30
+    assert len(erp.while_open) - len(asked) <= Timing().failures_to_open * (WORKERS - 1)
 
 
 def test_the_echo_of_the_drain_writes_nothing() -> None:
@@ -141,3 +164,49 @@ async def _small_outage() -> tuple[World, list[str]]:
     world.erp.gate = passed
     await running
     return world, await world.check()
+
+
+async def _told_seven_times(refused: frozenset[str]) -> tuple[World, list[str]]:
+    """A linked account is edited and announced seven times while the ERP refuses some calls; what both were asked."""
+    world, asked = World(Setup(workers=1), Faults()), list[str]()
+    await world.prepare()
+    key = world.crm.type_in({"name": "Alfa", "crossdock_stage": "qualified", "telephone1": phone(1)})
+    await world.run()
+    passed = world.erp.gate
+    assert passed is not None
+
+    async def erp(name: str, do: Callable[[], Awaitable[object]]) -> object:
+        asked.append(f"ERP {name}")
+        if name in refused:
+            raise SystemDown("business_central")
+        return await passed(name, do)
+
+    async def crm(name: str, do: Callable[[], Awaitable[object]]) -> object:
+        asked.append(f"CRM {name}")
+        return await do()
+
+    world.erp.gate, world.crm.gate, world.crm.listener = erp, crm, None
+    pipeline, to_erp = world.process(), world.names[0]
+    await pipeline.prepare(to_erp)
+    asked.clear()
+    for number in range(2, 9):
+        world.crm.type_in({"telephone1": phone(number)}, key)
+        world.tell("dataverse", key, f"edit {number}")
+        delivery = await world.queue.receive(to_erp)
+        assert delivery
+        await world.handle(pipeline, delivery)
+    return world, asked
+
+
+def test_nothing_is_read_for_a_system_whose_last_call_failed_until_it_answers() -> None:
+    """Of seven changes in an outage the first costs a read; the others ask the ERP first, until its breaker opens."""
+    world, asked = run_virtually(_told_seven_times(frozenset({"update", "ping", "read"})))
+    assert asked == ["CRM read", "ERP update", *["ERP ping"] * 4]
+    assert asyncio.run(world.stores.breakers.get("business_central", "production/company")).open
+
+
+def test_a_system_that_answers_but_takes_no_write_is_left_alone_too() -> None:
+    """An answer to the question whether it is there does not end its row of failures."""
+    world, asked = run_virtually(_told_seven_times(frozenset({"update"})))
+    assert asked == ["CRM read", "ERP update", *["ERP ping", "CRM read", "ERP update"] * 4]
+    assert asyncio.run(world.stores.breakers.get("business_central", "production/company")).open
