@@ -15,7 +15,8 @@ from shared.identity import TokenRefused, TokenServiceDown
 from shared.stores.azure_access import Account, IdentityAccess, by_connection_string
 from shared.stores.azure_rows import AzureRows
 from shared.stores.rows import Insert, RowInvalid, RowStoreRefused, RowStoreUnavailable
-from tests.contract.stores.azure_fakes import ImpatientClock, batch_answer, entity, part, refusal, served
+from tests.azurite.door import refusal, served
+from tests.contract.stores.azure_fakes import ImpatientClock, batch_answer, entity, part
 from tests.contract.stores.conftest import TABLES, fresh_prefix
 
 KEY = "a2V5"

@@ -26,15 +26,14 @@ from shared.stores.rows import (
     RowStoreUnavailable,
     Upsert,
 )
+from tests.azurite.door import error, refusal
 from tests.contract.stores.azure_fakes import (
     ETAG,
     ImpatientClock,
     answering,
     batch_answer,
     entity,
-    error,
     part,
-    refusal,
     storage_that,
 )
 from tests.contract.stores.conftest import TABLES

@@ -29,7 +29,8 @@ from shared.stores.rows import (
     Upsert,
     Value,
 )
-from tests.contract.stores.azure_fakes import ETAG, Door, behind_a_door
+from tests.azurite.door import Asked, Door
+from tests.contract.stores.azure_fakes import ETAG, behind_a_door
 from tests.contract.stores.conftest import TABLES, fresh_prefix
 from tests.contract.stores.test_rows import VALUES
 
@@ -67,7 +68,7 @@ async def test_every_point_operation_addresses_partition_and_row(watched: tuple[
     except RowChanged:
         assert "replace" in name or name == "transact"
     assert len(door.sent) == (4 if name == "transact" else 1)
-    assert [sent for sent in door.sent if not sent.addresses_one_row] == []
+    assert {sent.asks_for for sent in door.sent} == {Asked.ROW}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ async def test_every_list_stays_in_one_partition(watched: tuple[AzureRows, Door]
     rows, door = watched
     await OPERATIONS[name](rows)
     (sent,) = door.sent
-    assert (sent.method, sent.query["$filter"]) == ("GET", filter_sent)
+    assert (sent.method, sent.asks_for, sent.query["$filter"]) == ("GET", Asked.PARTITION, filter_sent)
     assert sent.query["$top"] == ("7" if name == "list after" else "1000")
 
 
