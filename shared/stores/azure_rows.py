@@ -31,6 +31,7 @@ from shared.stores.rows import (
     RowStoreError,
     RowStoreRefused,
     RowStoreUnavailable,
+    Upsert,
     check_address,
     check_etag,
     check_list,
@@ -167,7 +168,8 @@ class AzureRows:
         if not operations:
             return []
         sent = wire.batch(self._service.account.origin + self._service.account.path, name, partition, operations)
-        request = Request("POST", "/$batch", body=sent.body, content_type=sent.content_type)
+        again = all(isinstance(operation, Upsert) for operation in operations)
+        request = Request("POST", "/$batch", body=sent.body, content_type=sent.content_type, repeatable=again)
         answer = _good(await self._service.send(request), 202)
         with _usable():
             result = wire.read_batch(answer.headers.get("Content-Type", ""), answer.body, operations)

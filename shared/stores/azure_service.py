@@ -4,8 +4,8 @@ Over aiohttp's session alone, because httpx above it would cost more than the re
 (docs/decisions/0012-tables-by-hand.md).
 
 What is repeated here: everything that certainly was not executed, and what may be executed twice because it ends the
-same (reads, upserts). A conditional write whose answer was lost is never repeated: it is told as unknown. So an
-ordinary answer is always about the caller's one request.
+same (reads, upserts, transactions of upserts alone). A conditional write whose answer was lost is never repeated: it is
+told as unknown. So an ordinary answer is always about the caller's one request.
 
 Facts about the service are from Microsoft Learn, "Table service REST API", "Table service error codes" and "Status and
 error codes".

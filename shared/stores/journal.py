@@ -1,16 +1,19 @@
-"""The journal: why a record has the values it has. One partition per record, the newest entry first."""
+"""The journal: why a record has the values it has, the newest entry of a record first.
+
+A side of a pair is one partition, so that the entries of a chunk go out as one transaction; a record's entries stand
+together in it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from shared.stores.rows import Row, RowStore, Value, decode_key, encode_key
-from shared.stores.table import Table, at_most_at_once, pack, unpack
+from shared.stores.rows import Properties, Row, RowStore, Value, decode_key, encode_key
+from shared.stores.table import Table, pack, unpack
 from shared.sync.ports import FieldDecision, JournalEntry, Side
 
 TABLE: Final = "journal"
@@ -25,24 +28,31 @@ _PAGE: Final = 100
 class JournalStore:
     """`Journal` over a row store.
 
-    A row's key is its time counted backwards, then the run: a list of the partition begins with the newest. Writing
-    an entry again replaces it; if the same run comes with another time, reading shows its newest entry only.
+    A row's key is the record's, then its time counted backwards, then the run: a list of the record's rows begins with
+    the newest. Writing an entry again replaces it; if the same run comes with another time, reading shows its newest
+    entry only.
     """
 
     def __init__(self, rows: RowStore) -> None:
         self._table = Table(rows, TABLE)
 
     async def write(self, entries: Sequence[JournalEntry]) -> None:
-        """Write the entries, a few at a time; on StoreUnavailable some may have been written. Safe to repeat."""
-        jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(self._write, entry) for entry in entries]
-        await at_most_at_once(jobs)
+        """Write the entries, those of a side together; on StoreUnavailable some may have been written. Safe to
+        repeat."""
+        sides: dict[str, dict[str, Properties]] = {}
+        for entry in entries:
+            side = sides.setdefault(encode_key(entry.pair, entry.side), {})
+            side[encode_key(entry.key, _backwards(entry.at), entry.run)] = _properties(entry)
+        for partition, rows in sides.items():
+            await self._table.upsert_all(partition, rows)
 
     async def of_record(self, pair: str, side: Side, key: str, limit: int = 50) -> Sequence[JournalEntry]:
         """Return up to `limit` entries of a record, the newest first."""
         seen: dict[str, JournalEntry] = {}
+        partition, own = encode_key(pair, side), f"{encode_key(key)}|"
         after: str | None = None
         while len(seen) < limit:
-            page = await self._table.list(encode_key(pair, side, key), after, min(limit, _PAGE))
+            page = await self._table.list(partition, after, min(limit, _PAGE), key_prefix=own)
             for row in page.rows:
                 entry = _entry(pair, side, key, row)
                 seen.setdefault(entry.run, entry)
@@ -51,16 +61,16 @@ class JournalStore:
                 break
         return list(seen.values())[:limit]
 
-    async def _write(self, entry: JournalEntry) -> None:
-        properties = pack(entry, without=("pair", "side", "key", "run", "fields"))
-        if entry.fields:
-            properties["fields"] = _fields_text(entry.fields)
-        row_key = encode_key(_backwards(entry.at), entry.run)
-        await self._table.upsert(encode_key(entry.pair, entry.side, entry.key), row_key, properties)
+
+def _properties(entry: JournalEntry) -> Properties:
+    properties = pack(entry, without=("pair", "side", "key", "run", "fields"))
+    if entry.fields:
+        properties["fields"] = _fields_text(entry.fields)
+    return properties
 
 
 def _entry(pair: str, side: Side, key: str, row: Row) -> JournalEntry:
-    run = decode_key(row.key)[1]
+    run = decode_key(row.key)[2]
     decisions = tuple(_decisions(row.properties.get("fields", "[]")))
     return unpack(JournalEntry, row.properties, pair=pair, side=side, key=key, run=run, fields=decisions)
 

@@ -9,9 +9,9 @@ partitions, because Azure Table storage answers those by reading the whole table
 querying", Azure Table storage).
 
 **Lost answers.** A write whose answer was lost may have been done. `RowStoreUnavailable` after a write therefore
-means "unknown". No store repeats by itself what would not end the same: insert, replace, delete and transact are sent
-once, unless they certainly were not executed. A proxy on the way may still repeat them, so that an ordinary answer is
-the echo of one's own first try. What a repetition meets:
+means "unknown". No store repeats by itself what would not end the same: insert, replace, delete and transact (but of
+upserts alone) are sent once, unless they certainly were not executed. A proxy on the way may still repeat them, so that
+an ordinary answer is the echo of one's own first try. What a repetition meets:
 
 ==========  =====================================================================================================
 insert      `RowExists` although the row is one's own. Read it and compare: a row that several may insert carries
@@ -19,7 +19,8 @@ insert      `RowExists` although the row is one's own. Read it and compare: a ro
 replace     `RowChanged` although the row holds one's own properties. Read it and compare in the same way.
 upsert      Nothing new: the row ends up the same, with another etag.
 delete      `False`, or `RowChanged` if somebody has inserted the row again since.
-transact    All or nothing was done; `RowExists` or `RowChanged` of the first operation that no longer fits.
+transact    All or nothing was done; `RowExists` or `RowChanged` of the first operation that no longer fits. Of upserts
+            alone: nothing new.
 ==========  =====================================================================================================
 """
 
@@ -61,7 +62,7 @@ _TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9]{2,39}")  # leaves 23 of Azure's 
 _PROPERTY_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
 _RESERVED_NAMES: Final = frozenset({"partitionkey", "rowkey", "timestamp", "etag"})
 _ENCODED: Final = re.compile(r"[A-Za-z0-9._|~-]+")
-_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]*")
+_SPECIAL: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _ESCAPE: Final = re.compile(rb"~([0-9a-f]{2})")
 
 
@@ -363,14 +364,11 @@ def prefix_end(key_prefix: str) -> str | None:
 
 
 def _encode_part(part: str) -> str:
-    if not part:
-        return "~"
-    if _PLAIN.fullmatch(part):
-        return part
-    return "".join(
-        char if _PLAIN.fullmatch(char) else "".join(f"~{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
-        for char in part
-    )
+    return _SPECIAL.sub(_escaped, part) if part else "~"
+
+
+def _escaped(special: re.Match[str]) -> str:
+    return "".join(f"~{byte:02x}" for byte in special[0].encode("utf-8", "surrogatepass"))
 
 
 def _decode_part(part: str) -> str:

@@ -6,9 +6,8 @@ of the ports and flat dataclasses into properties and back.
 
 from __future__ import annotations
 
-import asyncio
 import types
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from enum import Enum
@@ -17,6 +16,8 @@ from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hi
 
 from shared.errors import StoreUnavailable
 from shared.stores.rows import (
+    MAX_OPERATIONS,
+    MAX_TRANSACTION_BYTES,
     Page,
     Properties,
     Row,
@@ -25,7 +26,9 @@ from shared.stores.rows import (
     RowStore,
     RowStoreRefused,
     RowStoreUnavailable,
+    Upsert,
     Value,
+    check_properties,
 )
 from shared.sync.ports import Clock, RowTaken
 
@@ -34,8 +37,6 @@ _Item = TypeVar("_Item")
 _ROUNDS: Final = 50
 """Tries of a counter against other writers. Of several writers one gets through in every round."""
 _PAUSE_SECONDS: Final = 0.01
-_AT_ONCE: Final = 8
-"""Writes of one call under way at the same time: enough to hide the round trip, few enough for a small instance."""
 
 
 class Table:
@@ -83,15 +84,25 @@ class Table:
         with _port_errors():
             await self._rows.upsert(self._name, partition, key, properties)
 
+    async def upsert_all(self, partition: str, rows: Mapping[str, Properties]) -> None:
+        """Insert or replace the rows of a partition by key, in as few requests as they fit into; a failure may leave
+        some unwritten. Safe to repeat."""
+        for piece in _pieces(rows):
+            if len(piece) == 1:
+                await self.upsert(partition, piece[0].key, piece[0].properties)
+            else:
+                with _port_errors():
+                    await self._rows.transact(self._name, partition, piece)
+
     async def delete(self, partition: str, key: str, etag: str | None = None) -> bool:
         """Delete the row; False when there is none; raises RowTaken when it has another etag than the given one."""
         with _port_errors():
             return await self._rows.delete(self._name, partition, key, etag)
 
-    async def list(self, partition: str, after: str | None, limit: int) -> Page:
+    async def list(self, partition: str, after: str | None, limit: int, *, key_prefix: str = "") -> Page:
         """Read some rows of a partition in key order: for people, drains and reports, never on the transfer path."""
         with _port_errors():
-            return await self._rows.list(self._name, partition, after=after, limit=limit)
+            return await self._rows.list(self._name, partition, after=after, key_prefix=key_prefix, limit=limit)
 
     async def add(self, partition: str, key: str, name: str, amount: int, clock: Clock) -> int:
         """Add to the whole number `name` of a row (missing: 0) and return the sum.
@@ -111,18 +122,19 @@ class Table:
         raise StoreUnavailable(f"The row of a counter was changed by others {_ROUNDS} times in a row.")
 
 
-async def at_most_at_once(jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    """Run the jobs, a few at a time, all of them even if one fails; raises the first failure in their order."""
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def run(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        async with gate:
-            await job()
-
-    results = await asyncio.gather(*(run(job) for job in jobs), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+def _pieces(rows: Mapping[str, Properties]) -> Iterator[list[Upsert]]:
+    """The rows as transactions that every store takes."""
+    piece: list[Upsert] = []
+    room = MAX_TRANSACTION_BYTES
+    for key, properties in rows.items():
+        size = check_properties(properties)
+        if piece and (len(piece) == MAX_OPERATIONS or size > room):
+            yield piece
+            piece, room = [], MAX_TRANSACTION_BYTES
+        piece.append(Upsert(key, properties))
+        room -= size
+    if piece:
+        yield piece
 
 
 def need_etag(etag: str) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -34,12 +35,19 @@ class Asked(StrEnum):
 
 @dataclass(frozen=True)
 class Sent:
-    """One request, or one part of a transaction, as it arrived."""
+    """One request, or one part of a transaction, as it arrived. request: its number; the parts of a transaction share
+    it."""
 
+    request: int
     method: str
     path: str
     query: Mapping[str, str]
     body: Mapping[str, Any]
+
+    @property
+    def table(self) -> str:
+        """The table that the request is about."""
+        return self.path.rpartition("/")[2].partition("(")[0]
 
     @property
     def asks_for(self) -> Asked:
@@ -59,11 +67,12 @@ class Door:
     lose: int = 0
     spoil: int = 0
     turn_away: int = 0
+    _numbers: Iterator[int] = field(default_factory=count)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Pass a request on, or not."""
         body = await request.read()
-        self.sent += _taken_apart(request.method, request.raw_path, body)
+        self.sent += _taken_apart(next(self._numbers), request.method, request.raw_path, body)
         if self.turn_away:
             self.turn_away -= 1
             return refusal(503, "ServerBusy")
@@ -91,17 +100,17 @@ class Door:
             return web.Response(status=answer.status, headers=headers, body=await answer.read())
 
 
-def _taken_apart(method: str, address: str, content: bytes) -> list[Sent]:
+def _taken_apart(number: int, method: str, address: str, content: bytes) -> list[Sent]:
     """A request, or the operations of a transaction."""
     parts = urlsplit(address)
     if not parts.path.endswith("/$batch"):
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        return [Sent(method, unquote(parts.path), query, json.loads(content) if content else {})]
+        return [Sent(number, method, unquote(parts.path), query, json.loads(content) if content else {})]
     inner = re.findall(r"(POST|PUT|DELETE|GET) (http\S+) HTTP/1.1\r\n(.*?)\r\n--changeset", content.decode(), re.S)
     return [
         sent
         for inner_method, inner_address, rest in inner
-        for sent in _taken_apart(inner_method, inner_address, rest.partition("\r\n\r\n")[2].encode())
+        for sent in _taken_apart(number, inner_method, inner_address, rest.partition("\r\n\r\n")[2].encode())
     ]
 
 

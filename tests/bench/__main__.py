@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench import accept, calls, load, memory, transfer
+from tests.bench import accept, calls, load, memory, tables, transfer
 from tests.bench.figures import Figure, as_json, table
 
 CASES: Mapping[str, Callable[[int], list[Figure]]] = {
@@ -20,6 +20,7 @@ CASES: Mapping[str, Callable[[int], list[Figure]]] = {
     "B2": transfer.measure,
     "B3": lambda _: calls.measure(),
     "B4": lambda _: load.measure(),
+    "B5": tables.measure,
     "B6": lambda _: memory.measure(),
 }
 

@@ -25,7 +25,7 @@ from shared.clock import RandomIds
 from shared.engine import Engine
 from shared.http_transport import TransportKind, transport
 from shared.messaging.memory import MemoryQueue
-from shared.stores.rows import Operation, Page, Properties, Row
+from shared.stores.rows import Operation, Page, Properties, Row, RowStore
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES
 from shared.sync.definition import Brakes, Definition, Index
@@ -135,7 +135,7 @@ class Place:
     clock: LeapingClock
     people: httpx.AsyncClient
     calls: Counter[str]
-    rows: SqliteRows
+    rows: RowStore
     _numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000_000)))
 
     @property
@@ -188,13 +188,13 @@ class Place:
             raise SystemExit("a pair was not linked; nothing can be measured")
         return row
 
-    def message(self, transfer: str, key: str, side: Side = Side.LEFT) -> Message:
-        """A notice about a record."""
+    def message(self, transfer: str, *keys: str, side: Side = Side.LEFT) -> Message:
+        """A notice about some records."""
         return Message(
             transfer=transfer,
             side=side,
             table=self.definition.table(side).table,
-            keys=(key,),
+            keys=keys,
             cause="webhook",
             occurred_at=self.clock.now(),
             attempt=0,
@@ -204,9 +204,13 @@ class Place:
 
     async def run(self, transfer: str, key: str, side: Side = Side.LEFT) -> str:
         """Run a notice as a transfer's function does, from its body on; answers the outcome."""
-        body = self.message(transfer, key, side).to_json()
-        (done,) = await self.engine.pipeline.run(Message.from_json(body))
-        return done.outcome.kind.value
+        (outcome,) = await self.run_chunk(transfer, [key], side)
+        return outcome
+
+    async def run_chunk(self, transfer: str, keys: Sequence[str], side: Side = Side.LEFT) -> list[str]:
+        """Run a notice about several records; answers the outcome of each."""
+        body = self.message(transfer, *keys, side=side).to_json()
+        return [done.outcome.kind.value for done in await self.engine.pipeline.run(Message.from_json(body))]
 
 
 async def at_once(jobs: Sequence[Coroutine[Any, Any, object]]) -> None:
@@ -252,8 +256,11 @@ async def token(addresses: Addresses, client: str, audience: str) -> str:
 
 
 @asynccontextmanager
-async def open_place(*, counted: bool = False) -> AsyncIterator[Place]:
-    """Start the sandboxes and the app. counted: count requests and store operations, which costs a little."""
+async def open_place(*, counted: bool = False, rows: RowStore | None = None) -> AsyncIterator[Place]:
+    """Start the sandboxes and the app. counted: count requests and store operations, which costs a little.
+
+    rows: another store than a file; it stays open.
+    """
     definition = read_definition((ROOT / DEFINITION).read_text("utf-8"), DEFINITION).model_copy(update={"brakes": WIDE})
     index, clock, calls = Index(definitions=(definition,)), LeapingClock(), Counter[str]()
     queue = MemoryQueue(clock, [transfer.name for transfer in definition.transfers])
@@ -263,18 +270,19 @@ async def open_place(*, counted: bool = False) -> AsyncIterator[Place]:
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "store.sqlite"
-        rows = CountingRows(path) if counted else SqliteRows(path, TABLES, environment={})
+        file = CountingRows(path) if counted else SqliteRows(path, TABLES, environment={})
+        store = rows or file
         async with running() as addresses:
-            outside = Outside(clock=clock, queue=queue, rows=rows, http=http if counted else None)
+            outside = Outside(clock=clock, queue=queue, rows=store, http=http if counted else None)
             app = App(environment(addresses), outside, index.model_dump_json().encode())
             signed_in = {"Authorization": f"Bearer {await token(addresses, CRM_CLIENT, addresses.crm)}"}
             async with httpx.AsyncClient(headers=signed_in) as people:
                 engine = await app.engine()
-                place = Place(addresses, definition, engine, queue, clock, people, calls, rows)
+                place = Place(addresses, definition, engine, queue, clock, people, calls, store)
                 await _switch_on(place)
                 yield place
             await app.aclose()
-        await rows.aclose()
+        await file.aclose()
 
 
 async def _switch_on(place: Place) -> None:

@@ -89,7 +89,9 @@ class WatchedRows:
 
     async def transact(self, table: str, partition: str, operations: Sequence[Operation]) -> Sequence[str | None]:
         await self._note("transact")
-        return await self._rows.transact(table, partition, operations)
+        etags = await self._rows.transact(table, partition, operations)
+        self._lose()
+        return etags
 
     async def aclose(self) -> None:
         await self._rows.aclose()

@@ -81,14 +81,47 @@ async def test_long_journals_are_read_page_by_page(stores: Stores) -> None:
 
 
 async def test_a_journal_that_cannot_be_written_says_so_once(stores: Stores, rows: WatchedRows) -> None:
-    """The caller gets the error of the port, not a bundle; writing all again completes it."""
-    rows.lose = 3
+    """The caller gets the error of the port; writing all again completes it and doubles nothing."""
+    rows.lose = 1
     entries = [entry("run-1", key=f"A-{number}") for number in range(20)]
     with pytest.raises(StoreUnavailable):
         await stores.journal.write(entries)
     await stores.journal.write(entries)
     for number in range(20):
         assert len(await stores.journal.of_record("account = customers", Side.LEFT, f"A-{number}")) == 1
+
+
+async def test_the_entries_of_a_chunk_go_out_together(stores: Stores, rows: WatchedRows) -> None:
+    """A request for each hundred of a side; one entry alone needs no transaction."""
+    await stores.journal.write([entry("run-1", key=f"A-{number}") for number in range(101)])
+    assert rows.asked == ["transact", "upsert"]
+    rows.asked.clear()
+    left = [entry("run-2", key=f"A-{number}") for number in range(2)]
+    await stores.journal.write([*left, replace(entry("run-2", key="C-1"), side=Side.RIGHT)])
+    assert rows.asked == ["transact", "upsert"]
+    found = await stores.journal.of_record("account = customers", Side.LEFT, "A-1")
+    assert [one.run for one in found] == ["run-1", "run-2"]
+    assert len(await stores.journal.of_record("account = customers", Side.RIGHT, "C-1")) == 1
+
+
+async def test_entries_that_are_too_long_for_one_transaction_go_out_in_several(
+    stores: Stores, rows: WatchedRows
+) -> None:
+    """Each as long as an entry may be: a chunk of them has six megabytes, a transaction takes one."""
+    decisions = tuple(replace(NAME, left=f"col_{number}", reason="why" * 5) for number in range(1000))
+    await stores.journal.write([entry("run-1", key=f"A-{number}", fields=decisions) for number in range(100)])
+    assert set(rows.asked) == {"transact"}
+    assert 6 <= len(rows.asked) <= 10
+    for number in (0, 50, 99):
+        assert len(await stores.journal.of_record("account = customers", Side.LEFT, f"A-{number}")) == 1
+
+
+async def test_records_whose_keys_begin_alike_have_journals_of_their_own(stores: Stores) -> None:
+    """They stand next to each other in one partition."""
+    keys = ["A", "A-1", "A-10", "A|1", "A~1", "A1", ""]
+    await stores.journal.write([entry("run-1", key=key) for key in keys])
+    for key in keys:
+        assert [one.key for one in await stores.journal.of_record("account = customers", Side.LEFT, key)] == [key]
 
 
 def parked(key: str, side: Side = Side.LEFT) -> ParkedItem:

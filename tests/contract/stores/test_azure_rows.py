@@ -158,6 +158,18 @@ async def test_reads_and_upserts_without_an_answer_are_repeated(watched: tuple[A
     assert [sent.method for sent in door.sent] == ["PUT", "PUT", "GET", "GET", "GET", "GET"]
 
 
+@pytest.mark.parametrize("fate", ["lose", "spoil"])
+async def test_a_transaction_of_upserts_without_an_answer_is_repeated(
+    watched: tuple[AzureRows, Door], fate: str
+) -> None:
+    """It ends the same however often it is done."""
+    rows, door = watched
+    setattr(door, fate, 1)
+    etags = await rows.transact("links", "p", [Upsert("a", {"n": 1}), Upsert("b", {"n": 2})])
+    assert [row.etag for row in (await rows.list("links", "p")).rows] == list(etags)
+    assert [sent.method for sent in door.sent] == ["PUT", "PUT", "PUT", "PUT", "GET"]
+
+
 async def test_a_transaction_whose_answer_was_lost_is_unknown(watched: tuple[AzureRows, Door]) -> None:
     """Everything or nothing was done; here everything, so repeating it meets its own first insert."""
     rows, door = watched
