@@ -35,16 +35,23 @@ class Cache(Generic[Item]):
 
     async def get(self, name: str, at_most_seconds_old: float | None = None) -> Item:
         """The item, loaded anew when it is older than its life or than asked for."""
+        oldest = self._life_seconds if at_most_seconds_old is None else at_most_seconds_old
+        place = self._places.get(name)
+        if place is not None and (item := self._young(place, oldest)) is not None:
+            return item
         if len(self._places) >= self.MOST:
             self._places.clear()
         place = self._places.setdefault(name, _Place())
-        oldest = self._life_seconds if at_most_seconds_old is None else at_most_seconds_old
         async with place.lock:
-            if place.item is None or self._clock.monotonic() - place.loaded_at > oldest:
+            item = self._young(place, oldest)
+            if item is None:
                 asked_at = self._clock.monotonic()
-                place.item = await self._load(name)
+                item = place.item = await self._load(name)
                 place.loaded_at = asked_at
-            return place.item
+            return item
+
+    def _young(self, place: _Place[Item], oldest: float) -> Item | None:
+        return place.item if self._clock.monotonic() - place.loaded_at <= oldest else None
 
     def forget(self) -> None:
         """Load everything anew from now on."""

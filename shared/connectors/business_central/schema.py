@@ -158,33 +158,42 @@ class Schema:
         """The columns a definition names; raises UnknownColumn for the first that does not exist."""
         await self.columns(table)
         try:
-            return [await self._field(table, name) for name in names]
+            return _fields(await self._tables.get(""), table, names)
         except UnknownColumn:
-            await self._tables.get("", at_most_seconds_old=FRESH_SECONDS)
-            return [await self._field(table, name) for name in names]
-
-    async def _field(self, table: str, name: str) -> Field:
-        try:
-            near, far = split_column(name)
-        except ValueError:
-            raise _unknown(name) from None
-        column = (await self.columns(table)).get(near)
-        if column is None:
-            raise _unknown(name)
-        if not far:
-            of_person = (table, name) == (persons.TABLE, persons.COLUMN)
-            extended = table in (await self._tables.get("")).extended
-            return Field(name, near, column.type, of_person=of_person, computed=of_person and not extended)
-        behind = (await self.columns(RELATED[near])).get(far) if near in RELATED else None
-        if behind is None:
-            raise _unknown(name)
-        return Field(name, near, behind.type, RELATED[near], far)
+            return _fields(await self._tables.get("", at_most_seconds_old=FRESH_SECONDS), table, names)
 
     async def _load(self, _: str) -> Tables:
         standard = tables_of(await self._client.metadata())
         document = await self._extension.metadata_or_none()
         self._latest = with_extension(standard, {} if document is None else tables_of(document))
         return self._latest
+
+
+def _fields(tables: Tables, table: str, names: Sequence[str]) -> list[Field]:
+    return [_field(tables, table, name) for name in names]
+
+
+def _field(tables: Tables, table: str, name: str) -> Field:
+    try:
+        near, far = split_column(name)
+    except ValueError:
+        raise _unknown(name) from None
+    column = _columns_of(tables, table).get(near)
+    if column is None:
+        raise _unknown(name)
+    if not far:
+        of_person = (table, name) == (persons.TABLE, persons.COLUMN)
+        return Field(name, near, column.type, of_person=of_person, computed=of_person and table not in tables.extended)
+    behind = _columns_of(tables, RELATED[near]).get(far) if near in RELATED else None
+    if behind is None:
+        raise _unknown(name)
+    return Field(name, near, behind.type, RELATED[near], far)
+
+
+def _columns_of(tables: Tables, table: str) -> Columns:
+    if table not in tables.columns:
+        raise _unknown(table)
+    return tables.columns[table]
 
 
 @dataclass(slots=True)
