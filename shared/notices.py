@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from itertools import chain
 from typing import TypeVar
 
@@ -96,9 +95,14 @@ class Notices:
         now = self._clock.now()
         outcomes: dict[str, int] = {}
         by_transfer: dict[str, list[Outgoing]] = {}
+        by_table: dict[tuple[str, str], list[Notice]] = {}
         for one in found:
-            outcome = self._address(one, now, by_transfer)
+            outcome = self._address(one, by_table, by_transfer)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        for place, notices in by_table.items():
+            for messages in outgoing_for(self._recipients().of(*place), notices, now):
+                for transfer, message in messages.items():
+                    by_transfer.setdefault(transfer, []).append(message)
         if by_transfer:
             await self._queue().send_all(by_transfer)
         for reason, times in outcomes.items():
@@ -109,10 +113,10 @@ class Notices:
     def _address(
         self,
         one: Read,
-        now: datetime,
+        by_table: dict[tuple[str, str], list[Notice]],
         by_transfer: dict[str, list[Outgoing]],
     ) -> str:
-        """Add the messages of a notice; answers its outcome."""
+        """Put a notice where it goes on; answers its outcome."""
         if not isinstance(one, Notice | ManyChanges):
             return one.value
         recipients = self._recipients().of(one.system, one.table)
@@ -123,8 +127,7 @@ class Notices:
 
             by_transfer.setdefault(QUEUE, []).append(task_for(one).outgoing())
             return "queued for the feeds"
-        for transfer, message in outgoing_for(recipients, one, now).items():
-            by_transfer.setdefault(transfer, []).append(message)
+        by_table.setdefault((one.system, one.table), []).append(one)
         return "queued"
 
 

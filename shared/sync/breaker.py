@@ -83,8 +83,8 @@ class BreakerPanel:
         except SystemDown as error:
             await self.failed(connector, error)
             raise
-        except ConnectorError as error:
-            log.info("ping refused", extra={"system": connector.system, "code": error.code})
+        except (ConnectorError, SettingsError) as error:  # it answers; what is wrong with it is told where work begins
+            log.info("ping answered with an error", extra={"system": connector.system, "code": error.code})
         self._suspects.discard(_name(connector))
 
     async def _open(self, connector: Connector, error: SystemDown) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.sync.definition import Transfer
 from shared.sync.message import MAX_KEYS, Message, MessageInvalid
@@ -26,23 +26,35 @@ class Draining:
     async def tick(self) -> dict[str, int]:
         """Probe what is due, then queue the pending rows of every transfer that may run; answers how many rows by
         transfer."""
-        for connector in self.pipeline.ports.connectors.values():
-            if await self.pipeline.panel.probe(connector):
-                await self.drain_anew(connector.system)
+        ports = self.pipeline.ports
+        back = [one.system for one in ports.connectors.values() if await self.pipeline.panel.probe(one)]
+        for system in back:
+            await self.drain_anew(system)
+        if back:
+            await ports.clock.sleep(ports.timing.breaker_age.total_seconds())
         return {transfer.name: await self.drain(transfer) for _, transfer in self.pipeline.index.transfers()}
 
     async def drain_anew(self, system: str) -> None:
-        """Let the next tick drain all transfers of a system, however short ago it did."""
+        """Let all transfers of a system be drained as soon as every process knows that it is back."""
         for definition, transfer in self.pipeline.index.transfers():
             if system in {definition.table(side).system for side in Side}:
-                await self.drain_soon(transfer.name)
+                await self._drain_after(transfer.name, self.pipeline.ports.timing.breaker_age)
 
     async def drain_soon(self, transfer: str) -> None:
-        """Let the next tick drain the transfer, however short ago it did."""
-        marks = self.pipeline.ports.stores.watermarks
-        mark = await marks.get(f"drain|{transfer}")
+        """Let the transfer be drained as soon as every process knows of its switch."""
+        await self._drain_after(transfer, self.pipeline.ports.timing.switch_age)
+
+    async def _drain_after(self, transfer: str, wait: timedelta) -> None:
+        """Let the first tick after a while drain the transfer, however short ago one did.
+
+        A pass that begins earlier is half in vain: processes that do not know yet that the transfer may run put back
+        what they are sent, and it would wait for the next pass.
+        """
+        ports = self.pipeline.ports
+        mark = await ports.stores.watermarks.get(f"drain|{transfer}")
         if mark is not None:
-            await self._put(f"drain|{transfer}", replace(mark, done_at=None))
+            due = ports.clock.now() + wait
+            await self._put(f"drain|{transfer}", replace(mark, done_at=due - ports.timing.drain_again))
 
     async def _put(self, name: str, mark: Watermark) -> bool:
         try:

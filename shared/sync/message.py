@@ -40,7 +40,8 @@ class MessageInvalid(CrossdockError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Records of one table that changed: one key (a change) or up to a hundred (a walk, a load, a drain).
+    """Records of one table that changed: one key (a change) or up to a hundred (a walk, a load, a drain,
+    many changes announced together).
 
     transfer: whose queue it lies on. side and table: where the keys are from; either end of the transfer. cause: how
     we know (webhook, walk, load …). occurred_at: when the change happened or was found. attempt: 0 at first, raised

@@ -6,14 +6,18 @@ rules of every field.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from shared.sync.message import Message
+from shared.sync.message import MAX_KEYS, Message
 from shared.sync.ports import Outgoing, Side
+
+APART: Final = 10
+"""Notices of one table in one body, up to which each has a message of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +88,36 @@ def _heard_by(definition: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], 
             yield (definition[source.value]["system"], related), Recipient(name, source)
 
 
-def outgoing_for(recipients: Sequence[Recipient], notice: Notice, received_at: datetime) -> dict[str, Outgoing]:
-    """The messages to all recipients, by transfer. Their time is that of arrival: a notice that comes days late has
-    waited enough already and must not be given up at the first obstacle."""
-    transfer, side = recipients[0]
-    message = Message(
-        transfer=transfer,
-        side=side,
-        table=notice.table,
-        keys=(notice.key,),
+def outgoing_for(
+    recipients: Sequence[Recipient], notices: Sequence[Notice], received_at: datetime
+) -> Iterator[dict[str, Outgoing]]:
+    """The messages to all recipients, by transfer, about notices of one table.
+
+    Many at once share messages, so that their records are read together; a few have one each, which the queue takes
+    once however often the notice comes. Their time is that of arrival: a notice that comes days late has waited enough
+    already and must not be given up at the first obstacle.
+    """
+    size = MAX_KEYS if len(notices) > APART else 1
+    for start in range(0, len(notices), size):
+        yield _message(recipients[0], notices[start : start + size], received_at).outgoing_to(recipients)
+
+
+def _message(recipient: Recipient, notices: Sequence[Notice], received_at: datetime) -> Message:
+    first = notices[0]
+    return Message(
+        transfer=recipient.transfer,
+        side=recipient.side,
+        table=first.table,
+        keys=tuple(dict.fromkeys(notice.key for notice in notices)),
         cause="webhook",
         occurred_at=received_at,
         attempt=0,
-        correlation_id=notice.correlation_id,
-        change_id=notice.change_id,
+        correlation_id=first.correlation_id,
+        change_id=first.change_id if len(notices) == 1 else _together(notices),
     )
-    return message.outgoing_to(recipients)
+
+
+def _together(notices: Sequence[Notice]) -> str:
+    """The same for the same changes announced together again."""
+    digest = hashlib.sha256("\n".join(notice.change_id for notice in notices).encode("utf-8", "surrogatepass"))
+    return f"{notices[0].system}/{notices[0].table}/{digest.hexdigest()}"

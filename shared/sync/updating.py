@@ -90,10 +90,11 @@ class Updating:
     async def _seen(self, target: Record) -> Outcome:
         """Only what we do not watch has changed: remember the version, so that our next write names the right one.
 
-        Where the other direction has yet to carry something none is remembered, for the walk would pass it over.
+        Where the other direction has yet to carry something it is not, for the walk would pass it over; and the row is
+        left alone, because the other direction's run is about to write it.
         """
         versioned = self._with_version(self.home, self._base, self.prepared.side.other, target)
-        if versioned == self.home:
+        if versioned == self.home or _version(versioned, self.prepared.side.other) is None:
             return self._unchanged()
         try:
             await self.ports.stores.links.replace(versioned)
@@ -261,7 +262,7 @@ class Updating:
             raise Merged(self.prepared.side.other, target)
 
     def _version_of(self, side: Side) -> str | None:
-        return self.home.left_version if side is Side.LEFT else self.home.right_version
+        return _version(self.home, side)
 
     async def _read(self, side: Side) -> Record:
         connector, key = self.prepared.connector(side), self.home.key if side is Side.LEFT else self.home.other
@@ -408,6 +409,10 @@ class Updating:
     @property
     def _deleting(self) -> Deleting:
         return Deleting(self.ports, self.prepared, self.run, self.brake, self.home, self.tell)
+
+
+def _version(home: LinkRow, side: Side) -> str | None:
+    return home.left_version if side is Side.LEFT else home.right_version
 
 
 def _parked_if_won(decision: Decision) -> Decision:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench import accept, calls, load, memory, tables, transfer
+from tests.bench import accept, calls, clients, load, memory, outage, tables, transfer
 from tests.bench.figures import Figure, as_json, table
 
 CASES: Mapping[str, Callable[[int], list[Figure]]] = {
@@ -22,6 +22,8 @@ CASES: Mapping[str, Callable[[int], list[Figure]]] = {
     "B4": lambda _: load.measure(),
     "B5": tables.measure,
     "B6": lambda _: memory.measure(),
+    "B8": lambda _: outage.measure(),
+    "B9": clients.measure,
 }
 
 

@@ -17,6 +17,7 @@ from shared.app import installed
 from shared.errors import QueueUnavailable
 from shared.notices import NO_TRANSFER
 from shared.sync.feed_tasks import Task
+from shared.sync.notices import APART
 from shared.sync.ports import Side
 from tests.scenarios.doors.world import (
     BODIES,
@@ -134,12 +135,34 @@ async def test_without_a_time_nothing_is_swallowed(doors: Doors) -> None:
     assert [len(messages) for messages in (await doors.queued()).values()] == [2, 2]
 
 
-async def test_a_thousand_changes_come_through(doors: Doors) -> None:
-    """The most that Business Central puts into one body of a subscription."""
-    some = [f"4e2c1fb5-9ff4-4d55-8b0f-{number:012x}" for number in range(1000)]
-    body = rows(*(row(resource=f"api/v2.0/companies({COMPANY})/customers({key})") for key in some))
-    assert (await doors.business_central(body)).status_code == 200
-    assert [len(messages) for messages in (await doors.queued()).values()] == [1000, 1000]
+def changes_of(number: int) -> bytes:
+    """A body with so many changed customers."""
+    some = [f"4e2c1fb5-9ff4-4d55-8b0f-{one:012x}" for one in range(number)]
+    return rows(*(row(resource=f"api/v2.0/companies({COMPANY})/customers({key})") for key in some))
+
+
+async def test_a_thousand_changes_come_through_a_hundred_in_a_message(doors: Doors) -> None:
+    """The most that Business Central puts into one body of a subscription. Their records can be read together."""
+    for _ in range(2):  # posted once more, they are still one message each
+        assert (await doors.business_central(changes_of(1000))).status_code == 200
+    queued = await doors.queued()
+    assert [len(messages) for messages in queued.values()] == [10, 10]
+    assert len({key for message in queued[BOTH[0]] for key in message.keys}) == 1000
+
+
+@pytest.mark.parametrize(("number", "messages"), [(APART, APART), (APART + 1, 1), (101, 2)])
+async def test_a_few_changes_have_a_message_each(doors: Doors, number: int, messages: int) -> None:
+    """So that the queue takes each of them once, with whatever others it comes again."""
+    await doors.business_central(changes_of(number))
+    assert [len(some) for some in (await doors.queued()).values()] == [messages, messages]
+
+
+async def test_two_changes_of_one_record_among_many_are_one_key(doors: Doors) -> None:
+    """It is read once, as it is then."""
+    again = row(lastModifiedDateTime="2026-03-02T11:59:51.5Z")
+    await doors.business_central(rows(row(), again, *json.loads(changes_of(20))["value"]))
+    (message,) = (await doors.queued())[BOTH[0]]
+    assert sorted(message.keys) == sorted({KEY, *(f"4e2c1fb5-9ff4-4d55-8b0f-{one:012x}" for one in range(20))})
 
 
 def collection(query: str = "", table: str = "customers", **changes: Any) -> bytes:
