@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Json: TypeAlias = "str | int | bool | Decimal | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = "dict[str, Json]"
+
+
+_WITHOUT_DECIMALS: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+"""Several times as fast as `_text`; raises TypeError at the first Decimal."""
 
 
 class NotJson(ValueError):
@@ -34,7 +38,10 @@ def load(raw: bytes, depth: int = 32) -> Json:
 
 def dump(value: Json) -> bytes:
     """Write JSON as UTF-8; a Decimal keeps its digits. Raises ValueError for NaN and infinity."""
-    return _text(value).encode()
+    try:
+        return _WITHOUT_DECIMALS.encode(value).encode()
+    except TypeError:
+        return _text(value).encode()
 
 
 def as_object(value: Json, place: str) -> JsonObject:

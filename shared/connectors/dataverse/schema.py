@@ -20,6 +20,8 @@ from shared.sync.ports import Clock, ColumnMetadata, ColumnType
 
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
 FRESH_SECONDS = 60.0
+MOST_RESOLVED = 500
+"""Lists of columns that are kept resolved: a definition asks for the same few again and again."""
 TYPES = {
     "String": ColumnType.TEXT,
     "Memo": ColumnType.TEXT,
@@ -98,6 +100,7 @@ class Schema:
         self._client = client
         self._tables = Cache(clock, self._load)
         self._details = Cache(clock, self._load_details)
+        self._resolved: dict[tuple[str, tuple[str, ...]], tuple[Table, list[Field]]] = {}
         self._messages = Cache(clock, self._load_message)
 
     async def table(self, name: str) -> Table:
@@ -129,11 +132,20 @@ class Schema:
 
     async def fields(self, table: str, names: Sequence[str]) -> list[Field]:
         """The columns a definition names; raises UnknownColumn for the first that does not exist."""
+        shape, asked = await self.table(table), (table, tuple(names))
+        of, known = self._resolved.get(asked, (None, []))
+        if of is shape:
+            return list(known)
         try:
-            return [await self._field(await self.table(table), name) for name in names]
+            found = [await self._field(shape, name) for name in names]
         except UnknownColumn:
-            fresh = await self._tables.get(_safe(table), at_most_seconds_old=FRESH_SECONDS)
-            return [await self._field(fresh, name) for name in names]
+            shape = await self._tables.get(_safe(table), at_most_seconds_old=FRESH_SECONDS)
+            found = [await self._field(shape, name) for name in names]
+        if not any(one.far for one in found):  # those depend on other tables too
+            if len(self._resolved) >= MOST_RESOLVED:
+                self._resolved.clear()
+            self._resolved[asked] = shape, found
+        return list(found)
 
     async def _field(self, table: Table, name: str) -> Field:
         try:
