@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import accept, calls, load, memory, tables, transfer
+from tests.bench import accept, calls, clients, load, memory, outage, tables, transfer
 from tests.bench.figures import Figure
 
 
@@ -75,6 +75,22 @@ def test_links_in_azure_tables_cost_two_point_requests_however_many_there_are() 
     assert _value(figures, "a transfer in a chunk of 10: requests for the journal") == 0.1
     assert _value(figures, "lists and searches among all these") == 0
     assert {one.case for one in figures.values()} == {"B5"}
+
+
+def test_an_outage_loses_nothing_and_costs_one_write_for_each_record() -> None:
+    """A small one: six changes of each account, one write, nothing parked, nothing asked but probes."""
+    figures = {one.what: one.value for one in outage.measure(records=30)}
+    assert figures["writes"] == 30
+    nothing = ("last values lost", "parked, dead letters among them", "other requests while it was open")
+    assert [figures[what] for what in nothing] == [0, 0, 0]
+
+
+@pytest.mark.xdist_group("dataverse client")
+def test_our_connector_is_measured_beside_microsofts_client() -> None:
+    """Each in a process of its own, single records and a hundred in a call."""
+    figures = clients.measure(rounds=1, singles=2, batches=1)
+    assert [(one.case, one.unit) for one in figures] == [("B9", "us CPU")] * 5
+    assert all(one.value > 0 and one.baseline > 0 for one in figures)
 
 
 def test_figures_are_printed_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import httpx
+
 from shared.http_client import Reply
 from shared.strict_json import Json, JsonObject, NotJson, dump, load
 
@@ -69,7 +71,7 @@ def _answer(piece: bytes, request_id: str) -> Reply | None:
     if status is None:
         return None
     pairs = [line.decode("latin-1").partition(":") for line in lines if line]
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    headers = httpx.Headers([(name.strip(), value.strip()) for name, _, value in pairs])
     read: Json = None
     if body.strip():
         try:
