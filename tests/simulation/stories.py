@@ -92,6 +92,12 @@ def _merged(world: World) -> None:
     world.crm.merge(first, second)
 
 
+def _edit_in_vain(world: World) -> None:
+    """Somebody edits in the CRM what the ERP masters, and the ERP changes something else."""
+    world.crm.type_in({"name": "Typed in vain"}, next(iter(world.crm.records)))
+    world.erp.type_in({"creditLimit": 5}, next(iter(world.erp.records)))
+
+
 OURS = Setup(own_numbers=True, workers=1)
 SERIES = Setup(own_numbers=False, workers=1)
 BLOCKS = replace(
@@ -110,6 +116,7 @@ STORIES = (
     Story("both at once, our number", OURS, _both),
     Story("both at once, the ERP's series", SERIES, _both),
     Story("edits on both sides", OURS, _edits_on_both_sides, before=_account),
+    Story("an edit in vain, noted", replace(OURS, notes=True), _edit_in_vain, before=_account),
     Story("account deleted", OURS, _account_deleted, before=_account, records=(0, 1)),
     Story("customer deleted", OURS, _customer_deleted, before=_account, records=(1, 0)),
     Story("account deleted, its customer is blocked", BLOCKS, _account_deleted, before=_account, records=(0, 1)),

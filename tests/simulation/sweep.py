@@ -78,6 +78,7 @@ async def sweep(story: Story, rows: Rows) -> AsyncIterator[Point]:
     reference = await tell(story, faults, await rows())
     assert await reference.check() == []
     assert (len(reference.crm.records), len(reference.erp.records)) == story.records
+    assert bool(reference.crm.notes) is story.setup.notes
     names = list(faults.names)
     effects = next((n for n, name in enumerate(names) if name == "store get watermarks"), len(names))
     points = [(effect, how) for effect in range(1, effects + 1) for how in FAULTS]
@@ -97,6 +98,8 @@ async def _wrong(world: World, reference: World) -> list[str]:
         mine, theirs = _contents(system.records), _contents(same.records)
         if mine != theirs:
             wrong.append(f"{system.system} holds other records than after the run without faults")
+        if sorted(system.notes.values()) != sorted(same.notes.values()):
+            wrong.append(f"{system.system} has other notes than after the run without faults")
     return wrong
 
 

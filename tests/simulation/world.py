@@ -205,13 +205,14 @@ class SeededIds:
 STEP_SECONDS = 30
 """Between two rounds of the timers in a stepped world. Each round asks the store, which in a sweep may be a real one;
 the platform's timers come every 10 to 60 seconds."""
+BY_A_PERSON = "a person has linked the two"
 WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hour=100_000, deletes_per_hour=100_000)
 
 
 @dataclass(frozen=True)
 class Setup:
     """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them. walks: by the clock.
-    set_on_delete: by transfer, what the partner of a deleted record gets."""
+    notes: the CRM takes them. set_on_delete: by transfer, what the partner of a deleted record gets."""
 
     seed: int = 0
     own_numbers: bool = True
@@ -226,6 +227,7 @@ class Setup:
     erp_versions: VersionKind = VersionKind.OPAQUE
     lock: timedelta = timedelta(seconds=60)
     quiet_seconds: float = 700
+    notes: bool = False
 
 
 class World:
@@ -253,6 +255,7 @@ class World:
     def _systems(self) -> tuple[MemorySystem, MemorySystem]:
         left, versions = _columns(Side.LEFT, self.setup), self.setup.crm_versions
         crm = MemorySystem("dataverse", "org", "account", left, self.clock, True, version_kind=versions)
+        crm.takes_notes = self.setup.notes
         erp = MemorySystem(
             "business_central",
             "production/company",
@@ -573,7 +576,8 @@ class World:
         crm, erp = self.crm.writes, self.erp.writes
         written = [one.left for one in self.definition.fields if crm[left, one.left] + erp[right, one.right]]
         wrong = [f"untold: {name} of {left} was written" for name in written if name not in told]
-        if not any(one.reason.startswith((Why.NEW, Why.FOUND_OURS, Why.LINKED, Why.INHERITED)) for one in entries):
+        made = (Why.NEW, Why.FOUND_OURS, Why.LINKED, Why.INHERITED, BY_A_PERSON)
+        if not any(one.reason.startswith(made) for one in entries):
             wrong.append(f"untold: the link of {left}")
         return wrong
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from shared.sync.ports import Side, Switch
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from local.command_line.exits import Exit
+from shared.errors import QueueUnavailable
+from shared.messaging.memory import MemoryQueue
+from shared.sync.ports import Outgoing, Side, Switch
 from tests.scenarios.account_customer.world import COMPANY, RealWorld, Setup, vat_number, virtually
 from tests.scenarios.command_line.terminal import typed
 
@@ -44,3 +52,45 @@ async def test_drift_is_counted_by_how_it_stands_and_repaired_only_when_asked() 
         assert world.customer(pairs[2][1])["phoneNumber"] == "+390471999999"
         again = await typed(world, "drift", "--json")
         assert (again.code, again.json["rows"]) == (0, [])
+
+
+class FailingQueue(MemoryQueue):
+    """Takes the messages of some transfers and does not answer for the others."""
+
+    def __init__(self, inner: MemoryQueue, answers: Sequence[str]) -> None:
+        self._inner = inner
+        self._answers = answers
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        if queue not in self._answers:
+            raise QueueUnavailable("simulated")
+        await self._inner.send(queue, messages)
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_repair_while_the_queue_is_down_says_so_and_can_be_repeated(answers: int) -> None:
+    """R-060: nothing is told as queued; whatever was queued before does no harm the second time."""
+
+    @virtually
+    async def story() -> None:
+        async with RealWorld(Setup(hooks=False)) as world:
+            account = await world.new_account(name="Company", crossdock_stage="qualified")
+            await world.announce(Side.LEFT, account)
+            await world.settle()
+            customer = await world.partner_of(account)
+            await world.edit_account(account, name="Typed in vain", telephone1="0471 999999")
+            app, outside = world.apps[0], world.apps[0].outside
+            app.outside = replace(outside, queue=FailingQueue(world.queue, world.names[:answers]))
+            said = await typed(world, "drift", world.names[0], "--apply")
+            app.outside = outside
+            assert (said.code, "queued" in said.out) == (Exit.UNREACHABLE, False)
+            assert "CD-" in said.err
+            world.forget_requests()
+            repaired = await typed(world, "drift", world.names[0], "--apply")
+            assert (repaired.code, "1 pairs are queued" in repaired.out) == (0, True)
+            await world.settle()
+            assert world.account(account)["name"] == "Company"
+            assert world.customer(customer)["phoneNumber"] == "+390471999999"
+            assert world.erp_writes() <= 1
+
+    story()
