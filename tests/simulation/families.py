@@ -244,8 +244,30 @@ class FamilyWorld(World):
                 wrong.append(f"lost: contact {key} has no partner although its company has")
             elif self.erp_people.records[partner].values["customerId"] != company:
                 wrong.append(f"misplaced: contact {key} works elsewhere in the ERP")
+            else:
+                wrong += await self._wrong_fields(key, partner)
         if len(set(people.values())) != len(people) or len(self.erp_people.records) != len(people):
             wrong.append(f"doubled: {len(self.erp_people.records)} contacts in the ERP, {len(people)} links")
+        return wrong
+
+    async def _wrong_fields(self, left: str, right: str) -> list[str]:
+        """Fields of a linked person that differ, or were written more often than somebody changed them. A record that a
+        transfer made counts as one change of every field."""
+        wrong, crm, erp = [], self.crm_people, self.erp_people
+        names = [transfer.name for transfer in self.contacts.transfers]
+        parked = [
+            await self.stores.parked.get(name, side, key)
+            for name in names
+            for side, key in ((Side.LEFT, left), (Side.RIGHT, right))
+        ]
+        for rule in self.contacts.fields:
+            mine, theirs = crm.records[left].values.get(rule.left), erp.records[right].values.get(rule.right)
+            if rule.reference is None and mine != theirs and not any(parked):
+                wrong.append(f"stale: {rule.left} of {left}")
+            writes = crm.writes[left, rule.left] + erp.writes[right, rule.right]
+            edits = crm.edits[left, rule.left] + erp.edits[right, rule.right]
+            if writes > edits + 1:
+                wrong.append(f"needless: {rule.left} of {left} was changed {edits} times and written {writes} times")
         return wrong
 
 

@@ -27,7 +27,7 @@ from shared.stores.rows import Operation, Page, Properties, Row, RowStore, RowSt
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.context import Ports, Timing
-from shared.sync.definition import Brakes, Definition, Index, OnDelete
+from shared.sync.definition import Brakes, Conflict, Definition, FieldRule, Index, Master, OnDelete
 from shared.sync.draining import Draining
 from shared.sync.feed_tasks import QUEUE, FeedTask
 from shared.sync.feed_work import FeedWork
@@ -56,6 +56,7 @@ from tests.simulation.loop import LoopClock, SteppedClock
 from tests.simulation.systems import MemorySystem
 
 PRINTS = Fingerprints("k1", b"simulation key: 32 bytes at least")
+OTHER_PRINTS = Fingerprints("k2", b"another simulation key, as long or so")
 TRANSFERS = Path(__file__).parents[2] / "transfers"
 Answer = TypeVar("Answer")
 
@@ -212,7 +213,8 @@ WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hou
 @dataclass(frozen=True)
 class Setup:
     """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them. walks: by the clock.
-    notes: the CRM takes them. set_on_delete: by transfer, what the partner of a deleted record gets."""
+    notes: the CRM takes them. shared: the web address has two masters, and this rule for conflicts. set_on_delete: by
+    transfer, what the partner of a deleted record gets."""
 
     seed: int = 0
     own_numbers: bool = True
@@ -228,6 +230,7 @@ class Setup:
     lock: timedelta = timedelta(seconds=60)
     quiet_seconds: float = 700
     notes: bool = False
+    shared: Conflict | None = None
 
 
 class World:
@@ -242,6 +245,7 @@ class World:
         self.clock = clock or LoopClock()
         self.definition = account_definition(setup)
         self.index = Index(definitions=(self.definition,))
+        self.prints = PRINTS
         self.names = [transfer.name for transfer in self.definition.transfers]
         self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=setup.lock))
         self.rows = rows or SqliteRows(":memory:", TABLES, environment={})
@@ -334,10 +338,23 @@ class World:
             queue=FaultyQueue(self.queue, self.faults, self._wake),
             clock=self.clock,
             ids=SeededIds(self.rng),
-            prints=PRINTS,
+            prints=self.prints,
             timing=Timing(),
         )
         return Pipeline(ports, self.index)
+
+    def deploy(self, *, prints: Fingerprints | None = None, converter: str = "") -> None:
+        """A new version: another key for fingerprints, or another converter for web addresses. Each process goes on
+        with the old one until it has done what it is at."""
+        self.prints = prints or self.prints
+        if converter:
+            fields = [_with_web(rule, convert=converter) for rule in self.definition.fields]
+            self.definition = self.definition.model_copy(update={"fields": tuple(fields)})
+            self.index = Index(definitions=(self.definition, *self.index.definitions[1:]))
+
+    def _goes_on(self, pipeline: Pipeline) -> bool:
+        """Whether a process goes on: nobody stops it, and it is of the present version."""
+        return not self._stop and pipeline.index is self.index and pipeline.ports.prints is self.prints
 
     async def run(self, hours: float = 24.0) -> None:
         """Run workers and timers until everything is quiet; `hours` is the patience in virtual time."""
@@ -385,7 +402,7 @@ class World:
                 await self.clock.sleep(1)
 
     async def _serve(self, pipeline: Pipeline) -> None:
-        while not self._stop:
+        while self._goes_on(pipeline):
             busy = False
             for name in (*self.names, QUEUE):
                 delivery = await self.queue.receive(name)
@@ -429,7 +446,7 @@ class World:
         while not self._stop:
             pipeline = self.process()
             try:
-                while not self._stop:
+                while self._goes_on(pipeline):
                     await self.clock.sleep(10)
                     await self.tick(pipeline)
             except BaseException as death:
@@ -633,7 +650,16 @@ def account_definition(setup: Setup) -> Definition:
         else one
         for one in transfers
     ]
-    return definition.model_copy(update={"transfers": tuple(transfers), "brakes": setup.brakes})
+    fields = definition.fields
+    if setup.shared:
+        both = {"master_unlinked": Master.BOTH, "master_linked": Master.BOTH, "conflict": setup.shared}
+        fields = tuple(_with_web(rule, **both) for rule in fields)
+    return definition.model_copy(update={"transfers": tuple(transfers), "brakes": setup.brakes, "fields": fields})
+
+
+def _with_web(rule: FieldRule, **changed: object) -> FieldRule:
+    """A rule, changed if it is that of the web address."""
+    return rule.model_copy(update=changed) if rule.left == "websiteurl" else rule
 
 
 @cache
