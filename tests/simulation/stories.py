@@ -166,8 +166,11 @@ class People:
             await asyncio.sleep(self.rng.random() * 30)
         for _ in range(self.rng.randint(0, 6)):
             await asyncio.sleep(self.rng.random() * 40)
-            if self.rng.random() < 0.1:
+            chance = self.rng.random()
+            if chance < 0.1:
                 self._delete()
+            elif chance < 0.2:
+                self._merge()
             else:
                 self._edit()
         await asyncio.sleep(60)
@@ -204,6 +207,11 @@ class People:
                 {"website": self.rng.choice(["X.example", "y.example", None])},
             ]
             self.world.erp.type_in(self.rng.choice(changes), self.rng.choice(list(self.world.erp.records)))
+
+    def _merge(self) -> None:
+        alive = [key for key in self.world.crm.records if key not in self.world.crm.merged]
+        if len(alive) > 1:
+            self.world.crm.merge(*self.rng.sample(alive, 2))
 
     def _delete(self) -> None:
         """Of deleted customers only a notice tells: there is no feed of them, and no compare here."""

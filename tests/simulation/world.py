@@ -577,14 +577,22 @@ class World:
 
     def _needless_writes(self, left: str, right: str) -> list[str]:
         """Fields that the transfers wrote more often than people changed them on either side. A record that a transfer
-        made, or filled in by a template, counts as one change of every field."""
-        wrong = []
+        made, or filled in by a template, counts as one change of every field; a record merged into it likewise."""
+        losers, wrong = self._merged_into(left), []
         for rule in self.definition.fields:
             writes = self.crm.writes[left, rule.left] + self.erp.writes[right, rule.right]
             edits = self.crm.edits[left, rule.left] + self.erp.edits[right, rule.right]
+            edits += sum(self.crm.edits[loser, rule.left] + 1 for loser in losers)
             if writes > edits + 1:
                 wrong.append(f"needless: {rule.left} of {left} was changed {edits} times and written {writes} times")
         return wrong
+
+    def _merged_into(self, winner: str) -> set[str]:
+        """The accounts that were merged into one, directly or on the way."""
+        into: set[str] = {winner}
+        while more := {loser for loser, one in self.crm.merged.items() if one in into} - into:
+            into |= more
+        return into - {winner}
 
     async def _untold(self, left: str, right: str) -> list[str]:
         """Links and writes of which the journal does not say how they came about."""
