@@ -53,6 +53,8 @@ class Merging:
         row = await self.ports.stores.links.get(self.prepared.pair, side, winner.key)
         if row is not None and row.state is LinkState.LINKED and row.other != partner:
             return parked(BOTH_LINKED, others=(winner.key, partner, row.other))
+        if row is not None and row.state is LinkState.CREATING and (row.other, row.reason) != (partner, MERGED):
+            raise Taken  # before anybody is told: messages to the winner would keep its row busy for ever
         if await self._kept_apart(winner.key, partner, row):
             return parked(NO_HEIR, others=(winner.key, partner))
         return await self._moved(loser.key, winner, partner, row)
