@@ -16,7 +16,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from shared.messaging.memory import Delivery
@@ -140,6 +140,29 @@ async def told(meeting: Meeting, order: Order, strike: tuple[int, int, How] | No
     if {len(world.crm.records), len(world.erp.records)} != {meeting.records}:
         wrong.append(f"{len(world.crm.records)} accounts and {len(world.erp.records)} customers")
     return turns, wrong
+
+
+async def edited_after(effects: int, edit: Mapping[str, Value]) -> tuple[Turns, list[str]]:
+    """Somebody edits an account after so many effects of its create; the notice is handled at once,
+    by the other direction first. Nothing walks."""
+    turns, clock = Turns(active=False), SteppedClock()
+    world = World(replace(OURS, walks=False), turns, clock=clock)
+    await world.prepare()
+    account = world.crm.type_in(ACCOUNT)
+    turns.active = True
+    worker = asyncio.create_task(_work(world, 0, TO_ERP))
+    await _settled()
+    await _go_on(turns, worker, 0, effects)
+    world.crm.type_in(edit, account)
+    turns.active = False
+    while delivery := await world.queue.receive(TO_CRM):
+        await world.handle(world.process(), delivery)
+    turns.active = True
+    await _go_on(turns, worker, 0, TO_THE_END)
+    await worker
+    turns.active = False
+    await world.run_stepped(clock)
+    return turns, await world.check()
 
 
 async def _work(world: World, who: int, transfer: str) -> None:
