@@ -29,8 +29,8 @@ NOTICE_SECONDS = 1.0
 PROBE_SECONDS = 5.0
 ALFA = {
     "name": "Alfa Srl",
-    "crossdock_stage": "qualified",
-    "crossdock_vatnumber": "00743110157",
+    "cdock_stage": "qualified",
+    "cdock_vatnumber": "00743110157",
     "telephone1": "+39 0471 100100",
     "address1_line1": "Via Roma 1",
     "address1_country": "IT",
@@ -189,7 +189,7 @@ class _Story:
     async def _born_on_both_sides(self) -> None:
         _chapter("The same company, created on both sides at once, ends as one pair")
         vat = "12345670785"
-        account = {**ALFA, "name": "Beta Srl", "crossdock_vatnumber": vat}
+        account = {**ALFA, "name": "Beta Srl", "cdock_vatnumber": vat}
         customer = {"displayName": "Beta Srl", "taxRegistrationNumber": vat, "country": "IT", "postalCode": "39100"}
         key, _ = await asyncio.gather(self.people.crm.create(account), self.people.erp.create(customer))
         await until("Beta's account has a customer number", lambda: self._has_number(key))

@@ -91,8 +91,8 @@ async def _fill(world: RealWorld, accounts: int, customers: int) -> None:
     for name in world.names:
         await world.switch(name, Switch.OFF)
     for number in range(1, accounts + 1):
-        values = {"crossdock_vatnumber": vat_number(number), "address1_postalcode": f"{number:05d}"}
-        await world.new_account(name=f"Company {number} Ltd", crossdock_stage="qualified", **values)
+        values = {"cdock_vatnumber": vat_number(number), "address1_postalcode": f"{number:05d}"}
+        await world.new_account(name=f"Company {number} Ltd", cdock_stage="qualified", **values)
     for number in range(1, customers + 1):
         values = {"taxRegistrationNumber": vat_number(number), "postalCode": f"{number:05d}"}
         await world.new_customer(displayName=f"Company {number}", **values)

@@ -65,9 +65,7 @@ async def prepare(world: RealWorld, records: int) -> Sequence[str]:
     for name in world.names:
         await world.switch(name, Switch.OFF)
     accounts = [
-        await world.new_account(
-            name=f"Company {number}", crossdock_stage="qualified", crossdock_vatnumber=vat_number(number)
-        )
+        await world.new_account(name=f"Company {number}", cdock_stage="qualified", cdock_vatnumber=vat_number(number))
         for number in range(1, records + 1)
     ]
     await load(world, TO_ERP, "created in the ERP")

@@ -156,7 +156,7 @@ class Place:
         number = next(self._numbers)
         body = {
             "name": f"Aurora Milling {number}",
-            "crossdock_stage": "qualified",
+            "cdock_stage": "qualified",
             "telephone1": f"+390471{number:06d}",
             "emailaddress1": f"office{number}@aurora-milling.example",
             "address1_line1": f"Mill Lane {number}",

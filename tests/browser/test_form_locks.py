@@ -16,7 +16,7 @@ from shared.sync.locking import locks_of
 from tests.browser.chromium import rendered
 
 TRANSFERS = Path(__file__).parents[2] / "transfers"
-COLUMNS = ("name", "telephone1", "creditlimit", "accountnumber", "transactioncurrencyid", "crossdock_vatnumber")
+COLUMNS = ("name", "telephone1", "creditlimit", "accountnumber", "transactioncurrencyid", "cdock_vatnumber")
 
 STUB = """<!doctype html><html><body><pre id="told"></pre><script>
 var Xrm = {Utility: {getGlobalContext: function () { return {userSettings: {languageId: LANGUAGE}}; }}};
@@ -94,7 +94,7 @@ def test_a_prospect_is_open_but_for_what_the_erp_always_masters() -> None:
 def test_a_customer_is_locked_where_the_erp_is_master_and_open_where_the_crm_is() -> None:
     """R-058, R-059, R-060: and the form says why, in the user's language."""
     (loaded,) = states({"name": "Customer", "accountnumber": "10000"}, language=1031)
-    assert locked(loaded) == {"accountnumber", "creditlimit", "name", "crossdock_vatnumber", "transactioncurrencyid"}
+    assert locked(loaded) == {"accountnumber", "creditlimit", "name", "cdock_vatnumber", "transactioncurrencyid"}
     assert "anderen System" in loaded["notes"]["crossdock_locks"]
 
 

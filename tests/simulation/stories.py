@@ -17,11 +17,11 @@ from tests.simulation.world import OTHER_PRINTS, Faults, Setup, World
 VAT = "00743110157"
 ACCOUNT: Mapping[str, Value] = {
     "name": "Alfa",
-    "crossdock_stage": "qualified",
+    "cdock_stage": "qualified",
     "address1_country": "it",
     "address1_postalcode": "39100",
     "telephone1": "+390471000123",
-    "crossdock_vatnumber": VAT,
+    "cdock_vatnumber": VAT,
 }
 CUSTOMER: Mapping[str, Value] = {
     "displayName": "Alfa",
@@ -48,7 +48,7 @@ def _account(world: World) -> None:
 
 
 def _account_without_vat_number(world: World) -> None:
-    world.crm.type_in({name: value for name, value in ACCOUNT.items() if name != "crossdock_vatnumber"})
+    world.crm.type_in({name: value for name, value in ACCOUNT.items() if name != "cdock_vatnumber"})
 
 
 def _customer(world: World) -> None:
@@ -85,7 +85,7 @@ def _prospect_beside(world: World) -> None:
 
 def _customer_beside(world: World) -> None:
     _account(world)
-    world.crm.type_in({**ACCOUNT, "name": "Alfa srl", "crossdock_vatnumber": vat_number(5)})
+    world.crm.type_in({**ACCOUNT, "name": "Alfa srl", "cdock_vatnumber": vat_number(5)})
 
 
 def _merged(world: World) -> None:
@@ -180,8 +180,8 @@ class People:
         vat = vat_number(number) if self.rng.random() < 0.7 else None
         place = f"{number:05d}"
         if where in {"crm", "both"}:
-            told = {"name": f"Company {number}", "crossdock_stage": "qualified", "telephone1": "+390471000001"}
-            self.world.crm.type_in({**told, "address1_postalcode": place, "crossdock_vatnumber": vat})
+            told = {"name": f"Company {number}", "cdock_stage": "qualified", "telephone1": "+390471000001"}
+            self.world.crm.type_in({**told, "address1_postalcode": place, "cdock_vatnumber": vat})
         if where in {"erp", "both"}:
             elsewhere = where == "both" and vat is None
             told = {"displayName": f"Company {number}", "phoneNumber": "+390471000002"}

@@ -19,7 +19,7 @@ QUIET = Setup(workers=1)
 
 
 def company(world: FamilyWorld, number: int, stage: str = "qualified") -> str:
-    values = {"name": f"Company {number}", "crossdock_stage": stage, "crossdock_vatnumber": vat_number(number)}
+    values = {"name": f"Company {number}", "cdock_stage": stage, "cdock_vatnumber": vat_number(number)}
     return world.crm.type_in(values)
 
 
@@ -46,7 +46,7 @@ def test_contacts_come_along_when_their_company_becomes_a_customer() -> None:
         people = [person(world, name, prospect) for name in ("Ada", "Ben", "Cleo")]
         await world.run()
         assert world.erp_people.records == {}
-        world.crm.type_in({"crossdock_stage": "qualified"}, prospect)
+        world.crm.type_in({"cdock_stage": "qualified"}, prospect)
         await world.run()
         assert set(await world.links_of(world.contacts)) == set(people)
 
@@ -66,7 +66,7 @@ def test_a_contact_that_moves_to_another_company_moves_there_too() -> None:
         companies, people = await world.links_of(world.definition), await world.links_of(world.contacts)
         assert world.erp_people.records[people[ada]].values["customerId"] == companies[second]
         assert world.erp_people.records[people[ben]].values["customerId"] == companies[first]
-        world.crm.type_in({"crossdock_stage": "qualified"}, third)
+        world.crm.type_in({"cdock_stage": "qualified"}, third)
         await world.run()
         companies = await world.links_of(world.definition)
         assert world.erp_people.records[people[ben]].values["customerId"] == companies[third]
@@ -144,6 +144,6 @@ async def _live(world: FamilyWorld, rng: random.Random, faults: Faults) -> None:
             in_vain = {"email": f"in.vain.{number}@example.com"}
             world.erp_people.type_in(in_vain, rng.choice(list(world.erp_people.records)))
         else:
-            world.crm.type_in({"crossdock_stage": "qualified"}, rng.choice(companies))
+            world.crm.type_in({"cdock_stage": "qualified"}, rng.choice(companies))
     await asyncio.sleep(120)
     faults.active = False

@@ -36,7 +36,7 @@ async def many(count: int) -> World:
     world.faults.active = False
     for number in range(count):
         name = f"Company {number:06d}"
-        left = world.crm.type_in({"name": name, "crossdock_stage": "qualified", "accountnumber": f"N{number}"})
+        left = world.crm.type_in({"name": name, "cdock_stage": "qualified", "accountnumber": f"N{number}"})
         right = world.erp.type_in({"displayName": name, "number": f"N{number}"})
         await _link(world, left, right)
     return world

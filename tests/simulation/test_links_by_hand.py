@@ -24,7 +24,7 @@ async def begun(faults: Faults) -> tuple[World, SteppedClock, str, str]:
     world = World(Setup(workers=1), faults, clock=clock)
     await world.prepare()
     world.crm.listener = world.erp.listener = None
-    account = world.crm.type_in({"name": "Alfa", "crossdock_stage": "prospect", "telephone1": "+390471000123"})
+    account = world.crm.type_in({"name": "Alfa", "cdock_stage": "prospect", "telephone1": "+390471000123"})
     customer = world.erp.type_in({"displayName": "Beta", "country": "IT"})
     world.crm.listener = world.erp.listener = world.notice
     return world, clock, account, customer

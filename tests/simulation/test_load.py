@@ -25,8 +25,8 @@ def fill(world: World) -> None:
     for number in range(ACCOUNTS):
         stage = "prospect" if number % 50 == 49 else "qualified"
         place = f"{number:05d}"
-        values = {"name": f"Company {number}", "crossdock_stage": stage, "telephone1": "+390471000001"}
-        world.crm.type_in(values | {"crossdock_vatnumber": vat_number(number), "address1_postalcode": place})
+        values = {"name": f"Company {number}", "cdock_stage": stage, "telephone1": "+390471000001"}
+        world.crm.type_in(values | {"cdock_vatnumber": vat_number(number), "address1_postalcode": place})
     for number in range(ALREADY_THERE):
         place = f"{number:05d}"
         values = {"displayName": f"Company {number} Ltd", "taxRegistrationNumber": vat_number(number)}
@@ -55,7 +55,7 @@ async def load(world: World, to_crm: bool = False, page_size: int = PAGE) -> Pro
 
 
 def qualified(world: World) -> int:
-    return sum(1 for one in world.crm.records.values() if one.values["crossdock_stage"] == "qualified")
+    return sum(1 for one in world.crm.records.values() if one.values["cdock_stage"] == "qualified")
 
 
 async def all_is_well(world: World) -> None:
@@ -124,10 +124,8 @@ def test_the_plan_says_what_the_load_then_does() -> None:
 
     async def story() -> None:
         world = await world_of_accounts(Setup())
-        twin = world.crm.type_in(
-            {"name": "Twin", "crossdock_stage": "qualified", "crossdock_vatnumber": vat_number(70)}
-        )
-        bad = world.crm.type_in({"name": "Bad", "crossdock_stage": "qualified", "telephone1": "call us"})
+        twin = world.crm.type_in({"name": "Twin", "cdock_stage": "qualified", "cdock_vatnumber": vat_number(70)})
+        bad = world.crm.type_in({"name": "Bad", "cdock_stage": "qualified", "telephone1": "call us"})
         pipeline = world.process()
         prepared = await pipeline.prepare(world.definition.transfers[0].name)
         index, created = TemporaryMatchIndex(), TemporaryMatchIndex()

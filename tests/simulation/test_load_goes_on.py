@@ -56,8 +56,8 @@ async def world_before(companies: int, there: int, faults: Faults | None = None)
         values = {"displayName": f"Company {number}", "taxRegistrationNumber": vat_number(number)}
         world.erp.type_in(values | {"phoneNumber": "+390471000001", "postalCode": f"{number:05d}"})
     for number in range(there):
-        values = {"name": f"Company {number} Ltd", "crossdock_vatnumber": vat_number(number)}
-        world.crm.type_in(values | {"crossdock_stage": "qualified", "telephone1": f"+39047100{number:04d}"})
+        values = {"name": f"Company {number} Ltd", "cdock_vatnumber": vat_number(number)}
+        world.crm.type_in(values | {"cdock_stage": "qualified", "telephone1": f"+39047100{number:04d}"})
     world.faults.active = True
     return world
 

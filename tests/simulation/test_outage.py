@@ -149,7 +149,7 @@ def test_the_echo_of_the_drain_writes_nothing() -> None:
 async def _small_outage() -> tuple[World, list[str]]:
     world = World(Setup(workers=2), Faults())
     await world.prepare()
-    key = world.crm.type_in({"name": "Alfa", "crossdock_stage": "qualified", "telephone1": phone(1)})
+    key = world.crm.type_in({"name": "Alfa", "cdock_stage": "qualified", "telephone1": phone(1)})
     await world.run()
     passed = world.erp.gate
 
@@ -170,7 +170,7 @@ async def _told_seven_times(refused: frozenset[str]) -> tuple[World, list[str]]:
     """A linked account is edited and announced seven times while the ERP refuses some calls; what both were asked."""
     world, asked = World(Setup(workers=1), Faults()), list[str]()
     await world.prepare()
-    key = world.crm.type_in({"name": "Alfa", "crossdock_stage": "qualified", "telephone1": phone(1)})
+    key = world.crm.type_in({"name": "Alfa", "cdock_stage": "qualified", "telephone1": phone(1)})
     await world.run()
     passed = world.erp.gate
     assert passed is not None

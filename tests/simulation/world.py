@@ -509,7 +509,7 @@ class World:
         for key, stored in self.crm.records.items():
             other = links.get(key)
             if other is None:
-                qualified = stored.values.get("crossdock_stage") == "qualified"
+                qualified = stored.values.get("cdock_stage") == "qualified"
                 qualified = qualified and key not in self.crm.merged
                 if qualified and key not in parked and not await self._is_widowed(Side.LEFT, key):
                     wrong.append(f"lost: account {key} has no customer and is not parked")

@@ -143,7 +143,7 @@ async def test_a_create_without_a_key_gets_one(rig: DataverseRig) -> None:
 
 async def test_another_records_alternate_key_is_no_sign_of_our_own_create(rig: DataverseRig) -> None:
     """The key is free, but the number is somebody else's: the record is parked, not taken for ours."""
-    rig.sandbox.add_alternate_key(TABLE, "crossdock_number", ["accountnumber"])
+    rig.sandbox.add_alternate_key(TABLE, "cdock_number", ["accountnumber"])
     await rig.sandbox.create(TABLE, {"name": "Theirs", "accountnumber": "N1"})
     values: dict[str, Value] = {"name": "Ours", "accountnumber": "N1"}
     with pytest.raises(Refused):

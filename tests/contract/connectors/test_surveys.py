@@ -54,7 +54,7 @@ async def test_dataverse_tells_rights_keys_tracking_and_denied_columns(crm: Data
     crm.sandbox.limit_privilege(APPLICATION, "account", "Write", "Deep")
     crm.sandbox.limit_privilege(APPLICATION, "account", "Append")
     crm.sandbox.secure_column(APPLICATION, "account", "creditlimit", ["read", "create"])
-    crm.sandbox.add_alternate_key("account", "crossdock_Number", ["accountnumber"])
+    crm.sandbox.add_alternate_key("account", "cdock_Number", ["accountnumber"])
     told = await crm.connector.survey("account")
     assert told.rights == {
         Right.READ: Reach.ALL,
@@ -65,7 +65,7 @@ async def test_dataverse_tells_rights_keys_tracking_and_denied_columns(crm: Data
     }
     assert told.columns["creditlimit"].denied == {Right.UPDATE}
     assert told.tracked is True
-    assert told.keys == [KeyMetadata("crossdock_number", ("accountnumber",), True)]
+    assert told.keys == [KeyMetadata("cdock_number", ("accountnumber",), True)]
     await crm.aclose()
 
 

@@ -193,7 +193,7 @@ def delete_many(world: World) -> Any:
 
 @operation
 def alternate_key(world: World) -> Any:
-    made = world.client.tables.create_alternate_key("account", "crossdock_Number", ["accountnumber"])
+    made = world.client.tables.create_alternate_key("account", "cdock_Number", ["accountnumber"])
     (listed,) = world.client.tables.get_alternate_keys("account")
     return [bool(made.metadata_id), listed.schema_name, listed.key_attributes, listed.status]
 

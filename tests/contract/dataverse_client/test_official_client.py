@@ -37,7 +37,7 @@ EXPECTED: Final[Mapping[str, Any]] = {
     "create_many_with_a_taken_id": [refusal(412, "0x80040237"), 5],
     "update_many": [["Mill 1", "1", "1"], ["Mill 2", "1", "2"]],
     "delete_many": [30, ["Mill 1", "Mill 2", "Mill 3"]],
-    "alternate_key": [True, "crossdock_Number", ["accountnumber"], "Active"],
+    "alternate_key": [True, "cdock_Number", ["accountnumber"], "Active"],
     "upsert_one": [["known", "O'1"]],
     "upsert_many": ["upserted A2", "upserted A3", "upserted O'1"],
     "duplicate_key": refusal(412, "0x80060892"),

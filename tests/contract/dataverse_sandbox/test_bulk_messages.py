@@ -107,7 +107,7 @@ async def test_many_rows_are_updated_or_none(org: Organisation) -> None:
 
 async def test_many_rows_are_upserted_by_id_or_key(org: Organisation) -> None:
     """The answer has no body: neither ids nor what was created."""
-    org.sandbox.add_alternate_key("account", "crossdock_Number", ["accountnumber"])
+    org.sandbox.add_alternate_key("account", "cdock_Number", ["accountnumber"])
     await org.create(name="old", accountid=FIRST, accountnumber="A1")
     answer = await send(
         org,
@@ -124,7 +124,7 @@ async def test_many_rows_are_upserted_by_id_or_key(org: Organisation) -> None:
 
 async def test_a_key_in_address_and_body_fails_only_where_a_row_is_created(org: Organisation) -> None:
     """It goes well on rows that exist, and breaks with the first new one."""
-    org.sandbox.add_alternate_key("account", "crossdock_Number", ["accountnumber"])
+    org.sandbox.add_alternate_key("account", "cdock_Number", ["accountnumber"])
     target = account(**{"@odata.id": "accounts(accountnumber='A1')"}, accountnumber="A1", name="x")
     answer = await send(org, "UpsertMultiple", target)
     assert (answer.status_code, code_of(answer)) == (400, "0x80040216")

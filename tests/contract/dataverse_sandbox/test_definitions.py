@@ -7,7 +7,7 @@ from typing import Any
 from tests.contract.dataverse_sandbox.conftest import Organisation, code_of
 
 ACCOUNT = "/EntityDefinitions(LogicalName='account')"
-KEY = {"SchemaName": "crossdock_VatKey", "KeyAttributes": ["crossdock_vatnumber"]}
+KEY = {"SchemaName": "cdock_VatKey", "KeyAttributes": ["cdock_vatnumber"]}
 
 
 async def value(org: Organisation, path: str) -> Any:
@@ -44,7 +44,7 @@ async def test_columns_tell_type_length_and_choices(org: Organisation) -> None:
         org, f"{ACCOUNT}/Attributes/Microsoft.Dynamics.CRM.StringAttributeMetadata?$select=LogicalName,MaxLength"
     )
     lengths = {one["LogicalName"]: one["MaxLength"] for one in strings}
-    wanted = ("name", "accountnumber", "telephone1", "emailaddress1", "websiteurl", "crossdock_vatnumber")
+    wanted = ("name", "accountnumber", "telephone1", "emailaddress1", "websiteurl", "cdock_vatnumber")
     assert [lengths[name] for name in wanted] == [160, 20, 50, 100, 200, 20]
     choices = await value(
         org,
@@ -68,7 +68,7 @@ async def test_relationships_tell_navigation_names(org: Organisation) -> None:
         "?$select=ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity",
     )
     names = {one["ReferencingAttribute"]: one["ReferencingEntityNavigationPropertyName"] for one in found}
-    assert names["crossdock_accountmanager"] == "crossdock_AccountManager"
+    assert names["cdock_accountmanager"] == "cdock_AccountManager"
     assert names["primarycontactid"] == "primarycontactid"
     contact = await value(org, "/EntityDefinitions(LogicalName='contact')/ManyToOneRelationships")
     customers = {one["ReferencingEntityNavigationPropertyName"] for one in contact}
@@ -77,42 +77,40 @@ async def test_relationships_tell_navigation_names(org: Organisation) -> None:
 
 async def test_a_new_key_is_usable_only_when_its_index_is_active(org: Organisation) -> None:
     """Until then addresses by that key are refused, and nothing is held unique."""
-    await org.create(name="one", crossdock_vatnumber="00743110157")
+    await org.create(name="one", cdock_vatnumber="00743110157")
     created = await org.client.post(f"{ACCOUNT}/Keys", json=KEY)
     assert created.status_code == 204
     assert "/Keys(" in created.headers["OData-EntityId"]
-    status = f"{ACCOUNT}/Keys(LogicalName='crossdock_vatkey')?$select=EntityKeyIndexStatus"
+    status = f"{ACCOUNT}/Keys(LogicalName='cdock_vatkey')?$select=EntityKeyIndexStatus"
     assert (await org.client.get(status)).json()["EntityKeyIndexStatus"] == "Pending"
-    address = "/accounts(crossdock_vatnumber='00743110157')?$select=name"
+    address = "/accounts(cdock_vatnumber='00743110157')?$select=name"
     early = await org.client.get(address)
     assert (early.status_code, code_of(early)) == (400, "0x80060890")
     await org.clock.advance(60)
     assert (await org.client.get(status)).json()["EntityKeyIndexStatus"] == "Active"
     assert (await org.client.get(address)).json()["name"] == "one"
-    assert [key["KeyAttributes"] for key in await value(org, f"{ACCOUNT}/Keys")] == [["crossdock_vatnumber"]]
+    assert [key["KeyAttributes"] for key in await value(org, f"{ACCOUNT}/Keys")] == [["cdock_vatnumber"]]
 
 
 async def test_a_key_over_existing_duplicates_fails(org: Organisation) -> None:
     """It never becomes usable."""
     for name in ("one", "two"):
-        await org.create(name=name, crossdock_vatnumber="00743110157")
+        await org.create(name=name, cdock_vatnumber="00743110157")
     await org.client.post(f"{ACCOUNT}/Keys", json=KEY)
     await org.clock.advance(60)
     assert [key["EntityKeyIndexStatus"] for key in await value(org, f"{ACCOUNT}/Keys")] == ["Failed"]
-    assert (await org.client.get("/accounts(crossdock_vatnumber='00743110157')")).status_code == 400
+    assert (await org.client.get("/accounts(cdock_vatnumber='00743110157')")).status_code == 400
 
 
 async def test_impossible_keys_are_refused(org: Organisation) -> None:
     """Unknown columns, wrong kinds, no prefix, too large, twice the same, too many."""
     for columns in (["nix"], ["revenue"], ["description"], ["name", "websiteurl", "address1_line1"], []):
-        answer = await org.client.post(
-            f"{ACCOUNT}/Keys", json={"SchemaName": "crossdock_Key", "KeyAttributes": columns}
-        )
+        answer = await org.client.post(f"{ACCOUNT}/Keys", json={"SchemaName": "cdock_Key", "KeyAttributes": columns})
         assert (answer.status_code, code_of(answer)) == (400, "0x8006088f")
     assert (await org.client.post(f"{ACCOUNT}/Keys", json={**KEY, "SchemaName": "Key"})).status_code == 400
     assert (await org.client.post(f"{ACCOUNT}/Keys", json=KEY)).status_code == 204
     assert (await org.client.post(f"{ACCOUNT}/Keys", json=KEY)).status_code == 400
-    dropped = await org.client.delete(f"{ACCOUNT}/Keys(LogicalName='crossdock_vatkey')")
+    dropped = await org.client.delete(f"{ACCOUNT}/Keys(LogicalName='cdock_vatkey')")
     assert dropped.status_code == 204
     assert await value(org, f"{ACCOUNT}/Keys") == []
 

@@ -14,9 +14,9 @@ async def test_rows_versions_tracking_keys_and_registrations_survive(build: Buil
     """The first sandbox is never closed: it stands for a killed process."""
     clock, file = ManualClock(), tmp_path / "dataverse.sqlite"
     first = build(clock=clock, persist=file)
-    first.sandbox.add_alternate_key("account", "crossdock_Number", ["accountnumber"])
+    first.sandbox.add_alternate_key("account", "cdock_Number", ["accountnumber"])
     await first.sandbox.register_webhook("account", ["Update"], URL, header=("x-secret", "first"))
-    kept = await first.create(name="kept", accountnumber="A1", revenue=10.5, crossdock_customersince="2020-02-29")
+    kept = await first.create(name="kept", accountnumber="A1", revenue=10.5, cdock_customersince="2020-02-29")
     gone = await first.create(name="gone")
     link = (await first.client.get("/accounts?$select=name", headers=PREFER)).json()["@odata.deltaLink"]
     await first.client.patch(f"/accounts({kept})", json={"telephone1": "1"})

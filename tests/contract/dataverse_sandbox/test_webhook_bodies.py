@@ -63,7 +63,7 @@ async def posted(org: Organisation, message: str, mode: int, table: str = "accou
     await org.sandbox.register_webhook(table, [message], URL, header=SECRET, mode=mode)
     if message == "Create":
         values = {"name": "Example", "revenue": 2154.32, "numberofemployees": 7, "customertypecode": 3}
-        await org.sandbox.create(table, {**values, "crossdock_discountpercent": 10.01, "parentaccountid": None})
+        await org.sandbox.create(table, {**values, "cdock_discountpercent": 10.01, "parentaccountid": None})
     elif message == "Update":
         await org.sandbox.edit(table, row_id, {"firstname": "Example"})
     else:
@@ -126,7 +126,7 @@ async def test_attributes_of_a_create_have_the_real_forms(org: Organisation) -> 
         "revenue_base": "example_currency_base",
         "numberofemployees": "example_wholenumber",
         "customertypecode": "example_optionset",
-        "crossdock_discountpercent": "example_decimal",
+        "cdock_discountpercent": "example_decimal",
         "creditonhold": "example_twooptions",
         "createdon": "createdon",
     }
@@ -143,7 +143,7 @@ async def test_the_target_of_a_create_is_complete_and_formatted(org: Organisatio
     )
     formatted = {pair["key"]: pair["value"] for pair in outer["FormattedValues"]}
     assert (formatted["statecode"], formatted["createdon"]) == ("Active", "2026-03-02T08:00:00-00:00")
-    sent = {"name", "revenue", "numberofemployees", "customertypecode", "crossdock_discountpercent", "accountid"}
+    sent = {"name", "revenue", "numberofemployees", "customertypecode", "cdock_discountpercent", "accountid"}
     assert (set(attributes(inner)) - {"parentaccountid"}, inner["FormattedValues"]) == (sent, [])
 
 

@@ -17,14 +17,14 @@ def company(number: int) -> dict[str, Any]:
     """A made-up company; every tenth has no VAT number."""
     values = {
         "name": f"Orchard Works {number:04d}",
-        "crossdock_stage": "qualified",
+        "cdock_stage": "qualified",
         "telephone1": f"+390471{number:06d}",
         "emailaddress1": f"office@orchard-{number:04d}.example",
         "address1_line1": f"Orchard Road {number}",
         "address1_postalcode": f"{39000 + number % 50}",
         "address1_city": "Orchard",
     }
-    return values if number % 10 == 0 else values | {"crossdock_vatnumber": vat_number(number)}
+    return values if number % 10 == 0 else values | {"cdock_vatnumber": vat_number(number)}
 
 
 async def everything_goes_wrong(world: RealWorld) -> None:

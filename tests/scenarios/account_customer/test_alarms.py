@@ -79,7 +79,7 @@ async def test_a_transfer_that_only_fails_and_what_waits_for_the_system_are_told
     async with RealWorld(Setup(processes=1)) as world:
         await world.pair_made()
         fault = world.erp.faults.add(FaultRule(FaultKind.UNAVAILABLE))
-        await world.crm.create("account", {**COMPANY_VALUES, "name": "Borealis", "crossdock_vatnumber": None})
+        await world.crm.create("account", {**COMPANY_VALUES, "name": "Borealis", "cdock_vatnumber": None})
         await world.pass_time(hours=3)
         assert [code for code, _ in await told(world) if code != "CD-4801"] == []
         await world.pass_time(hours=2)
@@ -104,7 +104,7 @@ async def test_messages_that_nobody_takes_out_of_their_queue_are_told() -> None:
 async def test_a_record_that_nobody_looks_after_is_told() -> None:
     """It waits for a person, and a week is long."""
     async with RealWorld() as world:
-        await world.crm.create("account", {**COMPANY_VALUES, "crossdock_vatnumber": "IT00000000001"})
+        await world.crm.create("account", {**COMPANY_VALUES, "cdock_vatnumber": "IT00000000001"})
         await world.settle()
         assert (await standing(world, TO_ERP))["oldest_parked"]
         assert await told(world) == []

@@ -10,11 +10,11 @@ from tests.scenarios.account_customer.world import COMPANY_VALUES, RealWorld, Se
 async def test_an_account_that_reaches_its_stage_becomes_a_customer_once() -> None:
     """R-041, R-050, R-053, R-054: a prospect stays in the CRM; at its stage it becomes one customer, numbered by us."""
     async with RealWorld() as world:
-        account = await world.new_account(**(COMPANY_VALUES | {"crossdock_stage": "prospect"}))
+        account = await world.new_account(**(COMPANY_VALUES | {"cdock_stage": "prospect"}))
         await world.settle()
         assert world.customers == {}
 
-        await world.edit_account(account, crossdock_stage="qualified")
+        await world.edit_account(account, cdock_stage="qualified")
         await world.settle(quiet_seconds=700)
 
         (customer,) = world.customers.values()

@@ -46,8 +46,8 @@ async def switch_on(world: RealWorld, transfer: str) -> None:
 
 async def pairs(world: RealWorld, count: int) -> list[str]:
     """Linked accounts."""
-    told = ({"name": f"Mill {one}", "crossdock_vatnumber": vat_number(one + 1)} for one in range(count))
-    made = [await world.new_account(crossdock_stage="qualified", **values) for values in told]
+    told = ({"name": f"Mill {one}", "cdock_vatnumber": vat_number(one + 1)} for one in range(count))
+    made = [await world.new_account(cdock_stage="qualified", **values) for values in told]
     await world.settle()
     return made
 
@@ -72,7 +72,7 @@ async def test_many_deletes_stop_the_transfer_and_wait_for_a_person() -> None:
         assert {one.key for one in waiting} == set(await world.links())
 
         back = next(iter(await world.links()))
-        columns = ("name", "crossdock_stage", "crossdock_vatnumber")
+        columns = ("name", "cdock_stage", "cdock_vatnumber")
         await world.crm.create("account", {"accountid": back, **{name: kept[name] for name in columns}})
         await switch_on(world, TO_ERP)
         await until_stopped(world, TO_ERP)
@@ -89,7 +89,7 @@ async def test_switching_on_begins_the_count_anew() -> None:
     async with RealWorld(limited(creates_per_hour=3)) as world:
         for number in range(6):
             vat = vat_number(number + 1)
-            await world.new_account(name=f"Mill {number}", crossdock_stage="qualified", crossdock_vatnumber=vat)
+            await world.new_account(name=f"Mill {number}", cdock_stage="qualified", cdock_vatnumber=vat)
         await until_stopped(world, TO_ERP)
         assert len(world.customers) == 3
         assert (await world.stores.modes.get(TO_ERP)).code == "CD-4411"
@@ -105,8 +105,8 @@ async def test_a_bulk_delete_that_nobody_told_of_pulls_the_brake_as_well() -> No
     text = definition_text().replace("    walk: every 5 minutes\n", "")
     async with RealWorld(replace(limited(deletes_per_hour=2), hooks=False, text=text)) as world:
         compares = (await world.apps[0].engine()).compares
-        told = ({"name": f"Mill {one}", "crossdock_vatnumber": vat_number(one + 1)} for one in range(6))
-        accounts = [await world.new_account(crossdock_stage="qualified", **values) for values in told]
+        told = ({"name": f"Mill {one}", "cdock_vatnumber": vat_number(one + 1)} for one in range(6))
+        accounts = [await world.new_account(cdock_stage="qualified", **values) for values in told]
         await compares.begin_all()
         await world.settle()
         assert len(await world.links()) == 6

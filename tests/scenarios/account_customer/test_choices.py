@@ -15,10 +15,10 @@ async def test_a_choice_of_the_erp_becomes_the_number_of_the_crm() -> None:
         for member, number in BLOCKED.items():
             await world.edit_customer(customer, blocked=member)
             await world.settle()
-            assert world.account(account)["crossdock_blocked"] == number
+            assert world.account(account)["cdock_blocked"] == number
         await world.edit_customer(customer, blocked="_x0020_")
         await world.settle()
-        assert world.account(account).get("crossdock_blocked") is None
+        assert world.account(account).get("cdock_blocked") is None
 
 
 @virtually
@@ -29,6 +29,6 @@ async def test_a_choice_of_the_crm_becomes_the_member_of_the_erp() -> None:
     text = definition_text().replace(rule, rule.replace("master: business_central", "master: dataverse"))
     async with RealWorld(Setup(text=text)) as world:
         account, customer = await world.pair_made()
-        await world.edit_account(account, crossdock_blocked=BLOCKED["Invoice"])
+        await world.edit_account(account, cdock_blocked=BLOCKED["Invoice"])
         await world.settle()
         assert world.customer(customer)["blocked"] == "Invoice"

@@ -61,12 +61,12 @@ class PeopleWorld(RealWorld):
 async def test_the_contacts_of_a_prospect_come_along_when_it_becomes_a_customer() -> None:
     """R-053, R-054, R-056, R-057: before that nobody goes over; afterwards everybody, under the right company."""
     async with PeopleWorld() as world:
-        account = await world.new_account(name="Aurora Milling", crossdock_stage="prospect")
+        account = await world.new_account(name="Aurora Milling", cdock_stage="prospect")
         ada = await world.person(account, "Ada", "Lovelace", jobtitle="Head of purchasing", mobilephone="333 1234567")
         ben = await world.person(account, "Ben", "Nevis")
         await world.settle()
         assert world.people_in_erp == {}
-        await world.edit_account(account, crossdock_stage="qualified")
+        await world.edit_account(account, cdock_stage="qualified")
         await world.settle()
         assert set(await world.links_of_people()) == {ada, ben}
         partner = await world.partner_of_person(ada)
@@ -133,8 +133,8 @@ async def test_a_contact_that_changes_its_company_changes_it_in_the_erp() -> Non
     """R-056, R-057: to a customer at once; to a prospect when that becomes one."""
     async with PeopleWorld() as world:
         first, _ = await world.pair_made()
-        second, other = await world.pair_made(name="Borealis", crossdock_vatnumber=vat_number(2))
-        third = await world.new_account(name="Cirrus", crossdock_stage="prospect")
+        second, other = await world.pair_made(name="Borealis", cdock_vatnumber=vat_number(2))
+        third = await world.new_account(name="Cirrus", cdock_stage="prospect")
         ada = await world.person(first, "Ada", "Lovelace")
         await world.settle()
         await world.crm.edit("contact", ada, {"parentcustomerid": ("account", second)})
@@ -143,7 +143,7 @@ async def test_a_contact_that_changes_its_company_changes_it_in_the_erp() -> Non
         await world.crm.edit("contact", ada, {"parentcustomerid": ("account", third)})
         await world.settle()
         assert (await world.partner_of_person(ada))["companyNumber"] == world.company_number(other)
-        await world.edit_account(third, crossdock_stage="qualified")
+        await world.edit_account(third, cdock_stage="qualified")
         await world.settle()
         assert (await world.partner_of_person(ada))["companyNumber"] == world.company_number(
             await world.partner_of(third)

@@ -23,7 +23,7 @@ from tests.scenarios.account_customer.world import (
     virtually,
 )
 
-LAST_FIELD = "  - {dataverse: crossdock_salesperson,    business_central: salespersonCode,       master: dataverse"
+LAST_FIELD = "  - {dataverse: cdock_salesperson,        business_central: salespersonCode,       master: dataverse"
 CONTACTS = """\
 pair: {dataverse: contact, business_central: contacts}
 transfers:
@@ -74,7 +74,7 @@ async def test_a_default_and_a_fixed_value_go_with_the_create_and_the_default_co
         account, customer = await world.pair_made()
         assert world.customer(customer)["type"] == "Person"
         assert world.customer(customer)["phoneNumber"] == COMPANY_VALUES["telephone1"], "a mapped value goes before"
-        assert world.account(account)["crossdock_paymentterms"] == "30T"
+        assert world.account(account)["cdock_paymentterms"] == "30T"
         assert await world.parked() == []
 
 

@@ -55,8 +55,8 @@ async def test_a_deleted_customer_leaves_its_account_and_a_tombstone() -> None:
 async def test_a_delete_that_nobody_told_of_is_found_when_the_partner_changes() -> None:
     """R-041: without notices the change feed finds a deleted account; a deleted customer shows at the next write."""
     async with RealWorld(Setup(hooks=False)) as world:
-        first = await world.new_account(name="Birch Sawmill", crossdock_stage="qualified")
-        second = await world.new_account(name="Cedar Sawmill", crossdock_stage="qualified")
+        first = await world.new_account(name="Birch Sawmill", cdock_stage="qualified")
+        second = await world.new_account(name="Cedar Sawmill", cdock_stage="qualified")
         await world.settle(quiet_seconds=700)
         gone = await world.partner_of(second)
         await world.crm.delete("account", first)
@@ -128,7 +128,7 @@ async def test_a_delete_found_by_a_write_follows_the_policy_of_the_other_directi
     """R-041: nobody told of the deleted customer; the account's edit finds it, and the account is deactivated."""
     setup = with_policies(to_crm="{set: {statecode: 1, statuscode: 2}}")
     async with RealWorld(replace(setup, hooks=False)) as world:
-        account = await world.new_account(name="Cedar Sawmill", crossdock_stage="qualified")
+        account = await world.new_account(name="Cedar Sawmill", cdock_stage="qualified")
         await world.settle(quiet_seconds=700)
         await world.erp.delete(COMPANY, "customers", await world.partner_of(account))
         await world.edit_account(account, telephone1="+390471555555")
@@ -172,7 +172,7 @@ async def test_a_reported_delete_closes_itself_when_the_record_is_restored() -> 
     """R-041: the link was never undone, so account and customer go on together."""
     async with RealWorld(with_policies(to_erp="report")) as world:
         account, customer = await world.pair_made()
-        kept = {name: world.account(account)[name] for name in ("name", "crossdock_stage", "crossdock_vatnumber")}
+        kept = {name: world.account(account)[name] for name in ("name", "cdock_stage", "cdock_vatnumber")}
         await world.crm.delete("account", account)
         await world.settle()
         assert len(await world.parked()) == 1

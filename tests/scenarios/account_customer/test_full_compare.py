@@ -36,7 +36,7 @@ async def compare(world: RealWorld) -> CompareRow:
 
 async def linked_pairs(world: RealWorld, *names: str) -> dict[str, tuple[str, str]]:
     """Qualified accounts with their customers, brought together by compares alone."""
-    made = {name: await world.new_account(name=name, crossdock_stage="qualified") for name in names}
+    made = {name: await world.new_account(name=name, cdock_stage="qualified") for name in names}
     await compare(world)
     await compare(world)
     return {name: (account, await world.partner_of(account)) for name, account in made.items()}
@@ -52,7 +52,7 @@ async def test_a_night_brings_together_what_nobody_told_of() -> None:
         await world.edit_customer(pairs["Birch"][1], displayName="Birch Works")
         await world.crm.delete("account", pairs["Cedar"][0])
         await world.erp.delete(COMPANY, "customers", pairs["Daphne"][1])
-        young = await world.new_account(name="Elm", crossdock_stage="qualified")
+        young = await world.new_account(name="Elm", cdock_stage="qualified")
         prospect = await world.new_account(name="Fir")
         born = await world.new_customer(displayName="Ginkgo", city="Milltown")
         await world.settle(quiet_seconds=700)
@@ -86,13 +86,13 @@ async def test_a_feed_that_has_expired_loses_nothing_not_even_deletes() -> None:
     """R-041, R-042: eight days asleep, and Dataverse has forgotten our token; a compare finds edits, births and
     deletes, and the next walk goes on from a new token."""
     async with RealWorld(Setup(hooks=False)) as world:
-        made = {n: await world.new_account(name=n, crossdock_stage="qualified") for n in ("Alder", "Birch", "Cedar")}
+        made = {n: await world.new_account(name=n, cdock_stage="qualified") for n in ("Alder", "Birch", "Cedar")}
         await world.settle(quiet_seconds=700)
         customers = {name: await world.partner_of(account) for name, account in made.items()}
         await world.stand_still(days=8)
         await world.edit_account(made["Alder"], telephone1="+390471111111")
         await world.crm.delete("account", made["Birch"])
-        young = await world.new_account(name="Elm", crossdock_stage="qualified")
+        young = await world.new_account(name="Elm", cdock_stage="qualified")
         await world.settle(quiet_seconds=700)
         assert world.customer(customers["Alder"])["phoneNumber"] == "+390471111111"
         assert set(await world.links()) == {made["Alder"], made["Cedar"], young}
@@ -109,7 +109,7 @@ async def test_a_feed_that_has_expired_loses_nothing_not_even_deletes() -> None:
 async def test_a_collection_with_deletes_is_compared_and_every_delete_is_found() -> None:
     """R-041, R-052: more changes at once than the ERP lists, deletes among them; its notice names nothing at all."""
     async with RealWorld(deaf(hooks=True, collection_above=3)) as world:
-        made = {n: await world.new_account(name=n, crossdock_stage="qualified") for n in ("Alder", "Birch", "Cedar")}
+        made = {n: await world.new_account(name=n, cdock_stage="qualified") for n in ("Alder", "Birch", "Cedar")}
         await world.settle()
         customers = {name: await world.partner_of(account) for name, account in made.items()}
         await world.erp.delete(COMPANY, "customers", customers["Alder"])
@@ -130,9 +130,7 @@ async def test_a_collection_with_deletes_is_compared_and_every_delete_is_found()
 async def test_a_collection_without_deletes_is_walked_from_its_time() -> None:
     """R-052: no compare is needed, the feed has it all; even what a long transaction has committed late."""
     async with RealWorld(deaf(hooks=True, collection_above=3)) as world:
-        made = [
-            await world.new_account(name=n, crossdock_stage="qualified") for n in ("Alder", "Birch", "Cedar", "Elm")
-        ]
+        made = [await world.new_account(name=n, cdock_stage="qualified") for n in ("Alder", "Birch", "Cedar", "Elm")]
         await world.settle()
         for account in made:
             await world.edit_customer(await world.partner_of(account), city="Milltown")
@@ -146,7 +144,7 @@ async def test_what_was_committed_late_is_found_by_stepping_back() -> None:
     """R-052: a change that appeared in the feed half an hour behind the watermark is passed by every ordinary walk; the
     time that a collection names is not."""
     async with RealWorld(Setup(hooks=False)) as world:
-        account = await world.new_account(name="Alder", crossdock_stage="qualified")
+        account = await world.new_account(name="Alder", cdock_stage="qualified")
         await world.settle(quiet_seconds=700)
         customer, began = await world.partner_of(account), world.clock.now()
         engine, feed = await world.apps[0].engine(), f"{world.pair}|right"

@@ -125,11 +125,11 @@ async def test_two_records_that_are_kept_apart_are_never_matched_again() -> None
     async with RealWorld() as world:
         await world.switch(TO_CRM, Switch.OFF)
         customer = await world.new_customer(displayName="Beta", taxRegistrationNumber=vat_number(5))
-        account = await world.new_account(name="Beta", crossdock_vatnumber=vat_number(5))
+        account = await world.new_account(name="Beta", cdock_vatnumber=vat_number(5))
         asked = await operations(world)
         apart = await asked.keep_apart(TO_ERP, account, customer, *WHY)
         assert (apart["left"], apart["right"]) == (account, customer)
-        await world.edit_account(account, crossdock_stage="qualified")
+        await world.edit_account(account, cdock_stage="qualified")
         await world.settle()
         assert (await world.links())[account] != customer
         await asked.allow_again(TO_ERP, account, customer)

@@ -12,7 +12,7 @@ async def test_a_late_notice_to_one_direction_does_not_hide_an_edit_from_the_oth
     """R-052: the direction that looks only for edits to put back sees the new version first and finds nothing of its
     own; the walk still brings the ERP's edit to the CRM."""
     async with RealWorld(Setup(hooks=False)) as world:
-        account = await world.new_account(name="Aurora Milling", crossdock_stage="qualified")
+        account = await world.new_account(name="Aurora Milling", cdock_stage="qualified")
         await world.settle(quiet_seconds=700)
         customer = await world.partner_of(account)
         await world.edit_customer(customer, city="Milltown")
@@ -25,7 +25,7 @@ async def test_a_late_notice_to_one_direction_does_not_hide_an_edit_from_the_oth
 @virtually
 async def test_a_lost_notice_about_a_related_record_is_found_by_its_own_walk() -> None:
     """R-042, R-054: the opportunity that qualifies an account was closed while nobody was told."""
-    stage, by_order = "{crossdock_stage: qualified}", "{opportunity: {by: parentaccountid, stepname: order requested}}"
+    stage, by_order = "{cdock_stage: qualified}", "{opportunity: {by: parentaccountid, stepname: order requested}}"
     text = definition_text().replace(stage, by_order)
     async with RealWorld(Setup(hooks=False, text=text)) as world:
         account = await world.new_account(name="Aurora Milling")

@@ -41,7 +41,7 @@ async def test_two_accounts_with_a_customer_each_are_put_before_a_person() -> No
     closes the item."""
     async with RealWorld() as world:
         loser, first = await world.pair_made()
-        winner, second = await world.pair_made(name="Aurora Mills", crossdock_vatnumber=vat_number(2))
+        winner, second = await world.pair_made(name="Aurora Mills", cdock_vatnumber=vat_number(2))
         before = dict(world.customers)
         await merged(world, loser, winner)
         (item,) = await world.parked()
@@ -68,7 +68,7 @@ async def test_a_merged_account_never_becomes_a_customer_and_is_never_found() ->
     async with RealWorld() as world:
         for name in (TO_ERP, TO_CRM):
             await world.switch(name, Switch.STOPPED)
-        told = {"crossdock_stage": "qualified", "crossdock_vatnumber": vat_number(3)}
+        told = {"cdock_stage": "qualified", "cdock_vatnumber": vat_number(3)}
         loser = await world.new_account(name="Birch Sawmill", **told)
         winner = await world.new_account(name="Birch Sawmill", **told)
         await world.crm.merge("account", loser, into=winner, values={})

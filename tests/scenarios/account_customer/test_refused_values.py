@@ -41,19 +41,15 @@ TOO_LONG = Case(
     "CD-4007",
     "emailaddress1",
 )
-NO_SUCH_SALESPERSON = Case(
-    {"crossdock_salesperson": "NOBODY"}, {"crossdock_salesperson": None}, REFUSED, "crossdock_salesperson"
-)
-BLOCKED = Case({"crossdock_salesperson": "GONE"}, {"crossdock_salesperson": "JO"}, REFUSED, "crossdock_salesperson")
-NO_SUCH_TERMS = Case(
-    {"crossdock_paymentterms": "NEVER"}, {"crossdock_paymentterms": "30T"}, REFUSED, "crossdock_paymentterms"
-)
+NO_SUCH_SALESPERSON = Case({"cdock_salesperson": "NOBODY"}, {"cdock_salesperson": None}, REFUSED, "cdock_salesperson")
+BLOCKED = Case({"cdock_salesperson": "GONE"}, {"cdock_salesperson": "JO"}, REFUSED, "cdock_salesperson")
+NO_SUCH_TERMS = Case({"cdock_paymentterms": "NEVER"}, {"cdock_paymentterms": "30T"}, REFUSED, "cdock_paymentterms")
 LONG_NAME = Case({"name": "N" * 101}, {"name": "N" * 100}, "CD-4007", "name")
 VAT = Case(
-    {"address1_country": "Germany", "address1_postalcode": "01067", "crossdock_vatnumber": "123456789"},
-    {"crossdock_vatnumber": "136695976"},
+    {"address1_country": "Germany", "address1_postalcode": "01067", "cdock_vatnumber": "123456789"},
+    {"cdock_vatnumber": "136695976"},
     "CD-4005",
-    "crossdock_vatnumber",
+    "cdock_vatnumber",
 )
 POST_CODE = Case(
     {"address1_country": "Italien", "address1_postalcode": "3910"},
@@ -73,9 +69,7 @@ MAIL = Case(
 )
 WEB = Case({"websiteurl": "the mill"}, {"websiteurl": "www.mill.example"}, "CD-4037", "websiteurl")
 TWO_NUMBERS = Case({"telephone1": "0471 000001 / 2"}, {"telephone1": "0471 000001"}, "CD-4038", "telephone1")
-WRONG_VAT = Case(
-    {"crossdock_vatnumber": "00000001111"}, {"crossdock_vatnumber": vat_number(7)}, "CD-4005", "crossdock_vatnumber"
-)
+WRONG_VAT = Case({"cdock_vatnumber": "00000001111"}, {"cdock_vatnumber": vat_number(7)}, "CD-4005", "cdock_vatnumber")
 CASES = {
     "letters in the telephone number": LETTERS,
     "a text that is too long": TOO_LONG,
@@ -116,7 +110,7 @@ async def test_a_refused_create_is_parked_and_goes_once_its_source_is_mended(cas
     async with RealWorld(crm_names_the_terms()) as world:
         await salespeople(world)
         account = await world.new_account(**(COMPANY_VALUES | case.bad))
-        neighbour = await world.new_account(name="Birch Sawmill", crossdock_stage="qualified")
+        neighbour = await world.new_account(name="Birch Sawmill", cdock_stage="qualified")
         await world.settle()
         (item,) = await world.parked()
         assert (item.key, item.code) == (account, case.code)

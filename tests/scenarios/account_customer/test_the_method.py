@@ -69,7 +69,7 @@ def test_every_field_has_exactly_one_master() -> None:
 async def test_the_status_decides_which_way_a_company_goes() -> None:
     """R-050, R-051, R-052, R-053: a won customer lives in the ERP and shows in the CRM; a prospect stays in the CRM."""
     async with RealWorld() as world:
-        prospect = await world.new_account(name="Only a prospect", crossdock_stage="prospect")
+        prospect = await world.new_account(name="Only a prospect", cdock_stage="prospect")
         won = await world.new_customer(displayName="Won long ago")
         await world.settle()
         assert await world.link(Side.LEFT, prospect) is None

@@ -48,7 +48,7 @@ class ExtendedWorld(PeopleWorld):
 
 
 def invoicing(fiscal: str = FISCAL_CODE) -> dict[str, str]:
-    return {"crossdock_fiscalcode": fiscal, "crossdock_sdicode": "ABC1234", "crossdock_pec": "invoices@pec.example.it"}
+    return {"cdock_fiscalcode": fiscal, "cdock_sdicode": "ABC1234", "cdock_pec": "invoices@pec.example.it"}
 
 
 # --- the primary contact ---
@@ -58,10 +58,10 @@ def invoicing(fiscal: str = FISCAL_CODE) -> dict[str, str]:
 async def test_the_primary_contact_of_a_prospect_arrives_once_it_is_linked() -> None:
     """R-053, R-056, R-057: the customer is made without it, the contact comes along, then the customer names it."""
     async with ExtendedWorld() as world:
-        account = await world.new_account(**COMPANY_VALUES | {"crossdock_stage": "prospect"})
+        account = await world.new_account(**COMPANY_VALUES | {"cdock_stage": "prospect"})
         ada = await world.person(account, "Ada", "Lovelace")
         await world.prefers(account, ada)
-        await world.edit_account(account, crossdock_stage="qualified")
+        await world.edit_account(account, cdock_stage="qualified")
         await world.settle()
         people = await world.links_of_people()
         assert world.chosen(account, await world.partner_of(account)) == (ada, people[ada])
@@ -94,7 +94,7 @@ async def test_a_contact_that_moved_becomes_the_primary_one_of_its_new_account()
     """R-056, R-057: it changes company on both sides first, since the ERP takes no stranger."""
     async with ExtendedWorld() as world:
         first, _ = await world.pair_made()
-        second = await world.new_account(name="Borealis Milling", crossdock_stage="qualified")
+        second = await world.new_account(name="Borealis Milling", cdock_stage="qualified")
         ada = await world.person(first, "Ada", "Lovelace")
         await world.prefers(first, ada)
         await world.prefers(first, None)
@@ -110,7 +110,7 @@ async def test_a_primary_contact_from_another_company_is_parked_alone() -> None:
     """R-056, R-060: the ERP refuses a stranger; the field is named, and the record's other changes go over."""
     async with ExtendedWorld() as world:
         account, customer = await world.pair_made()
-        other = await world.new_account(name="Borealis Milling", crossdock_stage="qualified")
+        other = await world.new_account(name="Borealis Milling", cdock_stage="qualified")
         eve = await world.person(other, "Eve", "Stranger")
         await world.settle()
         await world.edit_account(account, telephone1="+390471000222", primarycontactid=("contact", eve))
@@ -140,9 +140,9 @@ async def test_the_fields_of_italian_invoicing_go_over_with_the_create_and_come_
         changed = world.account(account)
         told = [changed[name] for name in invoicing()]
         assert told == [OTHER_FISCAL_CODE, "XYZ9876", "other@pec.example.it"]
-        await world.edit_account(account, crossdock_pec="mine@pec.example.it")
+        await world.edit_account(account, cdock_pec="mine@pec.example.it")
         await world.settle()
-        assert world.account(account)["crossdock_pec"] == "other@pec.example.it"
+        assert world.account(account)["cdock_pec"] == "other@pec.example.it"
         reasons = {one.reason for entry in await world.journal(Side.LEFT, account) for one in entry.fields}
         assert Reason.PUT_BACK.value in reasons
 
@@ -151,7 +151,7 @@ async def test_the_fields_of_italian_invoicing_go_over_with_the_create_and_come_
 async def test_a_wrong_value_of_italian_invoicing_is_parked_with_its_field() -> None:
     """R-055, R-058: a prospect with a wrong one becomes no customer before it is mended; the ERP takes wrong ones
     without a sign, and what is wrong there stays there while the others come over."""
-    wrong = {"crossdock_fiscalcode": WRONG_FISCAL_CODE, "crossdock_sdicode": "AB", "crossdock_pec": "at home"}
+    wrong = {"cdock_fiscalcode": WRONG_FISCAL_CODE, "cdock_sdicode": "AB", "cdock_pec": "at home"}
     async with ExtendedWorld() as world:
         for column, value in wrong.items():
             account = await world.new_account(**COMPANY_VALUES | invoicing() | {column: value})
@@ -168,10 +168,10 @@ async def test_a_wrong_value_of_italian_invoicing_is_parked_with_its_field() -> 
         item = await world.parked_field(TO_CRM, "fiscalCode")
         assert item.remedy
         changed = world.account(account)
-        assert (changed["crossdock_fiscalcode"], changed["crossdock_sdicode"]) == (FISCAL_CODE, "XYZ9876")
+        assert (changed["cdock_fiscalcode"], changed["cdock_sdicode"]) == (FISCAL_CODE, "XYZ9876")
         await world.in_erp(customer, fiscalCode=OTHER_FISCAL_CODE)
         await world.settle()
-        assert world.account(account)["crossdock_fiscalcode"] == OTHER_FISCAL_CODE
+        assert world.account(account)["cdock_fiscalcode"] == OTHER_FISCAL_CODE
         assert await world.parked(TO_CRM) == []
 
 
@@ -184,7 +184,7 @@ async def test_without_the_extension_these_fields_stay_in_the_crm_and_are_named(
         await world.edit_account(account, primarycontactid=("contact", ada))
         await world.settle()
         assert (await world.parked(), await world.parked(TO_CRM)) == ([], [])
-        assert world.account(account)["crossdock_fiscalcode"] == WRONG_FISCAL_CODE
+        assert world.account(account)["cdock_fiscalcode"] == WRONG_FISCAL_CODE
         assert set(await world.links_of_people()) == {ada}
         left_out = (await world.apps[0].engine()).pipeline.left_out()
         named = {name.rpartition(".")[2] for columns in left_out.values() for name in columns}

@@ -329,7 +329,7 @@ class RealWorld:
         """A copy of the CRM's accounts in another organisation, as copying an environment makes it."""
         copy = self._make_crm(organization_id)
         for key, row in self.accounts.items():
-            await copy.create("account", {"accountid": key, "name": row["name"], "crossdock_stage": "qualified"})
+            await copy.create("account", {"accountid": key, "name": row["name"], "cdock_stage": "qualified"})
         return copy
 
     async def stand_still(self, **duration: float) -> None:
@@ -595,8 +595,8 @@ def vat_number(number: int) -> str:
 
 COMPANY_VALUES: dict[str, Any] = {
     "name": "Aurora Milling",
-    "crossdock_stage": "qualified",
-    "crossdock_vatnumber": vat_number(1),
+    "cdock_stage": "qualified",
+    "cdock_vatnumber": vat_number(1),
     "telephone1": "+390471000001",
     "emailaddress1": "office@aurora-milling.example",
     "address1_line1": "Mill Lane 1",
@@ -608,7 +608,7 @@ _EXECUTED = frozenset({"lost_answer", "half_body", "gateway_timeout"})
 
 SAME: Mapping[str, str] = {
     "name": "displayName",
-    "crossdock_vatnumber": "taxRegistrationNumber",
+    "cdock_vatnumber": "taxRegistrationNumber",
     "accountnumber": "number",
     "telephone1": "phoneNumber",
     "emailaddress1": "email",
@@ -616,7 +616,7 @@ SAME: Mapping[str, str] = {
     "address1_line1": "addressLine1",
     "address1_postalcode": "postalCode",
     "address1_city": "city",
-    "crossdock_salesperson": "salespersonCode",
+    "cdock_salesperson": "salespersonCode",
 }
 
 

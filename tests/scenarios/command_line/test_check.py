@@ -59,7 +59,7 @@ MISTAKES = {
         "account.fax (text) cannot go into business_central customers.creditLimit (decimal) by 'same'",
     ),
     "a key that crosses as it is": Mistake(
-        "dataverse: crossdock_paymentterms,   business_central: paymentTermsId.code,",
+        "dataverse: cdock_paymentterms,       business_central: paymentTermsId.code,",
         "dataverse: preferredsystemuserid, business_central: paymentTermsId,",
         "CD-4604",
         "wrong",
@@ -73,7 +73,7 @@ MISTAKES = {
         "values: {100000000: Ship, 100000001: Invoice, 100000009: All}",
         "CD-4606",
         "wrong",
-        "account.crossdock_blocked has no choice '100000009'",
+        "account.cdock_blocked has no choice '100000009'",
     ),
     "a member that the ERP does not have": Mistake(
         BLOCKED,
@@ -90,7 +90,7 @@ MISTAKES = {
         "The choice 'All' of business_central customers.blocked leads nowhere",
     ),
     "a condition on a value that is no choice": Mistake(
-        "only_if: {crossdock_stage: qualified}",
+        "only_if: {cdock_stage: qualified}",
         "only_if: {customertypecode: 33}",
         "CD-4606",
         "wrong",
@@ -177,7 +177,7 @@ async def test_the_definition_that_is_shipped_needs_nothing_but_what_register_ma
         said = await typed(world, "check", "--json")
         notes = ["CD-4602"] * 4 + ["CD-4614"] + ["CD-4615"] * 2
         assert (said.code, sorted(codes(said))) == (1, sorted(["CD-4610", *notes]))
-        world.crm.add_alternate_key("account", "crossdock_AccountNumber", ["accountnumber"])
+        world.crm.add_alternate_key("account", "cdock_AccountNumber", ["accountnumber"])
         fine = await typed(world, "check")
         assert (fine.code, "4 transfers can run" in fine.out, " note" in fine.out) == (0, True, True)
         asked = [*world.crm.requests.entries(), *world.erp.requests.entries()]
@@ -219,7 +219,7 @@ async def test_a_column_that_security_denies_us_is_named() -> None:
 async def test_a_key_whose_index_is_not_built_yet_is_not_enough() -> None:
     """It cannot be used until it is active."""
     async with RealWorld() as world:
-        world.crm.add_alternate_key("account", "crossdock_Other", ["crossdock_vatnumber"])
+        world.crm.add_alternate_key("account", "cdock_Other", ["cdock_vatnumber"])
         said = await typed(world, "check", "--json")
         assert "CD-4610" in codes(said)
 

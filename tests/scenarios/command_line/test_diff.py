@@ -30,7 +30,7 @@ async def test_an_edited_line_shows_which_records_it_would_touch_and_writes_noth
     """R-046, R-055, R-058: a new field, another master, a rule that no value fits; by column and record."""
     async with RealWorld() as world:
         account, customer = await world.pair_made(address1_line3="Back door")
-        quiet, _ = await world.pair_made(name="Quiet", crossdock_vatnumber=None, telephone1="+390471000007")
+        quiet, _ = await world.pair_made(name="Quiet", cdock_vatnumber=None, telephone1="+390471000007")
         world.forget_requests()
         text = definition_text().replace(
             "  # commercial\n",

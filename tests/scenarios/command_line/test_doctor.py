@@ -300,7 +300,7 @@ def test_a_breakage_is_found_and_named_with_its_remedy(case: str) -> None:
 async def test_the_readable_answer_says_what_is_fine_and_what_to_do() -> None:
     """A line for each finding and one for its remedy; no value of a record."""
     async with healthy() as world:
-        await world.crm.create("account", {**COMPANY_VALUES, "crossdock_vatnumber": "IT00000000001"})
+        await world.crm.create("account", {**COMPANY_VALUES, "cdock_vatnumber": "IT00000000001"})
         await step_off(world)
         said = await typed(world, "doctor", CROSSDOCK_OPERATOR_KEY=KEY)
         lines = said.out.splitlines()

@@ -22,7 +22,7 @@ async def test_drift_is_counted_by_how_it_stands_and_repaired_only_when_asked() 
         pairs = []
         for number in range(4):
             account = await world.new_account(
-                name=f"Company {number}", crossdock_stage="qualified", crossdock_vatnumber=vat_number(number + 1)
+                name=f"Company {number}", cdock_stage="qualified", cdock_vatnumber=vat_number(number + 1)
             )
             await world.announce(Side.LEFT, account)
             await world.settle()
@@ -74,7 +74,7 @@ def test_a_repair_while_the_queue_is_down_says_so_and_can_be_repeated(answers: i
     @virtually
     async def story() -> None:
         async with RealWorld(Setup(hooks=False)) as world:
-            account = await world.new_account(name="Company", crossdock_stage="qualified")
+            account = await world.new_account(name="Company", cdock_stage="qualified")
             await world.announce(Side.LEFT, account)
             await world.settle()
             customer = await world.partner_of(account)

@@ -20,11 +20,11 @@ async def filled(world: RealWorld) -> None:
     for number in range(MANY):
         stage = "prospect" if number >= MANY - PROSPECTS else "qualified"
         vat = vat_number(number + 1)
-        await world.new_account(name=f"Company {number}", crossdock_stage=stage, crossdock_vatnumber=vat)
+        await world.new_account(name=f"Company {number}", cdock_stage=stage, cdock_vatnumber=vat)
     for number in range(THERE):
         values = {"displayName": f"Company {number} Ltd", "taxRegistrationNumber": vat_number(number + 1)}
         await world.new_customer(**values)
-    await world.new_account(name="Bad", crossdock_stage="qualified", telephone1="ask at the mill")
+    await world.new_account(name="Bad", cdock_stage="qualified", telephone1="ask at the mill")
     await world.pass_time(minutes=1)
     world.forget_requests()
 
@@ -85,7 +85,7 @@ async def test_customers_that_are_accounts_already_are_linked_and_changed_in_few
             await world.new_customer(displayName=f"Company {number}", taxRegistrationNumber=vat, city="Milltown")
         for number in range(1, ACCOUNTS + 1):
             vat = vat_number(number)
-            await world.new_account(name=f"Company {number} Ltd", crossdock_vatnumber=vat, crossdock_stage="qualified")
+            await world.new_account(name=f"Company {number} Ltd", cdock_vatnumber=vat, cdock_stage="qualified")
         await world.pass_time(minutes=1)
         world.forget_requests()
         said = await typed(world, "load", TO_CRM, "--apply", "--yes", "--json", "--from-start")

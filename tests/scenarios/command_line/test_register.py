@@ -105,10 +105,10 @@ async def test_steps_tell_of_the_columns_that_a_definition_names_and_of_no_other
     async with RealWorld(bare()) as world:
         await set_up(world)
         named = columns(steps(world)["Crossdock: Update of account"])
-        assert named >= {"name", "telephone1", "crossdock_stage", "transactioncurrencyid", "primarycontactid"}
+        assert named >= {"name", "telephone1", "cdock_stage", "transactioncurrencyid", "primarycontactid"}
         assert not named & {"fax", "revenue"}
         assert columns(steps(world)["Crossdock: Update of opportunity"]) == set()
-        account = await world.crm.create("account", {"name": "Aurora", "crossdock_stage": "new"})
+        account = await world.crm.create("account", {"name": "Aurora", "cdock_stage": "new"})
         await world.settle()
         await world.crm.edit("account", account, {"fax": "1"})
         assert world.crm.waiting_notices() == 0
@@ -193,7 +193,7 @@ async def test_an_index_that_takes_longer_than_the_patience_is_not_called_ready(
 async def test_a_column_that_a_definition_names_is_made_as_its_partner_is() -> None:
     """A text as long as the ERP's, a choice with the values of the definition; with --columns only."""
     text = definition_text()
-    for old, new in (("crossdock_salesperson", "acme_seller"), ("crossdock_blocked", "acme_blocked")):
+    for old, new in (("cdock_salesperson", "acme_seller"), ("cdock_blocked", "acme_blocked")):
         assert old in text
         text = text.replace(old, new)
     async with RealWorld(bare(text)) as world:

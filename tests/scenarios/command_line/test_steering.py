@@ -146,7 +146,7 @@ async def test_nobody_switches_on_unseen_what_a_brake_has_just_stopped() -> None
 async def test_links_are_shown_by_transfer_by_side_and_by_record() -> None:
     """Keys only; page by page."""
     async with RealWorld() as world:
-        made = [await world.pair_made(crossdock_vatnumber=None, name=f"Company {n}") for n in range(3)]
+        made = [await world.pair_made(cdock_vatnumber=None, name=f"Company {n}") for n in range(3)]
         said = await typed(world, "links", TO_ERP, "--json")
         assert {(row["key"], row["other"]) for row in said.json["items"]} == set(made)
         first = await typed(world, "links", TO_ERP, "--limit", "2", "--json")

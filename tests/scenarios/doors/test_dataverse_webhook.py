@@ -269,7 +269,7 @@ IGNORED: dict[str, dict[str, Any]] = {
     "a table with a path in it": {"PrimaryEntityName": "account/../contact"},
     "a message that changes nothing": {"MessageName": "RetrieveMultiple"},
     "a message in small letters": {"MessageName": "create"},
-    "a custom message": {"MessageName": "crossdock_DoSomething"},
+    "a custom message": {"MessageName": "cdock_DoSomething"},
 }
 
 

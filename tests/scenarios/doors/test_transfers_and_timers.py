@@ -76,7 +76,7 @@ def test_every_transfer_is_a_function_on_the_queue_of_its_name(doors: Doors) -> 
 async def test_a_message_makes_the_partner(doors: Doors) -> None:
     """Through the function, the pipeline and two systems."""
     await switch_on(doors, TO_ERP)
-    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "crossdock_stage": "qualified"})
+    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "cdock_stage": "qualified"})
     await deliver(message(key=key).to_json().encode())
     (customer,) = doors.erp.records.values()
     assert customer.values["displayName"] == "Officina Meccanica Prova S.r.l."
@@ -85,7 +85,7 @@ async def test_a_message_makes_the_partner(doors: Doors) -> None:
 
 async def test_a_transfer_that_is_off_writes_nothing(doors: Doors) -> None:
     """The message is done, and the journal says why."""
-    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "crossdock_stage": "qualified"})
+    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "cdock_stage": "qualified"})
     await deliver(message(key=key).to_json().encode())
     assert doors.erp.records == {}
 
@@ -129,7 +129,7 @@ async def test_a_wrong_setting_keeps_messages_in_the_queue(doors: Doors) -> None
 async def test_a_queue_that_is_down_keeps_the_message(doors: Doors) -> None:
     """Somebody else is creating the partner: a copy that could not be sent is no copy, so the original comes again."""
     await switch_on(doors, TO_ERP)
-    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "crossdock_stage": "qualified"})
+    key = doors.crm.type_in({"name": "Officina Meccanica Prova S.r.l.", "cdock_stage": "qualified"})
     pair = "dataverse/org/account~business_central/production/company/customers"
     claim = Claim("attempt", "another run", NOON + timedelta(minutes=2))
     await doors.stores.links.insert(LinkRow(pair, Side.LEFT, key, LinkState.CREATING, claim=claim))

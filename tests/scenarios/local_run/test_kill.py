@@ -75,7 +75,7 @@ class Outside:
         crm = self._run["sandboxes"]["dataverse"]
         signed_in = await self._token("dataverse", crm)
         for number in numbers:
-            body = {"name": f"Company {number:04d}", "crossdock_stage": "qualified", "address1_country": "IT"}
+            body = {"name": f"Company {number:04d}", "cdock_stage": "qualified", "address1_country": "IT"}
             answer = await self._http.post(f"{crm}/api/data/v9.2/accounts", json=body, headers=signed_in)
             answer.raise_for_status()
 

@@ -11,11 +11,11 @@ from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.postoffice.world import POOR, WHOLE, PostWorld, Sites
 
 LISTS = {
-    "customer-groups": "crossdock_customergroup",
-    "price-groups": "crossdock_pricegroup",
-    "invoicing-clients": "crossdock_invoicingclient",
-    "services": "crossdock_postservice",
-    "articles": "crossdock_postarticle",
+    "customer-groups": "cdock_customergroup",
+    "price-groups": "cdock_pricegroup",
+    "invoicing-clients": "cdock_invoicingclient",
+    "services": "cdock_postservice",
+    "articles": "cdock_postarticle",
 }
 both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
 
@@ -31,20 +31,18 @@ async def test_every_list_arrives_and_follows(site: Sites) -> None:
                 made[name, number] = world.site.create(name, {"number": number, "name": f"{name} {number}"})["id"]
         await world.next_walk()
         for name, table in LISTS.items():
-            shown = [
-                (row["crossdock_number"], row["crossdock_name"], row["crossdock_active"]) for row in world.listed(table)
-            ]
+            shown = [(row["cdock_number"], row["cdock_name"], row["cdock_active"]) for row in world.listed(table)]
             assert shown == [(number, f"{name} {number}", True) for number in ("1", "2", "3")]
         world.site.edit("services", made["services", "2"], {"name": "Changed", "active": False, "unit": "piece"})
         world.site.edit("articles", made["articles", "3"], {"price": "12.3456"})
         await world.next_walk()
-        service, article = world.listed("crossdock_postservice")[1], world.listed("crossdock_postarticle")[2]
-        assert (service["crossdock_name"], service["crossdock_active"], service["crossdock_unit"]) == (
+        service, article = world.listed("cdock_postservice")[1], world.listed("cdock_postarticle")[2]
+        assert (service["cdock_name"], service["cdock_active"], service["cdock_unit"]) == (
             "Changed",
             False,
             "piece",
         )
-        assert article["crossdock_price"] == Decimal("12.3456")
+        assert article["cdock_price"] == Decimal("12.3456")
         assert [len(world.listed(table)) for table in LISTS.values()] == [3, 3, 3, 3, 3]
         assert await world.parked("post_service_to_dataverse") == []
 
@@ -54,11 +52,11 @@ async def test_every_list_arrives_and_follows(site: Sites) -> None:
 async def test_what_the_crm_has_already_is_taken_over_by_its_number(site: Sites) -> None:
     """R-098: a list kept by hand so far is not doubled."""
     async with PostWorld(site) as world:
-        await world.crm.create("crossdock_customergroup", {"crossdock_number": "7", "crossdock_name": "Old name"})
+        await world.crm.create("cdock_customergroup", {"cdock_number": "7", "cdock_name": "Old name"})
         world.site.create("customer-groups", {"number": "7", "name": "Post"})
         await world.next_walk()
-        (group,) = world.listed("crossdock_customergroup")
-        assert group["crossdock_name"] == "Post"
+        (group,) = world.listed("cdock_customergroup")
+        assert group["cdock_name"] == "Post"
 
 
 @both
@@ -71,10 +69,10 @@ async def test_a_site_that_is_away_loses_nothing(site: Sites) -> None:
         fault = world.site.faults.add(FaultRule(FaultKind.UNAVAILABLE))
         world.site.edit("price-groups", group["id"], {"name": "B"})
         await world.pass_time(minutes=20)
-        assert world.listed("crossdock_pricegroup")[0]["crossdock_name"] == "A"
+        assert world.listed("cdock_pricegroup")[0]["cdock_name"] == "A"
         world.site.faults.remove(fault)
         await world.next_walk()
-        assert world.listed("crossdock_pricegroup")[0]["crossdock_name"] == "B"
+        assert world.listed("cdock_pricegroup")[0]["cdock_name"] == "B"
 
 
 @virtually

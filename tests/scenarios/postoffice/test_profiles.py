@@ -7,7 +7,7 @@ from shared.sync.ports import Side
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.postoffice.world import TWO_CRMS, WHOLE, PostWorld, for_two_crms
 
-GROUPS = "crossdock_customergroup"
+GROUPS = "cdock_customergroup"
 
 
 def two_crms() -> PostWorld:
@@ -20,14 +20,14 @@ async def test_the_mark_chooses_the_crm_at_every_run() -> None:
     async with two_crms() as world:
         group = world.site.create("customer-groups", {"number": "1", "name": "Live"})
         await world.pass_time(minutes=20)
-        assert [row["crossdock_name"] for row in world.listed(GROUPS)] == ["Live"]
+        assert [row["cdock_name"] for row in world.listed(GROUPS)] == ["Live"]
         assert world.listed(GROUPS, world.other_crm) == []
         world.site.mark_as_test_system(True)
         await world.pass_time(minutes=20)  # the first walk for a CRM only takes its starting point
         world.site.edit("customer-groups", group["id"], {"name": "Tried out"})
         await world.pass_time(minutes=20)
-        assert [row["crossdock_name"] for row in world.listed(GROUPS)] == ["Live"]
-        assert [row["crossdock_name"] for row in world.listed(GROUPS, world.other_crm)] == ["Tried out"]
+        assert [row["cdock_name"] for row in world.listed(GROUPS)] == ["Live"]
+        assert [row["cdock_name"] for row in world.listed(GROUPS, world.other_crm)] == ["Tried out"]
 
 
 @virtually
@@ -45,7 +45,7 @@ async def test_what_was_queued_before_the_mark_changed_does_not_cross() -> None:
         world.site.edit("customer-groups", group["id"], {"name": "Live again"})
         world.site.mark_as_test_system(False)
         await world.pass_time(minutes=20)
-        assert [row["crossdock_name"] for row in world.listed(GROUPS)] == ["Live again"]
+        assert [row["cdock_name"] for row in world.listed(GROUPS)] == ["Live again"]
 
 
 @virtually

@@ -136,4 +136,4 @@ class PostWorld(RealWorld):
 
     def listed(self, table: str, crm: DataverseSandbox | None = None) -> list[Mapping[str, Any]]:
         """What a CRM holds of a list, by number; the productive one if none is named."""
-        return sorted((crm or self.crm).rows(table).values(), key=lambda row: str(row["crossdock_number"]))
+        return sorted((crm or self.crm).rows(table).values(), key=lambda row: str(row["cdock_number"]))

@@ -118,7 +118,7 @@ class TwoCompanies(RealWorld):
     async def account_for(self, number: int, *systems: str, **values: Any) -> str:
         """A qualified account that belongs to some companies."""
         marks = {"contoso_company_it": IT in systems, "contoso_company_de": DE in systems}
-        base = {"name": f"Company {number}", "crossdock_stage": "qualified", "crossdock_vatnumber": vat_number(number)}
+        base = {"name": f"Company {number}", "cdock_stage": "qualified", "cdock_vatnumber": vat_number(number)}
         return await self.new_account(**base | marks | values)
 
 
