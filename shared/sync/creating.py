@@ -20,7 +20,7 @@ from shared.sync.fingerprint import Base
 from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys, note_match_keys
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
-from shared.sync.ports import LinkRow, Record, Side, Value
+from shared.sync.ports import LinkRow, LinkState, Record, Side, Value
 from shared.sync.problems import PROBLEMS
 from shared.sync.scoring import scored
 from shared.sync.values import is_blank
@@ -234,7 +234,13 @@ class _Claimed:
         columns = self._prepared.target_columns
         table = self._prepared.target_table
         found = await self._prepared.target.find(table, choose.column, [self._chosen], columns, limit=2)
-        return next((record for record in found if self._resembles(record)), None)
+        ours = [record for record in found if self._resembles(record) or await self._is_named_ours(record.key)]
+        return ours[0] if ours else None
+
+    async def _is_named_ours(self, key: str) -> bool:
+        """Whether an earlier try has come so far that the target's row names this record, whatever was edited since."""
+        held = await self.way.ports.stores.links.get(self.row.pair, self.row.side.other, key)
+        return held is not None and held.state is LinkState.LINKED and held.other == self.row.key
 
     async def _candidates(self) -> AsyncIterator[Record]:
         """Records that may be ours where the target enforces no key: by match rules, then by the time of the create."""

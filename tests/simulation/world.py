@@ -600,6 +600,8 @@ class World:
         told = {one.left for entry in entries for one in entry.fields}
         crm, erp = self.crm.writes, self.erp.writes
         written = [one.left for one in self.definition.fields if crm[left, one.left] + erp[right, one.right]]
+        if self._merged_into(left):  # what an earlier partner gave it is told at that one
+            written = []
         wrong = [f"untold: {name} of {left} was written" for name in written if name not in told]
         made = (Why.NEW, Why.FOUND_OURS, Why.LINKED, Why.INHERITED, BY_A_PERSON)
         if not any(one.reason.startswith(made) for one in entries):
