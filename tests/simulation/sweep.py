@@ -1,13 +1,24 @@
-"""The crash sweep: every effect of a story, killed before and after, and with its answer lost."""
+"""The crash sweep: every effect of a story, killed before and after, and with its answer lost.
+
+    python -m tests.simulation.sweep      every point of every story on Azure Tables (Azurite)
+
+Exit code 0: every point ended right; 1: the points named did not.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
+from shared.stores.azure_rows import AzureRows
 from shared.stores.rows import Operation, Page, Properties, Row, RowStore, encode_key
-from tests.simulation.stories import Story, tell
+from shared.stores.stores import TABLES
+from tests.azurite.server import shared_azurite
+from tests.simulation.stories import STORIES, Story, tell
 from tests.simulation.systems import Stored
 from tests.simulation.world import Faults, How, World
 
@@ -71,9 +82,9 @@ class Point:
         return f"{self.story}: {self.how} effect {self.effect} ({self.name}): {'; '.join(self.wrong)}"
 
 
-async def sweep(story: Story, rows: Rows) -> AsyncIterator[Point]:
+async def sweep(story: Story, rows: Rows, *, in_turn: bool = False) -> AsyncIterator[Point]:
     """Every point of a story, a few worlds at once. The run without faults says how many effects there are and
-    how it ends."""
+    how it ends. in_turn: of the faults one for each effect, the next one for the next effect."""
     faults = Faults()
     reference = await tell(story, faults, await rows())
     assert await reference.check() == []
@@ -81,11 +92,30 @@ async def sweep(story: Story, rows: Rows) -> AsyncIterator[Point]:
     assert bool(reference.crm.notes) is story.setup.notes
     names = list(faults.names)
     effects = next((n for n, name in enumerate(names) if name == "store get watermarks"), len(names))
-    points = [(effect, how) for effect in range(1, effects + 1) for how in FAULTS]
+    points = [(effect, how) for effect in range(1, effects + 1) for how in _faults_of(effect, in_turn=in_turn)]
     for some in (points[at : at + AT_ONCE] for at in range(0, len(points), AT_ONCE)):
         worlds = await asyncio.gather(*(_struck(story, rows, point) for point in some))
         for (effect, how), world in zip(some, worlds, strict=True):
             yield Point(story.name, effect, names[effect - 1], how, await _wrong(world, reference))
+
+
+def _faults_of(effect: int, *, in_turn: bool) -> Sequence[How]:
+    return (FAULTS[effect % len(FAULTS)],) if in_turn else FAULTS
+
+
+async def on_azure_tables(story: Story, place: int, connection: str, *, in_turn: bool) -> list[str]:
+    """What is wrong after a story's points on a table service. place: of the story, for partitions of its own."""
+    rows = AzureRows.from_connection_string(connection, TABLES, prefix="sweep")
+    await rows.prepare()
+    runs = count()
+
+    async def fresh() -> RowStore | None:
+        return OwnPartitions(rows, f"{place}.{next(runs)}")
+
+    try:
+        return [str(point) async for point in sweep(story, fresh, in_turn=in_turn) if point.wrong]
+    finally:
+        await rows.aclose()
 
 
 async def _struck(story: Story, rows: Rows, at: tuple[int, How]) -> World:
@@ -107,3 +137,18 @@ def _contents(records: dict[str, Stored]) -> list[str]:
     """What a system holds, but for keys and numbers, which may have gaps after a fault."""
     numbers = {"number", "accountnumber"}
     return sorted(str(sorted((k, str(v)) for k, v in r.values.items() if k not in numbers)) for r in records.values())
+
+
+def main() -> int:
+    """Sweep every story on Azurite and tell what was wrong."""
+    logging.disable(logging.CRITICAL)
+    connection, wrong = shared_azurite(), 0
+    for place, story in enumerate(STORIES):
+        found = asyncio.run(on_azure_tables(story, place, connection, in_turn=False))
+        wrong += len(found)
+        print("\n".join([f"{story.name}: {len(found)} wrong", *found]), flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
