@@ -82,9 +82,9 @@ class Point:
         return f"{self.story}: {self.how} effect {self.effect} ({self.name}): {'; '.join(self.wrong)}"
 
 
-async def sweep(story: Story, rows: Rows, *, in_turn: bool = False) -> AsyncIterator[Point]:
+async def sweep(story: Story, rows: Rows, *, sample: int | None = None) -> AsyncIterator[Point]:
     """Every point of a story, a few worlds at once. The run without faults says how many effects there are and
-    how it ends. in_turn: of the faults one for each effect, the next one for the next effect."""
+    how it ends. sample: only every third effect, with one of the faults in turn; which third, says the number."""
     faults = Faults()
     reference = await tell(story, faults, await rows())
     assert await reference.check() == []
@@ -92,28 +92,31 @@ async def sweep(story: Story, rows: Rows, *, in_turn: bool = False) -> AsyncIter
     assert bool(reference.crm.notes) is story.setup.notes
     names = list(faults.names)
     effects = next((n for n, name in enumerate(names) if name == "store get watermarks"), len(names))
-    points = [(effect, how) for effect in range(1, effects + 1) for how in _faults_of(effect, in_turn=in_turn)]
+    points = [(effect, how) for effect in range(1, effects + 1) for how in _faults_of(effect, sample)]
     for some in (points[at : at + AT_ONCE] for at in range(0, len(points), AT_ONCE)):
         worlds = await asyncio.gather(*(_struck(story, rows, point) for point in some))
         for (effect, how), world in zip(some, worlds, strict=True):
             yield Point(story.name, effect, names[effect - 1], how, await _wrong(world, reference))
 
 
-def _faults_of(effect: int, *, in_turn: bool) -> Sequence[How]:
-    return (FAULTS[effect % len(FAULTS)],) if in_turn else FAULTS
+def _faults_of(effect: int, sample: int | None) -> Sequence[How]:
+    if sample is None:
+        return FAULTS
+    turn, rest = divmod(effect + sample, 3)
+    return () if rest else (FAULTS[turn % len(FAULTS)],)
 
 
-async def on_azure_tables(story: Story, place: int, connection: str, *, in_turn: bool) -> list[str]:
-    """What is wrong after a story's points on a table service. place: of the story, for partitions of its own."""
+async def on_azure_tables(story: Story, connection: str, sample: int | None = None) -> list[str]:
+    """What is wrong after a story's points on a table service."""
     rows = AzureRows.from_connection_string(connection, TABLES, prefix="sweep")
     await rows.prepare()
     runs = count()
 
     async def fresh() -> RowStore | None:
-        return OwnPartitions(rows, f"{place}.{next(runs)}")
+        return OwnPartitions(rows, f"{STORIES.index(story)}.{next(runs)}")
 
     try:
-        return [str(point) async for point in sweep(story, fresh, in_turn=in_turn) if point.wrong]
+        return [str(point) async for point in sweep(story, fresh, sample=sample) if point.wrong]
     finally:
         await rows.aclose()
 
@@ -143,8 +146,8 @@ def main() -> int:
     """Sweep every story on Azurite and tell what was wrong."""
     logging.disable(logging.CRITICAL)
     connection, wrong = shared_azurite(), 0
-    for place, story in enumerate(STORIES):
-        found = asyncio.run(on_azure_tables(story, place, connection, in_turn=False))
+    for story in STORIES:
+        found = asyncio.run(on_azure_tables(story, connection))
         wrong += len(found)
         print("\n".join([f"{story.name}: {len(found)} wrong", *found]), flush=True)
     return 1 if wrong else 0
