@@ -231,7 +231,12 @@ class Watched:
         return await self._told(self._inner.identify())
 
     async def profile(self) -> Profile | None:
-        return await self._told(self._inner.profile())
+        """Asked before every run, and often without asking the system: an answer ends no row of failures."""
+        try:
+            return await self._inner.profile()
+        except ConnectorError as error:
+            await self._failed(error)
+            raise
 
     async def ping(self) -> None:
         await self._inner.ping()
