@@ -72,21 +72,23 @@ class PostOfficeClient:
             place = page.place
 
     async def _by_offset(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
-        """Each page begins with the last row of the one before: if it does not, rows have gone meanwhile, and the
-        reading steps back, so that none is missed. A row may be told twice."""
-        offset, last = _whole(place), ""
+        """Each page begins with the last row of the one before: if it is not there, rows have gone meanwhile, and the
+        reading steps back until it meets that row, or to the beginning; so none is missed. A row may be told twice.
+
+        A place is how many rows stand before the page, and the row that it has to begin with.
+        """
+        offset, last = _place(place)
         while True:
             page = await self._page(path, {**query, self.site.parameter("offset"): str(offset)}, size)
-            ids = [one.get("id") for one in page.rows]
-            if last and last not in ids and offset > 0:
+            ids = [str(one.get("id")) for one in page.rows]
+            if last and offset > 0 and last not in ids:
                 offset = max(0, offset - size)
-                last = ""
                 continue
             if not page.more:
                 yield Page(page.rows, None, more=False, told_at=page.told_at)
                 return
-            offset, last = offset + max(1, len(page.rows) - 1), str(ids[-1])
-            yield Page(page.rows, str(offset), more=True, told_at=page.told_at)
+            offset, last = offset + max(1, len(ids) - 1), ids[-1]
+            yield Page(page.rows, f"{offset} {last}", more=True, told_at=page.told_at)
 
     async def _page(self, path: str, query: Query, size: int) -> Page:
         asked = {**query, self.site.parameter("limit"): str(min(size, self.site.page_size))}
@@ -134,8 +136,10 @@ def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply
     return reply
 
 
-def _whole(place: str | None) -> int:
-    return int(place) if place is not None and place.isdecimal() else 0
+def _place(place: str | None) -> tuple[int, str]:
+    """How many rows stand before a page, and the row that it has to begin with; the beginning for no place of ours."""
+    offset, _, last = (place or "").partition(" ")
+    return (int(offset), last) if offset.isdecimal() else (0, "")
 
 
 def text_in(row: Mapping[str, Json], name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.connectors.budget import Budget
@@ -106,13 +107,13 @@ class PostOfficeConnector:
     # --- reading ---
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
-        asked = list(dict.fromkeys(canonical_id(key) for key in keys))
-        at, wanted = self._at(table), self._rows.columns(self._at(table), columns)
+        asked = dict.fromkeys(canonical_id(key) for key in keys)
+        at = self._at(table)
+        wanted = self._rows.columns(at, columns)
         if not asked:
             return {}
         if not at.written:
-            records = [one async for one in self._every(at, {}, wanted)]
-            return {one.key: one for one in records if one.key in set(asked)}
+            return {one.key: one async for one in self._every(at, {}, wanted) if one.key in asked}
         found = await asyncio.gather(*(self._one(at, key, wanted) for key in asked))
         return {one.key: one for one in found if one is not None}
 
@@ -146,7 +147,8 @@ class PostOfficeConnector:
         ]
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
-        at, wanted = self._at(table), self._rows.columns(self._at(table), columns)
+        at = self._at(table)
+        wanted = self._rows.columns(at, columns)
         asked = Asked(
             self._client,
             at.name,
@@ -155,13 +157,14 @@ class PostOfficeConnector:
             lambda row: self._listed(at, row, wanted),
         )
         async for page in (by_feed if self._site.feed else by_time)(asked, since):
-            yield await self._completed(at, page, columns)
+            yield replace(page, records=await self._with_parts(at, page.records, columns))
 
     async def pages(
         self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
     ) -> AsyncIterator[RecordPage]:
-        """In the order of the list; a place is its cursor, or how many rows stand before."""
-        at, wanted = self._at(table), self._rows.columns(self._at(table), columns)
+        """In the order of the list; a place is its cursor, or how many rows stand before and the last of them."""
+        at = self._at(table)
+        wanted = self._rows.columns(at, columns)
         async for page in self._client.pages(self._site.path(table), {}, place, most):
             records = [self._listed(at, row, wanted) for row in page.rows]
             yield RecordPage(await self._with_parts(at, records, columns), page.place)
@@ -180,9 +183,6 @@ class PostOfficeConnector:
         own = [one for one in wanted if not at.expands(one.name)]
         version = row.get("version") if self._site.versions else None
         return self._rows.record(at, row, own, f'"{version}"' if isinstance(version, str) else None)
-
-    async def _completed(self, at: Table, page: ChangePage, columns: Sequence[str]) -> ChangePage:
-        return ChangePage(await self._with_parts(at, page.records, columns), page.deleted, page.watermark)
 
     async def _with_parts(self, at: Table, records: Sequence[Record], columns: Sequence[str]) -> Sequence[Record]:
         """Lists show no parts; where they are asked for, each record is read for itself."""
@@ -241,8 +241,11 @@ class PostOfficeConnector:
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
         """One call for each: the contract has no bulk form."""
-        return await self._each(
-            [self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds) for one in wanted]
+        return await asyncio.gather(
+            *(
+                _result(self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds))
+                for one in wanted
+            )
         )
 
     async def update(
@@ -254,10 +257,14 @@ class PostOfficeConnector:
         *,
         version: str | None,
     ) -> Record:
+        budget = Budget(SYSTEM, self._clock, self._client.timeout_seconds)
+        return await self._changed(table, Change(key, values, version), columns, budget)
+
+    async def _changed(self, table: str, change: Change, columns: Sequence[str], budget: Budget) -> Record:
         """The link goes first: a record that is not linked yet takes nothing else, and one that is being unlinked
         nothing afterwards."""
-        at, budget = self._at(table), Budget(SYSTEM, self._clock, self._client.timeout_seconds)
-        record_key, wanted = canonical_id(key), self._rows.columns(at, columns)
+        at, record_key = self._at(table), canonical_id(change.key)
+        values, version, wanted = change.values, change.version, self._rows.columns(at, columns)
         plain = {name: value for name, value in values.items() if name != CRM_ID}
         body = self._rows.body(at, plain)
         stored: Record | None = None
@@ -274,10 +281,18 @@ class PostOfficeConnector:
         self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
         """One call for each, those of one record one after another."""
-        results: list[Record | ConnectorError] = []
-        for one in changes:
-            results += await self._each([self.update(table, one.key, one.values, columns, version=one.version)])
-        return results
+        budget = Budget(SYSTEM, self._clock, within_seconds)
+        by_key: dict[str, list[int]] = {}
+        for place, one in enumerate(changes):
+            by_key.setdefault(one.key, []).append(place)
+        results: dict[int, Record | ConnectorError] = {}
+
+        async def in_turn(places: Sequence[int]) -> None:
+            for place in places:
+                results[place] = await _result(self._changed(table, changes[place], columns, budget))
+
+        await asyncio.gather(*map(in_turn, by_key.values()))
+        return [results[place] for place in range(len(changes))]
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """Journal entries are records of their own; `capabilities` says so."""
@@ -398,10 +413,10 @@ class PostOfficeConnector:
         except BadAnswer as error:
             raise UnknownResult(SYSTEM, error.answer) from None
 
-    async def _each(self, calls: Sequence[Coroutine[None, None, Record]]) -> list[Record | ConnectorError]:
-        """The results of several writes, each its record or its error."""
-        found = await asyncio.gather(*calls, return_exceptions=True)
-        for one in found:
-            if isinstance(one, BaseException) and not isinstance(one, ConnectorError):
-                raise one
-        return [one for one in found if not isinstance(one, BaseException) or isinstance(one, ConnectorError)]
+
+async def _result(call: Awaitable[Record]) -> Record | ConnectorError:
+    """A write's record, or its error."""
+    try:
+        return await call
+    except ConnectorError as error:
+        return error

@@ -66,7 +66,7 @@ async def by_time(asked: Asked, since: str | None) -> AsyncIterator[ChangePage]:
 async def by_feed(asked: Asked, since: str | None) -> AsyncIterator[ChangePage]:
     """By the site's feed. From the beginning: the feed's end is noted first, then the whole list is read."""
     if since is None:
-        *_, (_, _, end) = [told async for told in _feed(asked, None)]
+        end = await _end(asked)
         async for page in asked.client.pages(asked.path, {}, None, asked.client.site.page_size):
             yield _change_page(asked, page, f"{CURSOR}{end}" if not page.more else None)
         return
@@ -76,6 +76,14 @@ async def by_feed(asked: Asked, since: str | None) -> AsyncIterator[ChangePage]:
         found = await asked.read(changed)
         gone = [*deleted, *(key for key in changed if key not in found)]
         yield ChangePage(list(found.values()), gone, f"{CURSOR}{place}")
+
+
+async def _end(asked: Asked) -> str:
+    """Where the feed ends at present."""
+    end = ""
+    async for _, _, place in _feed(asked, None):
+        end = place
+    return end
 
 
 async def _feed(asked: Asked, cursor: str | None) -> AsyncIterator[tuple[list[str], list[str], str]]:

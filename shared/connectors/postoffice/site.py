@@ -30,7 +30,7 @@ class Site(BaseModel):
     versions: records have an ETag and a write may name it. feed: there is `changes`, one feed of all lists.
     idempotency_keys: a repeated POST with the same key answers the same record. paths, columns and parameters: what a
     list, a column of a list (`customers.name`) or a parameter is called there, where it is not as in the contract.
-    page_size: rows on a page.
+    page_size: rows on a page; two at least, since pages may overlap by one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,7 +39,7 @@ class Site(BaseModel):
     feed: bool = True
     idempotency_keys: bool = True
     paging: Paging = Paging.CURSOR
-    page_size: Annotated[int, Field(ge=1, le=500)] = 500
+    page_size: Annotated[int, Field(ge=2, le=500)] = 500
     paths: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9/_-]{1,100}$")]] = {}
     columns: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,60}$")]] = {}
     parameters: dict[
