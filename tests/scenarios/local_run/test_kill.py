@@ -37,7 +37,7 @@ def local_run(
         [sys.executable, "-m", "local.run", *arguments, *quick], cwd=ROOT, stdout=subprocess.DEVNULL
     )
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_SECONDS
         while not told.exists():
             assert process.poll() is None, "the run ended"
             assert time.monotonic() < end, "the run did not start"
