@@ -8,12 +8,12 @@ as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from shared.connectors.budget import Budget
+from shared.connectors.bulk import Job, Result, stored, told_to_wait
 from shared.connectors.business_central.batch import PARTS_PER_BATCH, Part, parts_of
 from shared.connectors.business_central.errors import (
     STALE_REFERENCE,
@@ -34,16 +34,12 @@ from shared.errors import (
     ManualNumbersForbidden,
     Refused,
     SystemDown,
-    Throttled,
     UnknownResult,
 )
-from shared.http_client import Reply, retry_after_seconds
+from shared.http_client import Reply
 from shared.strict_json import JsonObject
 from shared.sync.ports import Change, Clock, NewRecord, Record, Value
 
-USUAL_PAUSE_SECONDS = 10.0
-"""After a part that was told to wait without being told how long."""
-Result = Record | ConnectorError
 Written = TypeVar("Written", NewRecord, Change)
 Again = Callable[[float], Awaitable[Record]]
 """Sends one write by itself, within so many seconds."""
@@ -63,33 +59,19 @@ class _Write:
         return self.doing is Doing.CREATE or code_and_text(answer)[0] in STALE_REFERENCE
 
 
-@dataclass(slots=True)
-class _Job:
-    """What all writes of a call have in common. at: where the table is served; results: those known so far, by place.
-    forbids_numbers: the table's series has been found to take no numbers of ours."""
+@dataclass(slots=True, kw_only=True)
+class _Job(Job[_Write]):
+    """at: where the table is served. forbids_numbers: the table's series has been found to take no numbers of ours."""
 
     table: str
     at: Place
     fields: Sequence[Field]
-    budget: Budget
     forbids_numbers: bool = False
-    writes: dict[int, _Write] = field(default_factory=dict)
-    results: dict[int, Result] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
         """The table's address as a part of a batch names it."""
         return self.at.client.place_in_batch(self.at.page)
-
-    def chunks(self) -> Iterator[dict[int, _Write]]:
-        """The writes by place, as many at a time as one call takes."""
-        places = list(self.writes)
-        for start in range(0, len(places), PARTS_PER_BATCH):
-            yield {place: self.writes[place] for place in places[start : start + PARTS_PER_BATCH]}
-
-    def ordered(self) -> list[Result]:
-        """The results in the order in which the records were given."""
-        return [self.results[place] for place in sorted(self.results)]
 
 
 class BulkWrites:
@@ -145,7 +127,7 @@ class BulkWrites:
     ) -> _Job:
         fields = await self._schema.fields(table, columns)
         await self._records.look_up(table, bodies)
-        return _Job(table, await self._schema.place(table), fields, budget)
+        return _Job(table=table, at=await self._schema.place(table), fields=fields, budget=budget)
 
     async def _body(
         self, job: _Job, table: str, place: int, values: Mapping[str, Value], *, changes: bool = False
@@ -169,7 +151,7 @@ class BulkWrites:
         return lambda seconds: send(table, one, columns, seconds)
 
     async def _sent(self, job: _Job) -> list[Result]:
-        for chunk in job.chunks():
+        for chunk in job.chunks(PARTS_PER_BATCH):
             job.results.update(await self._batch(job, chunk))
         return job.ordered()
 
@@ -186,8 +168,11 @@ class BulkWrites:
                 done[place] = answer
             else:
                 results[place] = await self._refusal(job, chunk[place], answer)
-        results.update(await self._stored(job, done))
-        return results
+
+        async def read(rows: Sequence[JsonObject]) -> Sequence[Record]:
+            return await self._records.records(job.fields, rows)
+
+        return results | await stored(SYSTEM, job.budget, done, read)
 
     async def _answers(self, job: _Job, chunk: Mapping[int, _Write]) -> Mapping[int, Reply | ConnectorError] | None:
         """What became of each part; None when the batch was refused as a whole, so that nothing of it was written."""
@@ -204,9 +189,7 @@ class BulkWrites:
 
     async def _refusal(self, job: _Job, write: _Write, answer: Reply) -> Result:
         if answer.status == 429:
-            wish = retry_after_seconds(answer.headers, self._clock.now())
-            pause = timedelta(seconds=USUAL_PAUSE_SECONDS if wish is None else wish)
-            return Throttled(SYSTEM, pause, Answer(429, request_id=answer.request_id))
+            return told_to_wait(SYSTEM, answer, self._clock.now())
         error = error_of(write.doing, answer, write.names)
         if isinstance(error, UnknownResult | SystemDown):
             return error
@@ -230,22 +213,6 @@ class BulkWrites:
         column = NUMBERED.get(table, "")
         known = (await self._schema.columns(table)).keys() - {column}
         return column in write.names and is_unexplained_dialog(answer, known)
-
-    async def _stored(self, job: _Job, answers: Mapping[int, Reply]) -> Mapping[int, Result]:
-        """The records that parts were answered with; what is not as documented leaves its write unknown."""
-        results: dict[int, Result] = {}
-        rows: dict[int, JsonObject] = {}
-        for place, answer in answers.items():
-            if isinstance(answer.content, dict):
-                rows[place] = answer.content
-            else:
-                results[place] = UnknownResult(SYSTEM, Answer(answer.status, request_id=answer.request_id))
-        try:
-            async with job.budget.understanding():
-                records = await self._records.records(job.fields, list(rows.values()))
-        except UnknownResult as unknown:
-            return results | dict.fromkeys(rows, unknown)
-        return results | dict(zip(rows, records, strict=True))
 
 
 def refuse_given_once(table: str, values: Mapping[str, Value]) -> None:

@@ -9,27 +9,24 @@ meets the first one in any form. Microsoft Learn, 'Use bulk operation messages',
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from shared.connectors.budget import Budget
+from shared.connectors.bulk import Job, Result, stored, told_to_wait
 from shared.connectors.dataverse.batch import PARTS_PER_BATCH, Part, answers_of
 from shared.connectors.dataverse.client import ROOT, DataverseClient, encoded
 from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of
 from shared.connectors.dataverse.records import Records, etag_of, is_one_of, preferring, rows_of, selected
 from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.keys import canonical_guid
-from shared.errors import Answer, ConnectorError, RecordMissing, Refused, SystemDown, Throttled, UnknownResult
-from shared.http_client import Reply, retry_after_seconds
+from shared.errors import Answer, ConnectorError, RecordMissing, Refused, SystemDown, UnknownResult
+from shared.http_client import Reply
 from shared.strict_json import JsonObject, as_list, as_object, as_text
 from shared.sync.ports import Change, Clock, NewRecord, Record, Value
 
 CREATE_MULTIPLE = "CreateMultiple"
 ACTIONS = "Microsoft.Dynamics.CRM."
-USUAL_PAUSE_SECONDS = 10.0
-"""After a part that was told to wait without being told how long."""
-Result = Record | ConnectorError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +50,12 @@ class _Write:
         return any(name.endswith("@odata.bind") for name in self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What all writes of a call have in common. results: those known so far, by place."""
+@dataclass(slots=True, kw_only=True)
+class _Job(Job[_Write]):
+    """The writes of records of one table, and the columns that are answered."""
 
     shape: Table
     fields: Sequence[Field]
-    budget: Budget
-    writes: dict[int, _Write] = field(default_factory=dict)
-    results: dict[int, Result] = field(default_factory=dict)
-
-    def chunks(self) -> Iterator[dict[int, _Write]]:
-        """The writes by place, as many at a time as one call takes."""
-        places = list(self.writes)
-        for start in range(0, len(places), PARTS_PER_BATCH):
-            yield {place: self.writes[place] for place in places[start : start + PARTS_PER_BATCH]}
-
-    def ordered(self) -> list[Result]:
-        """The results in the order in which the records were given."""
-        return [self.results[place] for place in sorted(self.results)]
 
 
 class BulkWrites:
@@ -96,7 +80,7 @@ class BulkWrites:
                 doing = Doing.CREATE if key is None else Doing.CREATE_WITH_KEY
                 await self._add(job, place, key, doing, {} if key is None else {"If-None-Match": "*"}, one.values)
             together = await self._schema.takes(CREATE_MULTIPLE, table)
-        for chunk in job.chunks():
+        for chunk in job.chunks(PARTS_PER_BATCH):
             done = await self._create_together(job, chunk) if together else None
             job.results.update(await self._batch(job, chunk) if done is None else done)
         return job.ordered()
@@ -111,14 +95,14 @@ class BulkWrites:
             for place, one in enumerate(changes):
                 condition = {"If-Match": "*" if one.version is None else etag_of(one.version)}
                 await self._add(job, place, canonical_guid(one.key), Doing.UPDATE, condition, one.values)
-        for chunk in job.chunks():
+        for chunk in job.chunks(PARTS_PER_BATCH):
             job.results.update(await self._batch(job, chunk))
         job.results.update(await self._missing_references(job))
         return job.ordered()
 
     async def _job(self, table: str, columns: Sequence[str], budget: Budget) -> _Job:
         fields = await self._schema.fields(table, columns)
-        return _Job(await self._schema.table(table), fields, budget)
+        return _Job(shape=await self._schema.table(table), fields=fields, budget=budget)
 
     async def _add(
         self,
@@ -221,41 +205,34 @@ class BulkWrites:
 
     def _refusal(self, write: _Write, answer: Reply) -> ConnectorError:
         if answer.status == 429:
-            wish = retry_after_seconds(answer.headers, self._clock.now())
-            pause = timedelta(seconds=USUAL_PAUSE_SECONDS if wish is None else wish)
-            return Throttled(SYSTEM, pause, Answer(429, request_id=answer.request_id))
+            return told_to_wait(SYSTEM, answer, self._clock.now())
         return error_of(write.doing, answer, write.names)
 
     async def _stored(
         self, job: _Job, chunk: Mapping[int, _Write], answers: Mapping[int, Reply]
     ) -> Mapping[int, Result]:
-        """The records that parts were answered with; what is not as documented leaves its write unknown."""
-        results: dict[int, Result] = {}
-        rows: dict[int, JsonObject] = {}
-        for place, answer in answers.items():
-            if isinstance(answer.content, dict):
-                rows[place] = answer.content
-            else:
-                results[place] = UnknownResult(SYSTEM, Answer(answer.status, request_id=answer.request_id))
-        try:
-            async with job.budget.understanding():
-                records = await self._records.records(job.shape, job.fields, list(rows.values()))
-        except UnknownResult as unknown:
-            return results | dict.fromkeys(rows, unknown)
-        for place, record in zip(rows, records, strict=True):
-            ours = chunk[place].key in (None, record.key)
-            results[place] = record if ours else UnknownResult(SYSTEM)
-        return results
+        """The records that parts were answered with; one with another key than ours is none of them."""
+
+        async def read(rows: Sequence[JsonObject]) -> Sequence[Record]:
+            return await self._records.records(job.shape, job.fields, rows)
+
+        results = await stored(SYSTEM, job.budget, answers, read)
+        strange = {
+            place: UnknownResult(SYSTEM)
+            for place, one in results.items()
+            if isinstance(one, Record) and chunk[place].key not in (None, one.key)
+        }
+        return results | strange
 
     async def _missing_references(self, job: _Job) -> Mapping[int, Result]:
         """Tell records that are gone from records that refer to one that is gone: both are "not found"."""
         missing = {place for place, result in job.results.items() if isinstance(result, RecordMissing)}
         doubtful = {place: job.writes[place] for place in missing if job.writes[place].refers}
         results: dict[int, Result] = {}
-        for chunk in _Job(job.shape, [], job.budget, doubtful).chunks():
+        for chunk in _Job(shape=job.shape, fields=[], budget=job.budget, writes=doubtful).chunks(PARTS_PER_BATCH):
             keys = [str(write.key) for write in chunk.values()]
             try:
-                there = await self._read(_Job(job.shape, [], job.budget), keys)
+                there = await self._read(_Job(shape=job.shape, fields=[], budget=job.budget), keys)
             except ConnectorError as error:
                 results |= dict.fromkeys(chunk, error)
                 continue
