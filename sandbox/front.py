@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,6 +52,13 @@ def stale_seconds(scope: Mapping[str, object]) -> float | None:
     """Return how old an answer this GET shall show (0 = the previous version), or None for the present state."""
     value = scope.get(STALE_SECONDS)
     return value if isinstance(value, float) else None
+
+
+def segments_of(request: Request) -> tuple[str, ...]:
+    """Return the parts of a request's path, decoded one by one."""
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0]
+    return tuple(unquote(segment) for segment in path.split("/") if segment)
 
 
 def not_imitated(scope: Scope, what: str) -> Response:

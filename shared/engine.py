@@ -51,7 +51,7 @@ from shared.sync.feed_work import FeedWork
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.full_compare import FullCompares
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import Connector, Permits, Profile, Side
+from shared.sync.ports import Connector, Permits, Profile
 from shared.sync.schema_watch import SchemaWatch
 from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
@@ -137,7 +137,7 @@ async def build(app: App) -> Engine:
 async def _made(systems: Systems, index: Index, rows: RowStore) -> Mapping[str, Connector]:
     """The connectors. A system whose settings are wrong stops its definitions only, unless that leaves none."""
     try:
-        connectors = systems.made(_systems(index))
+        connectors = systems.made(index.systems)
         left = _without_unknown_systems(index, connectors, systems.wrong).definitions
         for error in systems.wrong.values() if not left else ():
             raise error
@@ -183,10 +183,14 @@ def _definition(entry: object) -> Definition | Problem:
         return Definition.model_validate(entry)
     except ValidationError as error:
         file = str(entry.get("file", "transfers/index.json")) if isinstance(entry, dict) else "transfers/index.json"
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        text = f"{where}: {first['msg']}; compile the definitions again with this version"
+        text = f"{_first_fault(error)}; compile the definitions again with this version"
         return Problem(file=file, line=1, text=text, transfers=tuple(_named(entry)))
+
+
+def _first_fault(error: ValidationError) -> str:
+    """Where the first fault is and what it is, without the value."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _named(entry: object) -> Iterator[str]:
@@ -196,16 +200,11 @@ def _named(entry: object) -> Iterator[str]:
             yield str(transfer.get("name", ""))
 
 
-def _systems(index: Index) -> list[str]:
-    named = [definition.table(side).system for definition in index.definitions for side in Side]
-    return list(dict.fromkeys(named))
-
-
 def _without_unknown_systems(
     index: Index, connectors: Mapping[str, Connector], wrong: Mapping[str, SettingsError]
 ) -> Index:
     """A definition of a system that there is no connector for is a problem, and the others run."""
-    good = [one for one in index.definitions if {one.left.system, one.right.system} <= set(connectors)]
+    good = [one for one in index.definitions if set(one.systems) <= set(connectors)]
     bad = [one for one in index.definitions if one not in good and not _is_for_others(one, connectors, wrong)]
     problems = [_without_connector(one, connectors, wrong) for one in bad]
     return index.model_copy(update={"definitions": tuple(good), "problems": (*index.problems, *problems)})
@@ -215,14 +214,14 @@ def _is_for_others(
     definition: Definition, connectors: Mapping[str, Connector], wrong: Mapping[str, SettingsError]
 ) -> bool:
     """Whether it is for installations with a kind of system that there is none of here."""
-    missing = {definition.left.system, definition.right.system} - set(connectors)
+    missing = set(definition.systems) - set(connectors)
     return not missing & set(wrong) and missing <= set(ADDRESSES)
 
 
 def _without_connector(
     definition: Definition, connectors: Mapping[str, Connector], wrong: Mapping[str, SettingsError]
 ) -> Problem:
-    system = next(name for name in (definition.left.system, definition.right.system) if name not in connectors)
+    system = next(name for name in definition.systems if name not in connectors)
     text = (
         f"{system}: is no system of this installation; add it to CROSSDOCK_SYSTEMS (there are: {', '.join(connectors)})"
     )
@@ -340,15 +339,7 @@ class Systems:
 
     def _postoffice_client(self, name: str, wanted: PostOfficeSettings, identity: Identity) -> HttpClient:
         """A client that signs in as the site demands."""
-        secret = identity.secret.get_secret_value() if identity.secret else ""
-        tokens: TokenSource = FixedCredential(secret)
-        sign: Sign = in_header(identity.client_id)
-        if wanted.sign_in == "basic":
-            tokens, sign = FixedCredential(f"{identity.client_id}:{secret}"), basic
-        elif wanted.sign_in == "oauth2":
-            clock, http = self._app.outside.clock, _transport(self._app, "sign_in")
-            tokens = TokenEndpointTokens(str(wanted.token_url), identity.client_id, secret, clock, transport=http)
-            sign = bearer
+        tokens, sign = _sign_in(self._app, wanted, identity)
         allowance = self._allowance(postoffice.ALLOWED, wanted, "", identity)
         return self._client(name, wanted, wanted.scope or "", tokens, allowance, sign)
 
@@ -411,14 +402,24 @@ class Systems:
         return self.allowances[name]
 
 
+def _sign_in(app: App, wanted: PostOfficeSettings, identity: Identity) -> tuple[TokenSource, Sign]:
+    """What is shown to a site, and how."""
+    name, secret = identity.client_id, identity.secret.get_secret_value() if identity.secret else ""
+    if wanted.sign_in == "api_key":
+        return FixedCredential(secret), in_header(name)
+    if wanted.sign_in == "basic":
+        return FixedCredential(f"{name}:{secret}"), basic
+    transport = _transport(app, "sign_in")
+    return TokenEndpointTokens(str(wanted.token_url), name, secret, app.outside.clock, transport=transport), bearer
+
+
 def _site(name: str, text: str) -> Site:
     """What a site offers, from its setting; raises SettingsError naming what is wrong in it."""
     setting = f"{prefix_of(name)}SITE"
     try:
         site = Site.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise SettingsError(f"{setting}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise SettingsError(f"{setting}: {_first_fault(error)}.") from None
     if strangers := site.strangers():
         raise SettingsError(f"{setting}: the contract knows no {', '.join(strangers)}; correct or remove it.")
     return site

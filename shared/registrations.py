@@ -16,6 +16,7 @@ from shared.errors import ConnectorError, CrossdockError, NotAllowed, Refused, S
 from shared.routes import ROUTES, WEBHOOK_HEADER
 from shared.settings import DataverseDoor, PublicAddress, Settings, needed
 from shared.subscriptions import PLACES, PREFIX
+from shared.sync.breaker import unwatched
 from shared.sync.ports import Connector, Subscribing
 from shared.sync.registering import REGISTERING, NoticeWish, Part, Registering, Standing, wishes
 from shared.sync.subscribing import Act, Step, plan, tables_of
@@ -69,7 +70,7 @@ class Registrations:
         self._app = app
         self._engine = engine
         self._wanted = NOTICES if notices is None else notices
-        self._connectors = {name: plain(one) for name, one in engine.pipeline.ports.connectors.items()}
+        self._connectors = {name: unwatched(one) for name, one in engine.pipeline.ports.connectors.items()}
 
     async def look(self) -> Look:
         """How everything stands; a system that does not answer does not hide the others."""
@@ -168,12 +169,6 @@ class Registrations:
         """A keyed hash: whether it is still the same secret can be told, and nothing else."""
         key = self._engine.pipeline.ports.prints.key
         return blake2b(secret.encode(), key=key, digest_size=16).hexdigest()
-
-
-def plain(connector: Connector) -> Connector:
-    """The connector behind the breaker: what people ask for by hand is asked, whatever the breaker says."""
-    found: Connector = getattr(connector, "plain", connector)
-    return found
 
 
 def failure(system: str, error: CrossdockError, part: Part | None = None) -> Failure:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,7 +37,7 @@ from sandbox.business_central.store import PRESENT, StateOf, Store, Work
 from sandbox.business_central.subscriptions import Subscriptions
 from sandbox.business_central.texts import language_of
 from sandbox.clock import Clock
-from sandbox.front import not_imitated, stale_seconds
+from sandbox.front import not_imitated, segments_of, stale_seconds
 from sandbox.tokens import Claims, InvalidToken, TokenIssuer
 
 NO_ENVIRONMENT = (
@@ -129,7 +129,7 @@ class Service:
 
     async def _answer(self, request: Request) -> Answer:
         claims = self._signed_in(request)
-        segments = _segments(request)
+        segments = segments_of(request)
         if segments[:1] == ("environments",):
             return self._environments(request, segments)
         place = self._place(segments)
@@ -329,13 +329,6 @@ class Failures:
 
 def _rejected() -> ApiError:
     return ApiError(401, "Authentication_InvalidCredentials", "credentials")
-
-
-def _segments(request: Request) -> tuple[str, ...]:
-    """Return the parts of the path, decoded one by one."""
-    raw = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = raw.decode("latin-1").partition("?")[0]
-    return tuple(unquote(segment) for segment in path.split("/") if segment)
 
 
 async def _json_body(request: Request) -> Any:

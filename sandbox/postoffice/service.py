@@ -9,14 +9,14 @@ import json
 from collections import deque
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sandbox.clock import Clock
-from sandbox.front import not_imitated, stale_seconds
+from sandbox.front import not_imitated, segments_of, stale_seconds
 from sandbox.postoffice.api import Answer, Api, Call
 from sandbox.postoffice.errors import ApiError, NotImitated, bad_request, throttled
 from sandbox.postoffice.options import Auth, PostOfficeOptions
@@ -64,7 +64,7 @@ class Service:
         return _http(answer)
 
     async def _call(self, request: Request) -> Call:
-        segments = _segments(request)
+        segments = segments_of(request)
         if segments[: len(self._root)] != self._root:
             raise NotImitated("an address outside the base")
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -141,12 +141,6 @@ def _decoded(given: str) -> str:
         return base64.b64decode(given, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return ""
-
-
-def _segments(request: Request) -> tuple[str, ...]:
-    raw = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = raw.decode("latin-1").partition("?")[0]
-    return tuple(unquote(segment) for segment in path.split("/") if segment)
 
 
 async def _json_body(request: Request) -> Any:

@@ -164,16 +164,21 @@ class Watch:
 
     async def facts(self) -> Facts:
         """How feeds and transfers stand. Raises StoreUnavailable and QueueUnavailable."""
-        return Facts(await self.feeds(), await self.transfers())
+        modes = await self._modes()
+        return Facts(await self._feeds(modes), await self._transfers(modes))
 
     async def feeds(self) -> Sequence[FeedFacts]:
         """How the feeds stand. Raises StoreUnavailable."""
-        modes = await self._modes()
-        return [await self._feed(feed, modes) for feed in feeds(self.pipeline.index)]
+        return await self._feeds(await self._modes())
 
     async def transfers(self) -> Sequence[TransferFacts]:
         """How the transfers stand. Raises StoreUnavailable and QueueUnavailable."""
-        modes = await self._modes()
+        return await self._transfers(await self._modes())
+
+    async def _feeds(self, modes: Mapping[str, Mode]) -> Sequence[FeedFacts]:
+        return [await self._feed(feed, modes) for feed in feeds(self.pipeline.index)]
+
+    async def _transfers(self, modes: Mapping[str, Mode]) -> Sequence[TransferFacts]:
         return [await self._transfer(one, modes) for _, one in self.pipeline.index.transfers()]
 
     async def _modes(self) -> Mapping[str, Mode]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 from shared.errors import ConnectorError, SettingsError, SystemDown
 from shared.sync.context import Ports
+from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
     BreakerRow,
-    Capabilities,
     Change,
     ChangePage,
     Connector,
@@ -132,59 +132,30 @@ class BreakerPanel:
         return True
 
 
-class Watched:
+class Watched(PassingOn):
     """A connector whose every call tells the panel whether the system answered."""
 
     def __init__(self, inner: Connector, panel: BreakerPanel) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._panel = panel
 
-    @property
-    def plain(self) -> Connector:
-        """The connector behind the breaker."""
-        return self._inner
-
-    @property
-    def system(self) -> str:
-        return self._inner.system
-
-    @property
-    def instance(self) -> str:
-        return self._inner.instance
-
-    def capabilities(self, table: str) -> Capabilities:
-        return self._inner.capabilities(table)
-
-    def canonical_key(self, table: str, key: str) -> str:
-        return self._inner.canonical_key(table, key)
-
-    def derived_key(self, table: str, seed: str) -> str:
-        return self._inner.derived_key(table, seed)
-
-    def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
-        return self._inner.watermark_at(table, at, no_later_than)
-
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
-        return await self._told(self._inner.read(table, keys, columns))
+        return await self._told(self.inner.read(table, keys, columns))
 
     async def find(
         self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
     ) -> Sequence[Record]:
-        return await self._told(self._inner.find(table, column, values, columns, limit))
+        return await self._told(self.inner.find(table, column, values, columns, limit))
 
-    async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
-        pages = self._inner.changes(table, since, columns)
-        while True:
-            try:
-                page = await self._told(anext(pages))
-            except StopAsyncIteration:
-                return
-            yield page
+    def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
+        return self._each_told(self.inner.changes(table, since, columns))
 
-    async def pages(
+    def pages(
         self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
     ) -> AsyncIterator[RecordPage]:
-        pages = self._inner.pages(table, place, columns, most)
+        return self._each_told(self.inner.pages(table, place, columns, most))
+
+    async def _each_told(self, pages: AsyncIterator[Answer]) -> AsyncIterator[Answer]:
         while True:
             try:
                 page = await self._told(anext(pages))
@@ -201,53 +172,42 @@ class Watched:
         key: str | None,
         within_seconds: float,
     ) -> Record:
-        return await self._told(self._inner.create(table, values, columns, key=key, within_seconds=within_seconds))
+        return await self._told(self.inner.create(table, values, columns, key=key, within_seconds=within_seconds))
 
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        return await self._all_told(self._inner.create_many(table, wanted, columns, within_seconds=within_seconds))
+        return await self._all_told(self.inner.create_many(table, wanted, columns, within_seconds=within_seconds))
 
     async def update_many(
         self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        return await self._all_told(self._inner.update_many(table, changes, columns, within_seconds=within_seconds))
+        return await self._all_told(self.inner.update_many(table, changes, columns, within_seconds=within_seconds))
 
     async def update(
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
     ) -> Record:
-        return await self._told(self._inner.update(table, key, values, columns, version=version))
+        return await self._told(self.inner.update(table, key, values, columns, version=version))
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
-        await self._told(self._inner.note(table, key, seed, subject, text))
+        await self._told(self.inner.note(table, key, seed, subject, text))
 
     async def metadata(self, table: str) -> TableMetadata:
-        return await self._told(self._inner.metadata(table))
+        return await self._told(self.inner.metadata(table))
 
     async def survey(self, table: str) -> TableMetadata:
-        return await self._told(self._inner.survey(table))
+        return await self._told(self.inner.survey(table))
 
     async def identify(self) -> str:
-        return await self._told(self._inner.identify())
+        return await self._told(self.inner.identify())
 
     async def profile(self) -> Profile | None:
         """Asked before every run, and often without asking the system: an answer ends no row of failures."""
-        try:
-            return await self._inner.profile()
-        except ConnectorError as error:
-            await self._failed(error)
-            raise
-
-    async def ping(self) -> None:
-        await self._inner.ping()
+        return await self._heard(self.inner.profile())
 
     async def _all_told(self, call: Awaitable[Sequence[Record | ConnectorError]]) -> Sequence[Record | ConnectorError]:
         """One system that is down for some of the records is down."""
-        try:
-            results = await call
-        except ConnectorError as error:
-            await self._failed(error)
-            raise
+        results = await self._heard(call)
         for one in results:
             if isinstance(one, ConnectorError):
                 one.told_of(self.system)
@@ -259,13 +219,17 @@ class Watched:
         return results
 
     async def _told(self, call: Awaitable[Answer]) -> Answer:
+        answer = await self._heard(call)
+        self._panel.succeeded(self)
+        return answer
+
+    async def _heard(self, call: Awaitable[Answer]) -> Answer:
+        """The answer; the panel hears of a failure only."""
         try:
-            answer = await call
+            return await call
         except ConnectorError as error:
             await self._failed(error)
             raise
-        self._panel.succeeded(self)
-        return answer
 
     async def _failed(self, error: ConnectorError) -> None:
         """A connector knows the kind of its system only; here the error gets the system's name."""
@@ -299,6 +263,11 @@ class WatchedSubscriber(Watched):
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         await self._told(self._subscriber.unsubscribe(subscription))
+
+
+def unwatched(connector: Connector) -> Connector:
+    """The connector behind the breaker: asked whatever the breaker says, and the panel hears nothing of it."""
+    return connector.inner if isinstance(connector, Watched) else connector
 
 
 def watched(connector: Connector, panel: BreakerPanel) -> Watched:

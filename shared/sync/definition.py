@@ -441,6 +441,11 @@ class Definition(Part):
                 return side
         return None
 
+    @property
+    def systems(self) -> tuple[str, str]:
+        """Both systems, the left one first."""
+        return self.left.system, self.right.system
+
     def without(self, side: Side, missing: AbstractSet[str]) -> Definition:
         """The definition without the rules that name columns which one side does not have."""
         fields = tuple(rule for rule in self.fields if rule.column(side) not in missing)
@@ -450,7 +455,7 @@ class Definition(Part):
 
     def refers_to(self, pair: Definition) -> Sequence[FieldRule]:
         """The rules whose keys the links of another pair translate."""
-        if (self.left.system, self.right.system) != (pair.left.system, pair.right.system):
+        if self.systems != pair.systems:
             return []
         tables = (pair.left.table, pair.right.table)
         return [
@@ -487,6 +492,11 @@ class Index(Part):
     sources: dict[str, str] = Field(default_factory=dict)
     definitions: tuple[Definition, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def systems(self) -> list[str]:
+        """Every system that a definition names, once."""
+        return list(dict.fromkeys(name for definition in self.definitions for name in definition.systems))
 
     def transfers(self) -> Sequence[tuple[Definition, Transfer]]:
         return [(definition, transfer) for definition in self.definitions for transfer in definition.transfers]

@@ -55,18 +55,15 @@ class Deleting:
             return await self._follow(Why.TARGET_GONE, OnDelete.UNLINK if policy is OnDelete.SET else policy)
         if not told:
             await self._verify_target()
-            await others.tell(acting, self._key(self.prepared.side.other), DELETED, self.run)
-        return Outcome(Kind.SKIPPED, Why.TARGET_GONE, other=self._key(self.prepared.side.other))
+            await others.tell(acting, self.home.key_on(self.prepared.side.other), DELETED, self.run)
+        return Outcome(Kind.SKIPPED, Why.TARGET_GONE, other=self.home.key_on(self.prepared.side.other))
 
     def _policy(self, transfer: Transfer) -> OnDelete:
         return transfer.on_delete or self.prepared.definition.on_delete
 
-    def _key(self, side: Side) -> str:
-        return self.home.key if side is Side.LEFT else self.home.other
-
     async def _verify_target(self) -> None:
         """Raise Taken if the record is there after all: a list or a notice was wrong, or it has just come back."""
-        key = self._key(self.prepared.side.other)
+        key = self.home.key_on(self.prepared.side.other)
         if key in await self.prepared.target.read(self.prepared.target_table, [key], ()):
             raise Taken(timedelta(seconds=5))
 
@@ -76,7 +73,7 @@ class Deleting:
         await self.brake.one_delete()
         fields = await self._set(self.prepared.transfer.set_on_delete) if policy is OnDelete.SET else []
         kind = Kind.UPDATED if fields else Kind.SKIPPED
-        outcome = Outcome(kind, why, other=self._key(self.prepared.side.other), fields=fields)
+        outcome = Outcome(kind, why, other=self.home.key_on(self.prepared.side.other), fields=fields)
         await self.tell(outcome)
         await undo_link(self.ports, self.home, why.value)
         await self._close_parked()
@@ -86,7 +83,7 @@ class Deleting:
 
     async def _set(self, values: Mapping[str, str]) -> Sequence[FieldDecision]:
         """Give the partner those of the values that it does not have; a partner that is gone as well needs none."""
-        prepared, key = self.prepared, self._key(self.prepared.side.other)
+        prepared, key = self.prepared, self.home.key_on(self.prepared.side.other)
         target = (await prepared.target.read(prepared.target_table, [key], list(values))).get(key)
         if target is None:
             return []
@@ -105,13 +102,13 @@ class Deleting:
     async def _reported(self) -> Outcome:
         """Park the source's record for a person; the link stays. Counted once, however often it is met again."""
         side = self.prepared.side
-        known = await self.ports.stores.parked.get(self.prepared.transfer.name, side, self._key(side))
+        known = await self.ports.stores.parked.get(self.prepared.transfer.name, side, self.home.key_on(side))
         if known is None or known.code != REPORTED:
             await self.brake.one_delete()
-        return parked(REPORTED, others=(self._key(side.other),))
+        return parked(REPORTED, others=(self.home.key_on(side.other),))
 
     async def _close_parked(self) -> None:
         """What waited for a person is about a link that is no more."""
         for name in filter(None, self.home.parked.split(",")):
             for side in Side:
-                await self.ports.stores.parked.remove(name, side, self._key(side))
+                await self.ports.stores.parked.remove(name, side, self.home.key_on(side))

@@ -37,7 +37,7 @@ class Draining:
     async def drain_anew(self, system: str) -> None:
         """Let all transfers of a system be drained as soon as every process knows that it is back."""
         for definition, transfer in self.pipeline.index.transfers():
-            if system in {definition.table(side).system for side in Side}:
+            if system in definition.systems:
                 await self._drain_after(transfer.name, self.pipeline.ports.timing.breaker_age)
 
     async def drain_soon(self, transfer: str) -> None:
@@ -86,7 +86,7 @@ class Draining:
         if await self.pipeline.switch(transfer.name) is not Switch.ON:
             return False
         definition = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name)
-        systems = [definition.table(side).system for side in Side]
+        systems = definition.systems
         environments = self.pipeline.environments
         if environments.is_unfit(systems) or any(environments.is_wrong(system) for system in systems):
             return False

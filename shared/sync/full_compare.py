@@ -241,7 +241,7 @@ class _Pass:
 
     async def is_away(self) -> bool:
         """Whether the breaker of a system is open."""
-        connectors = [self._ports.connectors[self.definition.table(side).system] for side in Side]
+        connectors = [self._ports.connectors[system] for system in self.definition.systems]
         return any([await self.pipeline.panel.is_open(connector) for connector in connectors])
 
     async def _heard_by(self) -> list[Transfer]:
@@ -257,9 +257,7 @@ class _Pass:
         linked = [one for one in page if one.state is LinkState.LINKED]
         transfers = await self._heard_by()
         for side in [Side(name) for name in row.sides.split(",")] if linked and transfers else []:
-            gone, differing = await self._looked_at(
-                side, {one.other if side is Side.RIGHT else one.key: one for one in linked}
-            )
+            gone, differing = await self._looked_at(side, {one.key_on(side): one for one in linked})
             sent = await self._send(row, side, {**gone, **differing}, transfers)
             row = replace(
                 row,
@@ -378,8 +376,7 @@ class _Pass:
 
 def _is_known(side: Side, home: LinkRow, record: Record) -> bool:
     """Whether the record still has the version at which everything was carried."""
-    known = home.left_version if side is Side.LEFT else home.right_version
-    return record.version is not None and record.version == known
+    return record.version is not None and record.version == home.version_on(side)
 
 
 def _may_link(transfer: Transfer) -> bool:

@@ -33,7 +33,7 @@ async def linked_pairs(
 async def _read(prepared: Prepared, rows: Sequence[LinkRow], columns: Mapping[Side, Sequence[str]]) -> list[LinkedPair]:
     found: dict[Side, Mapping[str, Record]] = {Side.LEFT: {}, Side.RIGHT: {}}
     for side in Side if rows else ():
-        keys = [row.key if side is Side.LEFT else row.other for row in rows]
+        keys = [row.key_on(side) for row in rows]
         table = prepared.definition.table(side).table
         found[side] = await prepared.connector(side).read(table, keys, columns[side])
     return [LinkedPair(row, found[Side.LEFT].get(row.key), found[Side.RIGHT].get(row.other)) for row in rows]

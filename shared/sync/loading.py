@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.errors import FeedExpired, SystemDown
-from shared.sync.breaker import Watched
+from shared.sync.breaker import unwatched
 from shared.sync.coalescing import Coalescing
 from shared.sync.context import MatchIndex, Ports, Prepared, Timing
 from shared.sync.definition import Brakes, Definition, Index, Transfer
@@ -120,10 +120,7 @@ def pipeline_for_load(ports: Ports, index: Index, transfer: str, match_index: Ma
     alone: the transfers that could create partners are off, so nobody but this load does; only then the noted match
     keys are enough, and the target is not searched for every record.
     """
-    connectors = {
-        name: Coalescing(one.plain if isinstance(one, Watched) else one, ports.clock)
-        for name, one in ports.connectors.items()
-    }
+    connectors = {name: Coalescing(unwatched(one), ports.clock) for name, one in ports.connectors.items()}
     queue = LoadQueue(ports.queue, transfer)
     own = replace(ports, connectors=connectors, queue=queue, timing=load_timing(ports.timing))
     return Pipeline(own, _unbraked(index), loads=transfer, match_index=match_index, searches_too=not alone)
@@ -218,8 +215,7 @@ class Loading:
     async def _unfinished(self, prepared: Prepared, records: Sequence[Record]) -> list[str]:
         """Keys of the records that have something to do; the partners are read together."""
         homes = {record.key: await self._home(prepared, record.key) for record in records}
-        side = prepared.side
-        partners = {key: home.other if side is Side.LEFT else home.key for key, home in homes.items() if home}
+        partners = {key: home.key_on(prepared.side.other) for key, home in homes.items() if home}
         try:
             found = await self._partners(prepared, list(partners.values()))
         except SystemDown:
@@ -246,7 +242,7 @@ class Loading:
         """Whether a linked record's transfer would do nothing, not even say what an earlier run has written."""
         if home is None or home.write_back:
             return False
-        target = targets.get(home.other if prepared.side is Side.LEFT else home.key)
+        target = targets.get(home.key_on(prepared.side.other))
         if target is None:
             return False
         base = Base.unpack(home.base, home.key, self.pipeline.ports.prints)

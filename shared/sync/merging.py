@@ -46,7 +46,7 @@ class Merging:
     async def follow(self, home: LinkRow, loser: Record) -> Outcome:
         """Bring the link over to the record that is left. Raises Taken while somebody else is at one of the rows."""
         side = self.prepared.side
-        partner = home.other if side is home.side else home.key
+        partner = home.key_on(side.other)
         winner = await self._winner(loser)
         if winner is None:
             return parked(NO_HEIR, others=(partner,))

@@ -216,7 +216,7 @@ class Pipeline:
         Raises WrongEnvironment when one of the systems is not the one its links were made for, or one is for tests and
         the other is not.
         """
-        systems = [self._find(name)[0].table(side).system for side in Side]
+        systems = self._find(name)[0].systems
         await self.environments.require(systems)
         await self.environments.require_one_profile(systems)
         async with self._preparing.setdefault(name, asyncio.Lock()):

@@ -465,6 +465,14 @@ class LinkRow:
     reason: str = ""
     etag: str = ""
 
+    def key_on(self, side: Side) -> str:
+        """The key of the link's record on a side."""
+        return self.key if side is self.side else self.other
+
+    def version_on(self, side: Side) -> str | None:
+        """The version that is remembered of the record on a side; of a home row only."""
+        return self.left_version if side is Side.LEFT else self.right_version
+
 
 class RowTaken(Exception):
     """An insert met an existing row, or a conditional write met a row that has changed or gone. Read again and

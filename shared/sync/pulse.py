@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -71,16 +71,8 @@ class Pulses:
         self._written[transfer, worked] = now
         with suppress(StoreUnavailable):
             pulse = (await self.of(transfer)).after(now, worked=worked)
-            told = {name: at.isoformat() if at else None for name, at in _times(pulse).items()}
+            told = {name: at.isoformat() if at else None for name, at in asdict(pulse).items()}
             await self.ports.stores.reports.put(_name(transfer), json.dumps(told))
-
-
-def _times(pulse: Pulse) -> Mapping[str, datetime | None]:
-    return {
-        "success_at": pulse.success_at,
-        "failed_at": pulse.failed_at,
-        "failing_since": pulse.failing_since,
-    }
 
 
 def _worked(outcome: Outcome) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -36,13 +36,14 @@ class SchemaWatch:
         ports, index = self.pipeline.ports, self.pipeline.index
         found = await survey(ports.connectors, index)
         last, now = await self._last(), ports.clock.now()
-        changed = self._changed(last.get("tables", {}), found)
+        facts = facts_of(index, found)
+        changed = self._changed(last.get("tables", {}), facts, found)
         findings = check(index, found)
         report = {
             "at": now.isoformat(),
             "findings": [asdict(one) for one in findings],
             "changes": [*(asdict(one) | {"at": now.isoformat()} for one in changed), *_recent(last, now)],
-            "tables": {self._name(place): facts for place, facts in facts_of(index, found).items()},
+            "tables": {self._name(place): one for place, one in facts.items()},
         }
         await ports.stores.reports.put(REPORT, json.dumps(report))
         _tell(findings, changed)
@@ -58,13 +59,14 @@ class SchemaWatch:
         last: dict[str, Any] = json.loads(text) if text else {}
         return last
 
-    def _changed(self, before: dict[str, TableFacts], found: Survey) -> list[Finding]:
-        index = self.pipeline.index
-        where = named_columns(index, found)
+    def _changed(
+        self, before: Mapping[str, TableFacts], facts: Mapping[Place, TableFacts], found: Survey
+    ) -> list[Finding]:
+        where = named_columns(self.pipeline.index, found)
         return [
             one
-            for place, facts in facts_of(index, found).items()
-            for one in changes(place, before.get(self._name(place), {}), facts, where[place])
+            for place, now in facts.items()
+            for one in changes(place, before.get(self._name(place), {}), now, where[place])
         ]
 
     def _name(self, place: Place) -> str:

@@ -59,11 +59,11 @@ class Updating:
 
     @property
     def _source_key(self) -> str:
-        return self.home.key if self.prepared.side is Side.LEFT else self.home.other
+        return self.home.key_on(self.prepared.side)
 
     @property
     def _target_key(self) -> str:
-        return self.home.other if self.prepared.side is Side.LEFT else self.home.key
+        return self.home.key_on(self.prepared.side.other)
 
     @property
     def _base(self) -> Base:
@@ -94,7 +94,7 @@ class Updating:
         left alone, because the other direction's run is about to write it.
         """
         versioned = self._with_version(self.home, self._base, self.prepared.side.other, target)
-        if versioned == self.home or _version(versioned, self.prepared.side.other) is None:
+        if versioned == self.home or versioned.version_on(self.prepared.side.other) is None:
             return self._unchanged()
         try:
             await self.ports.stores.links.replace(versioned)
@@ -112,10 +112,7 @@ class Updating:
         return Master(self.prepared.side.value)
 
     def _unchanged(self) -> Outcome:
-        return Outcome(Kind.UNCHANGED, Why.ECHO, other=self._other_key())
-
-    def _other_key(self) -> str:
-        return self._target_key
+        return Outcome(Kind.UNCHANGED, Why.ECHO, other=self._target_key)
 
     async def _kept(self, source: Record | None, target: Record | None, *, both: bool = False) -> Outcome:
         """Write and remember, starting over as long as somebody else is faster; leased where the target has no
@@ -154,7 +151,7 @@ class Updating:
             await self.brake.one_change(plan.blanks)
             if plan.overruled:  # afterwards nothing may differ any more that tells of it
                 fields = plan.told(base, values)
-                await self.tell(Outcome(Kind.UNCHANGED, Why.REPLACING, other=self._other_key(), fields=fields))
+                await self.tell(Outcome(Kind.UNCHANGED, Why.REPLACING, other=self._target_key, fields=fields))
             plan, target = await self._written(plan, target)
         outcome = self._outcome(plan, plan.told(base, values))
         if self._has_news(plan, source, target):
@@ -174,9 +171,9 @@ class Updating:
         if plan.problems:
             return replace(problem_outcome(plan, None, None), fields=fields)
         if self._sent:
-            return Outcome(Kind.UPDATED, Why.CHANGED, other=self._other_key(), fields=fields)
+            return Outcome(Kind.UPDATED, Why.CHANGED, other=self._target_key, fields=fields)
         why = Why.AGREED if agrees else Why.ECHO
-        return Outcome(Kind.UNCHANGED, why, other=self._other_key(), fields=fields)
+        return Outcome(Kind.UNCHANGED, why, other=self._target_key, fields=fields)
 
     async def _overruling(self, plan: Plan, target: Record) -> Plan:
         """Before somebody's edit is overwritten: stop where it never ends, and leave a note of what is replaced."""
@@ -262,10 +259,10 @@ class Updating:
             raise Merged(self.prepared.side.other, target)
 
     def _version_of(self, side: Side) -> str | None:
-        return _version(self.home, side)
+        return self.home.version_on(side)
 
     async def _read(self, side: Side) -> Record:
-        connector, key = self.prepared.connector(side), self.home.key if side is Side.LEFT else self.home.other
+        connector, key = self.prepared.connector(side), self.home.key_on(side)
         table = self.prepared.definition.table(side).table
         record = (await connector.read(table, [key], self.prepared.columns(side))).get(key)
         if record is None:
@@ -409,10 +406,6 @@ class Updating:
     @property
     def _deleting(self) -> Deleting:
         return Deleting(self.ports, self.prepared, self.run, self.brake, self.home, self.tell)
-
-
-def _version(home: LinkRow, side: Side) -> str | None:
-    return home.left_version if side is Side.LEFT else home.right_version
 
 
 def _parked_if_won(decision: Decision) -> Decision:

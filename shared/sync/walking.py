@@ -171,8 +171,7 @@ def feed_name(feed: Feed, pair: str) -> str:
 async def _run(walk: _Walk, mark: Watermark | None) -> Walked | None:
     try:
         await walk.pipeline.environments.require([walk.feed.system])
-        definition = walk.feed.definition
-        await walk.pipeline.environments.require_one_profile([definition.table(side).system for side in Side])
+        await walk.pipeline.environments.require_one_profile(walk.feed.definition.systems)
         return await (walk.run(mark) if mark else walk.start())
     except FeedExpired:
         return await walk.start_over(mark or Watermark(None))
@@ -261,7 +260,7 @@ class _Walk:
             home = await links.get(pair, Side.LEFT, home.other)
         if home is None or home.state is not LinkState.LINKED or record.version is None:
             return False
-        return record.version == (home.left_version if self.feed.side is Side.LEFT else home.right_version)
+        return record.version == home.version_on(self.feed.side)
 
     async def _send(self, transfer: Transfer, keys: Sequence[str], versions: dict[str, str]) -> None:
         """The id names the versions seen: a walk repeated after a crash is taken once, a new change never is

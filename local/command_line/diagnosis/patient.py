@@ -12,7 +12,6 @@ from shared.app import App
 from shared.engine import Engine, Systems, load_index
 from shared.errors import CrossdockError, SettingsError
 from shared.sync.definition import Index
-from shared.sync.ports import Side
 
 if TYPE_CHECKING:
     from shared.http_client import HttpClient
@@ -55,12 +54,11 @@ class Patient:
     @property
     def systems(self) -> Sequence[str]:
         """The systems that definitions name; raises CannotLook where the settings do not tell which there are."""
-        named = [one.table(side).system for one in self.index.definitions for side in Side]
         try:
             kinds = self.app.settings.kinds
         except SettingsError:
             raise CannotLook from None
-        return [name for name in dict.fromkeys(named) if name in kinds]
+        return [name for name in self.index.systems if name in kinds]
 
     async def each_identity(self, system: str) -> Sequence[Identified]:
         """A connector for each identity of a system; raises CannotLook for wrong settings, which have a probe."""

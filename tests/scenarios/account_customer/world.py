@@ -523,13 +523,14 @@ class RealWorld:
         """What was decided about a record, the newest first."""
         return await self.stores.journal.of_record(self.pair, side, key)
 
-    async def announce(self, side: Side, key: str) -> None:
-        """Queue a record to every transfer of the pair, as a notice or a walk does."""
-        for name in self.names:
+    async def announce(self, side: Side, key: str, definition: Definition | None = None) -> None:
+        """Queue a record to every transfer of a pair, the first one if none is named, as a notice or a walk does."""
+        pair = definition or self.definition
+        for name in [transfer.name for transfer in pair.transfers]:
             message = Message(
                 transfer=name,
                 side=side,
-                table=self.definition.table(side).table,
+                table=pair.table(side).table,
                 keys=(key,),
                 cause="notice",
                 occurred_at=self.clock.now(),

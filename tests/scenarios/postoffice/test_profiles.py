@@ -37,7 +37,8 @@ async def test_what_was_queued_before_the_mark_changed_does_not_cross() -> None:
         group = world.site.create("customer-groups", {"number": "1", "name": "Live"})
         world.site.mark_as_test_system(True)
         world.site.edit("customer-groups", group["id"], {"name": "Tried out"})
-        await world.announce_group(group["id"])
+        groups = next(one for one in world.index.definitions if one.right.table == "customer-groups")
+        await world.announce(Side.RIGHT, group["id"], groups)
         await world.pass_time(minutes=20)
         assert world.listed(GROUPS) == []
         (waiting,) = await world.stores.pending.page("customer_group_to_dataverse", None, 10)

@@ -17,8 +17,6 @@ from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
 from sandbox.postoffice.sandbox import PostOfficeSandbox
 from shared.app import App
 from shared.sync.definition import Definition, Index
-from shared.sync.message import Message
-from shared.sync.ports import Side
 from tests.scenarios.account_customer.world import CRM_URL, RealWorld, Setup
 
 FOLDER = Path(__file__).parents[3] / "transfers" / "postoffice"
@@ -114,21 +112,6 @@ class PostWorld(RealWorld):
         await self.other_crm.aclose()
         if error is None:
             assert self.site.requests.unforeseen() == []
-
-    async def announce_group(self, key: str) -> None:
-        """Queue a customer group, as a walk does."""
-        message = Message(
-            transfer="customer_group_to_dataverse",
-            side=Side.RIGHT,
-            table="customer-groups",
-            keys=(key,),
-            cause="walk",
-            occurred_at=self.clock.now(),
-            attempt=0,
-            correlation_id="announced",
-            change_id=f"announced/{key}/{self.clock.monotonic()}",
-        )
-        await self.queue.send(message.transfer, [message.outgoing()])
 
     async def next_walk(self) -> None:
         """Wait until the next walks have found everything and nothing is on its way."""
