@@ -245,6 +245,14 @@ class RealWorld:
     # --- starting and stopping ---
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._enter()
+        except BaseException:
+            self._exits.close()  # else later tests of this process would find the app installed
+            raise
+        return self
+
+    async def _enter(self) -> None:
         self._exits.enter_context(installed(self.apps[0]))
         engines = [await app.engine() for app in self.apps]
         if self.setup.hooks:
@@ -254,7 +262,6 @@ class RealWorld:
         await engines[0].walks.due()
         await self._run()
         self.forget_requests()
-        return self
 
     async def _run(self) -> None:
         """Start timers, workers and the systems' deliveries."""
