@@ -17,6 +17,7 @@ from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Brakes, DefaultWhen, ForeignEdit, IfMissing, IfUnlinked, OnCreate, OnDelete, TooLong
 from shared.sync.normalisers import NORMALISERS
+from shared.sync.ports import Profile
 
 SYSTEMS = ("business_central", "dataverse", "field_service", "postoffice", "sales_cockpit")
 """Names of systems in definitions."""
@@ -198,6 +199,7 @@ def definition_schema() -> Mapping[str, Any]:
         "on_delete": _choice("What follows when one record of a link is deleted.", _WORDS_ON_DELETE),
         "foreign_edit": _choice("What happens to an edit where the field is not mastered.", ForeignEdit),
         "brakes": _brakes(),
+        "profile": _choice("What both databases must be for.", Profile),
     }
     properties: Schema = {
         "pair": pair,

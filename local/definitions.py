@@ -23,7 +23,7 @@ from local.definition_variants import KEY, Variant, variants
 from shared.sync.arguments import FROM
 from shared.sync.definition import Definition, IfMissing, Index, Problem, TableName
 from shared.sync.joined import parts_of
-from shared.sync.ports import Side
+from shared.sync.ports import Profile, Side
 
 _TRANSFER_KEYS = {
     *("only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "write_back", "walk"),
@@ -43,7 +43,7 @@ _FIELD_KEYS = {
     ),
 }
 _MATCH_KEYS = {"normalise", "certainty", "if_missing"}
-_FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes"}
+_FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes", "profile"}
 
 
 @dataclass
@@ -76,7 +76,7 @@ class _Reader:
             "match": match,
             "fields": fields,
         }
-        raw |= {name: tree[name] for name in ("on_delete", "foreign_edit", "brakes") if name in tree}
+        raw |= {name: tree[name] for name in ("on_delete", "foreign_edit", "brakes", "profile") if name in tree}
         self._complete(raw)
         try:
             return Definition.model_validate(raw)
@@ -390,19 +390,21 @@ def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition
 
 def _without_second_masters(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:
     """A column of a table that several definitions share gets its value from one other system at most: two would
-    overwrite each other for ever. The later definition is refused."""
-    masters: dict[tuple[TableName, str], tuple[str, str]] = {}
+    overwrite each other for ever. The later definition is refused. Definitions of different profiles never run at the
+    same time and do not count."""
+    masters: dict[tuple[Profile | None, TableName, str], tuple[str, str]] = {}
     kept: list[Definition] = []
     problems: list[Problem] = []
     for definition in definitions:
-        mastered = list(_mastered_outside(definition))
-        clashes = [one for one in mastered if one[:2] in masters]
+        mastered, mine = list(_mastered_outside(definition)), definition.profile
+        together = [one for one in (None, *Profile) if one == mine or None in (one, mine)]
+        clashes = [one for one in mastered if any((profile, *one[:2]) in masters for profile in together)]
         if not clashes:
             kept.append(definition)
-            masters |= {one[:2]: (one[2], f"{definition.file}:{one[3]}") for one in mastered}
+            masters |= {(mine, *one[:2]): (one[2], f"{definition.file}:{one[3]}") for one in mastered}
             continue
         table, column, system, line = clashes[0]
-        first, place = masters[table, column]
+        first, place = next(masters[one, table, column] for one in together if (one, table, column) in masters)
         more = ", ".join(one[1] for one in clashes[1:])
         text = (
             f"{table.system}.{column} would have two masters, {first} ({place}) and {system}; let {table.system} be "

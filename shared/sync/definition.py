@@ -22,7 +22,7 @@ from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS, Given
 from shared.sync.joined import is_joined, parts_of
 from shared.sync.normalisers import NORMALISERS, Normaliser
-from shared.sync.ports import Side, Value
+from shared.sync.ports import Profile, Side, Value
 from shared.sync.values import canonical
 
 
@@ -399,7 +399,10 @@ class Brakes(Part):
 
 
 class Definition(Part):
-    """A pair of tables with its transfers, match rules and field rules."""
+    """A pair of tables with its transfers, match rules and field rules.
+
+    profile: what both databases must be for; definitions of different profiles never run at the same time.
+    """
 
     file: str
     left: TableName
@@ -410,6 +413,7 @@ class Definition(Part):
     on_delete: OnDelete = OnDelete.UNLINK
     foreign_edit: ForeignEdit = ForeignEdit.RESTORE
     brakes: Brakes = Brakes()
+    profile: Profile | None = None
 
     @field_validator("on_delete")
     @classmethod

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.errors import ConnectorError, SettingsError, WrongEnvironment, WrongProfile
 from shared.sync.context import Ports
-from shared.sync.ports import EnvironmentRow, RowTaken
+from shared.sync.ports import EnvironmentRow, Profile, RowTaken
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +50,19 @@ class EnvironmentGuard:
             if wrong is not None:
                 raise wrong
 
-    async def require_one_profile(self, systems: Iterable[str]) -> None:
-        """Raise WrongProfile when one of the systems is for tests and another one is not, as they say in this moment;
-        and what the connectors raise."""
+    async def require_one_profile(self, systems: Iterable[str], wanted: Profile | None = None) -> None:
+        """Raise WrongProfile when one of the systems is for tests and another one is not, as they say in this moment,
+        or when they are not what is wanted; and what the connectors raise."""
         profiles = {system: await self.ports.connectors[system].profile() for system in systems}
         told = {system: profile for system, profile in profiles.items() if profile is not None}
         pair = frozenset(profiles)
-        if len(set(told.values())) < 2:
+        if len({*told.values(), *filter(None, [wanted])}) < 2:
             self._unfit.pop(pair, None)
             return
         self._unfit[pair] = self.ports.clock.monotonic()
-        raise WrongProfile("; ".join(f"{system} is {profile}" for system, profile in told.items()) + ": nothing moves.")
+        is_for = [f"{system} is {profile}" for system, profile in told.items()]
+        is_for += [f"the definition is for {wanted}"] if wanted else []
+        raise WrongProfile("; ".join(is_for) + ": nothing moves.")
 
     def is_unfit(self, systems: Iterable[str]) -> bool:
         """Whether the systems were lately found to be for tests and for production; asks nobody."""

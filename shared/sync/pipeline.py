@@ -216,9 +216,9 @@ class Pipeline:
         Raises WrongEnvironment when one of the systems is not the one its links were made for, or one is for tests and
         the other is not.
         """
-        systems = self._find(name)[0].systems
-        await self.environments.require(systems)
-        await self.environments.require_one_profile(systems)
+        definition, _ = self._find(name)
+        await self.environments.require(definition.systems)
+        await self.environments.require_one_profile(definition.systems, definition.profile)
         async with self._preparing.setdefault(name, asyncio.Lock()):
             if name not in self._prepared:
                 definition, transfer = self._find(name)

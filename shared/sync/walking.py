@@ -171,7 +171,8 @@ def feed_name(feed: Feed, pair: str) -> str:
 async def _run(walk: _Walk, mark: Watermark | None) -> Walked | None:
     try:
         await walk.pipeline.environments.require([walk.feed.system])
-        await walk.pipeline.environments.require_one_profile(walk.feed.definition.systems)
+        definition = walk.feed.definition
+        await walk.pipeline.environments.require_one_profile(definition.systems, definition.profile)
         return await (walk.run(mark) if mark else walk.start())
     except FeedExpired:
         return await walk.start_over(mark or Watermark(None))

@@ -36,7 +36,9 @@ TWO_CRMS: Mapping[str, str] = {
 FOR_BOTH = """
 for:
   - dataverse: dataverse
+    profile: productive
   - dataverse: crm_test
+    profile: test
 """
 WHOLE = (
     PostOfficeOptions(auth=Auth.API_KEY),
@@ -112,6 +114,16 @@ class PostWorld(RealWorld):
         await self.other_crm.aclose()
         if error is None:
             assert self.site.requests.unforeseen() == []
+
+    @property
+    def customers_there(self) -> Mapping[str, Mapping[str, Any]]:
+        """PostOffice's customers with their parts."""
+        return self.site.rows("customers")
+
+    @property
+    def cost_centres_there(self) -> Mapping[str, Mapping[str, Any]]:
+        """PostOffice's cost centres with their parts."""
+        return self.site.rows("cost-centres")
 
     async def next_walk(self) -> None:
         """Wait until the next walks have found everything and nothing is on its way."""

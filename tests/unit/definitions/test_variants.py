@@ -9,6 +9,7 @@ import pytest
 from local.definition_document import Faulty
 from local.definitions import compile_folder, read_definition
 from shared.sync.definition import Definition, Index, Master, OnCreate
+from shared.sync.ports import Profile
 from tests.scenarios.several_companies.world import page_examples
 
 BASE = """pair: {dataverse: account, business_central: customers}
@@ -82,6 +83,18 @@ def test_what_is_not_handed_over_stays_with_the_master_of_unlinked_records(tmp_p
     here, there = ({rule.left: rule for rule in one.fields}["name"] for one in (first, second))
     assert (here.master_linked, here.on_create) == (Master.RIGHT, OnCreate.CARRY)
     assert (there.master_unlinked, there.master_linked, there.on_create) == (Master.LEFT, Master.LEFT, OnCreate.FILL)
+
+
+def test_two_databases_that_never_run_together_may_master_the_same_column(tmp_path: Path) -> None:
+    """One is for tests and the other is productive; without the profiles the second one is refused."""
+    names = ("business_central", "bc_test")
+    entries = "for:\n" + "".join(f"  - business_central: {name}\n    profile: {{}}\n" for name in names)
+    first, second = both(tmp_path, ERP_IS_MASTER + entries.format("productive", "test"))
+    assert (first.profile, second.profile) == (Profile.PRODUCTIVE, Profile.TEST)
+    (tmp_path / "same").mkdir()
+    index = compiled(tmp_path / "same", ERP_IS_MASTER + entries.format("test", "test"))
+    assert [one.profile for one in index.definitions] == [Profile.TEST]
+    assert "would have two masters" in index.problems[0].text
 
 
 def test_lines_can_be_left_out_and_match_rules_and_brakes_replaced(tmp_path: Path) -> None:
