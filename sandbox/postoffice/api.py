@@ -16,7 +16,7 @@ from sandbox.postoffice.options import PostOfficeOptions
 from sandbox.postoffice.showing import etag_of, shown
 from sandbox.postoffice.statistics import Statistics
 from sandbox.postoffice.store import PARTS_OF, Row, Store
-from sandbox.postoffice.tables import JOURNAL, PARTS, SHOWN_AS, TABLES, Table
+from sandbox.postoffice.tables import JOURNAL, PARTS, SHOWN_AS, Table
 
 PARTS_BY_NAME = {SHOWN_AS.get(name, name): name for name in PARTS}
 CRM, POST_OFFICE = "CRM", "PO"
@@ -65,8 +65,10 @@ class Api:
                 _only(call, "GET")
                 query = dict(call.query)
                 return Answer(200, self.statistics.page(query, limit_of(query)))
-            case (name, *rest) if name in TABLES:
-                return self._table(call, TABLES[name], tuple(rest))
+            case (name, *rest) if name in self._store.tables:
+                return self._table(call, self._store.tables[name], tuple(rest))
+            case (_,):
+                raise ApiError(404, "NoSuchPath", "There is nothing at this address.")
         raise NotImitated("an address outside the contract")
 
     def _system(self, call: Call) -> Answer:
@@ -155,7 +157,7 @@ class Api:
         self._check_numbers(table, values, "")
         if values.get("active") is None and "active" in table.fields:
             values["active"] = True
-        if values["number"] is None:
+        if "number" in table.fields and values["number"] is None:
             values["number"] = self._next_number(table)
         if table.mastered:
             values["master"] = master

@@ -43,8 +43,8 @@ def export(folder: Path, store: Store, statistics: Statistics, first: date, last
     """Write one file per list, and the statistics of some days; a file appears only when it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in LISTS:
-        fields = {"id": Field(), **TABLES[name].fields, "changedAt": Field(Kind.TIME)}
+    for name in (*LISTS, *(one for one in store.tables if one not in TABLES)):
+        fields = {"id": Field(), **store.tables[name].fields, "changedAt": Field(Kind.TIME)}
         rows = ({"id": row_id, "changedAt": row[CHANGED_AT].isoformat(), **row} for row_id, row in store.rows(name))
         written.append(_file(folder / f"{name}.csv", fields, rows))
     written.append(_file(folder / f"{STATISTICS}.csv", _SUMS, statistics.rows(first, last, _GROUP)))

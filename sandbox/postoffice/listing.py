@@ -13,7 +13,7 @@ from sandbox.postoffice.errors import ApiError, bad_request
 from sandbox.postoffice.options import Paging, PostOfficeOptions
 from sandbox.postoffice.showing import iso, shown
 from sandbox.postoffice.store import CHANGED_AT, DELETED, REVISION, Row, Store
-from sandbox.postoffice.tables import TABLES, Table
+from sandbox.postoffice.tables import Table
 
 DEFAULT_LIMIT = 200
 LARGEST_LIMIT = 500
@@ -108,8 +108,8 @@ class Lists:
         unknown = next((name for name in query if name not in ("cursor", "entities", "limit")), None)
         if unknown is not None:
             raise bad_request("UnknownParameter", f"The feed takes no {unknown}.", unknown)
-        names = query.get("entities", ",".join(TABLES)).split(",")
-        if strange := next((name for name in names if name not in TABLES), None):
+        names = query.get("entities", ",".join(self._store.tables)).split(",")
+        if strange := next((name for name in names if name not in self._store.tables), None):
             raise bad_request("UnknownEntity", f"There is no list {strange}.", "entities")
         asked = json.dumps(["changes", *sorted(names)])
         place = self._feed_place(query.get("cursor"), asked)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from sandbox.postoffice.tables import TABLES, Field, Table
 
 
 class Auth(StrEnum):
@@ -28,7 +31,8 @@ class PostOfficeOptions:
     etag: records have versions and `If-Match` counts. paging: by cursor, or by offset and limit. changes: there is one
     feed of changes of all tables. idempotency_keys: a repeated POST with the same key answers the same record.
     knows_crm_id: so does a POST with a CRM id that a record has already. deletions: lists with `changedSince` show
-    deleted rows for `deletions_kept_days`. requests_per_minute: 0 is no limit.
+    deleted rows for `deletions_kept_days`. requests_per_minute: 0 is no limit. further: lists that the contract does
+    not name, with their fields; they are shown, never written.
     """
 
     auth: Auth = Auth.API_KEY
@@ -51,6 +55,12 @@ class PostOfficeOptions:
     idempotency_hours: int = 24
     longest_window_days: int = 92
     requests_per_minute: int = 0
+    further: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """Every list of the site."""
+        return {**TABLES, **{name: Table(name, fields) for name, fields in self.further.items()}}
 
 
 def poor(auth: Auth = Auth.BASIC) -> PostOfficeOptions:

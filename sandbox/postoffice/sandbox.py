@@ -22,7 +22,7 @@ from sandbox.postoffice.options import PostOfficeOptions
 from sandbox.postoffice.service import Failures, Service
 from sandbox.postoffice.showing import shown
 from sandbox.postoffice.store import Row, Store
-from sandbox.postoffice.tables import LOCKED_FIELDS, LOCKED_PARTS, TABLES, Table
+from sandbox.postoffice.tables import LOCKED_FIELDS, LOCKED_PARTS, Table
 from sandbox.request_log import RequestLog
 from sandbox.tokens import TokenIssuer
 
@@ -52,7 +52,7 @@ class PostOfficeSandbox:
         self.notice_faults = NoticeFaults(seed=seed)
         self.requests = RequestLog("postoffice")
         self._disk = Disk(persist)
-        self._store = Store(clock.now, self._disk)
+        self._store = Store(clock.now, self._disk, self.options.tables)
         self._store.load()
         self._api = Api(self._store, self.options)
         self._service = Service(
@@ -96,30 +96,34 @@ class PostOfficeSandbox:
         """Return all rows of a table by id with their parts; also `journal` and `statistics`. KeyError if unknown."""
         if table in ("journal", "statistics"):
             return {key: one if isinstance(one, dict) else {"sums": one} for key, one in self._small(table)}
-        return {row_id: self._shown(TABLES[table], row_id, row) for row_id, row in self._store.rows(table)}
+        return {row_id: self._shown(self._store.tables[table], row_id, row) for row_id, row in self._store.rows(table)}
 
     def create(self, table: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create a record as a person does; returns it with its parts."""
-        row_id, row = self._api.create(TABLES[table], body, POST_OFFICE)
-        return self._done(TABLES[table], row_id, row)
+        row_id, row = self._api.create(self._store.tables[table], body, POST_OFFICE)
+        return self._done(self._store.tables[table], row_id, row)
 
     def edit(self, table: str, row_id: str, body: Mapping[str, Any], *, past_the_lock: bool = False) -> dict[str, Any]:
         """Change a record as a person does; returns it with its parts."""
         locked = LOCKED_FIELDS | LOCKED_PARTS
         self._check_lock(table, row_id, past_the_lock or not locked & body.keys())
-        return self._done(TABLES[table], row_id, self._api.change(TABLES[table], row_id, body))
+        return self._done(self._store.tables[table], row_id, self._api.change(self._store.tables[table], row_id, body))
 
     def put_part(
         self, table: str, row_id: str, name: str, key: str, body: Mapping[str, Any], *, past_the_lock: bool = False
     ) -> dict[str, Any]:
         """Put a sub-record as a person does; returns the record with its parts."""
         self._check_lock(table, row_id, past_the_lock)
-        return self._done(TABLES[table], row_id, self._api.put_part(TABLES[table], row_id, name, key, body))
+        return self._done(
+            self._store.tables[table], row_id, self._api.put_part(self._store.tables[table], row_id, name, key, body)
+        )
 
     def drop_part(self, table: str, row_id: str, name: str, key: str, *, past_the_lock: bool = False) -> dict[str, Any]:
         """Take a sub-record away as a person does; returns the record with its parts."""
         self._check_lock(table, row_id, past_the_lock)
-        return self._done(TABLES[table], row_id, self._api.drop_part(TABLES[table], row_id, name, key))
+        return self._done(
+            self._store.tables[table], row_id, self._api.drop_part(self._store.tables[table], row_id, name, key)
+        )
 
     def delete(self, table: str, row_id: str) -> None:
         """Delete a record as a person does."""
@@ -158,7 +162,7 @@ class PostOfficeSandbox:
         return row
 
     def _check_lock(self, table: str, row_id: str, allowed: bool) -> None:
-        if not allowed and TABLES[table].mastered and self._row(table, row_id)["master"] == CRM:
+        if not allowed and self._store.tables[table].mastered and self._row(table, row_id)["master"] == CRM:
             raise ApiError(409, "CrmMastered", "This is maintained in the CRM.")
 
     def _done(self, table: Table, row_id: str, row: Row) -> dict[str, Any]:

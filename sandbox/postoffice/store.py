@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.disk import Disk
-from sandbox.postoffice.tables import TABLES
+from sandbox.postoffice.tables import TABLES, Table
 
 Row = dict[str, Any]
 REVISION = "@revision"
@@ -26,18 +26,19 @@ SMALL = ("meta", "journal", "statistics", "idempotency")
 class Store:
     """All rows by table and id. `revision` counts every change, across all tables."""
 
-    def __init__(self, now: Callable[[], datetime], disk: Disk) -> None:
+    def __init__(self, now: Callable[[], datetime], disk: Disk, tables: Mapping[str, Table] = TABLES) -> None:
         self.now = now
+        self.tables = tables
         self.revision = 0
         self._disk = disk
-        self._rows: dict[str, dict[str, Row]] = {name: {} for name in TABLES}
+        self._rows: dict[str, dict[str, Row]] = {name: {} for name in tables}
         self._earlier: dict[tuple[str, str], list[Row]] = {}
-        self._order: dict[str, dict[str, int]] = {name: {} for name in TABLES}
+        self._order: dict[str, dict[str, int]] = {name: {} for name in tables}
         self.spaces: dict[str, dict[str, Any]] = {name: {} for name in SMALL}
 
     def load(self) -> None:
         """Read what the file holds."""
-        for name in TABLES:
+        for name in self.tables:
             for row_id, row in sorted(self._disk.load(name).items(), key=lambda item: item[1][REVISION]):
                 self._put(name, row_id, row)
         for name in SMALL:
@@ -46,7 +47,7 @@ class Store:
 
     def clear(self) -> None:
         """Empty everything, in memory and in the file."""
-        for name in TABLES:
+        for name in self.tables:
             self._rows[name], self._order[name] = {}, {}
         for name in SMALL:
             self.spaces[name] = {}

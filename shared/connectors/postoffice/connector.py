@@ -11,6 +11,7 @@ from shared.connectors.budget import Budget
 from shared.connectors.postoffice.client import PostOfficeClient, object_of
 from shared.connectors.postoffice.errors import SYSTEM, Doing
 from shared.connectors.postoffice.feed import Asked, by_feed, by_time, watermark_at
+from shared.connectors.postoffice.further import FurtherLists
 from shared.connectors.postoffice.rows import Rows
 from shared.connectors.postoffice.site import Site
 from shared.connectors.postoffice.tables import CRM_ID, TABLES, Table
@@ -70,6 +71,7 @@ class PostOfficeConnector:
         self._instance = instance
         self._system = system
         self._rows = Rows(self._site)
+        self._further = FurtherLists(self._site, clock, self._first_page)
 
     @property
     def system(self) -> str:
@@ -108,7 +110,7 @@ class PostOfficeConnector:
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         asked = dict.fromkeys(canonical_id(key) for key in keys)
-        at = self._at(table)
+        at = await self._at(table)
         wanted = self._rows.columns(at, columns)
         if not asked:
             return {}
@@ -120,7 +122,7 @@ class PostOfficeConnector:
     async def find(
         self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
     ) -> Sequence[Record]:
-        at = self._at(table)
+        at = await self._at(table)
         (by,), wanted = self._rows.columns(at, [column]), self._rows.columns(at, columns)
         texts = [value for value in dict.fromkeys(values) if value]
         if column not in at.searchable:
@@ -147,7 +149,7 @@ class PostOfficeConnector:
         ]
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
-        at = self._at(table)
+        at = await self._at(table)
         wanted = self._rows.columns(at, columns)
         asked = Asked(
             self._client,
@@ -163,7 +165,7 @@ class PostOfficeConnector:
         self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
     ) -> AsyncIterator[RecordPage]:
         """In the order of the list; a place is its cursor, or how many rows stand before and the last of them."""
-        at = self._at(table)
+        at = await self._at(table)
         wanted = self._rows.columns(at, columns)
         async for page in self._client.pages(self._site.path(table), {}, place, most):
             records = [self._listed(at, row, wanted) for row in page.rows]
@@ -201,10 +203,18 @@ class PostOfficeConnector:
     def _version(self, reply: Reply) -> str | None:
         return reply.headers.get("etag") if self._site.versions else None
 
-    def _at(self, table: str) -> Table:
-        if table not in TABLES:
+    async def _at(self, table: str) -> Table:
+        """A list of the contract, or one that only this site has."""
+        if table in TABLES:
+            return TABLES[table]
+        if not self._further.may_be(table):
             raise UnknownColumn(SYSTEM, Answer(field=table))
-        return TABLES[table]
+        return await self._further.table(table)
+
+    async def _first_page(self, table: str) -> Sequence[JsonObject]:
+        async for page in self._client.pages(self._site.path(table), {}, None, self._site.page_size):
+            return page.rows
+        return ()
 
     # --- writing ---
 
@@ -220,7 +230,7 @@ class PostOfficeConnector:
         """The CRM's id is the key of repetition: a site that knows it answers the same record again."""
         if key is not None:
             raise ValueError(f"{SYSTEM} does not let us choose a key")
-        at, budget = self._at(table), Budget(SYSTEM, self._clock, within_seconds)
+        at, budget = await self._at(table), Budget(SYSTEM, self._clock, within_seconds)
         wanted, path = self._rows.columns(at, columns), self._site.path(table)
         body = self._rows.body(at, {name: value for name, value in values.items() if value is not None})
         crm_id = values.get(CRM_ID)
@@ -263,7 +273,7 @@ class PostOfficeConnector:
     async def _changed(self, table: str, change: Change, columns: Sequence[str], budget: Budget) -> Record:
         """The link goes first: a record that is not linked yet takes nothing else, and one that is being unlinked
         nothing afterwards."""
-        at, record_key = self._at(table), canonical_id(change.key)
+        at, record_key = await self._at(table), canonical_id(change.key)
         values, version, wanted = change.values, change.version, self._rows.columns(at, columns)
         plain = {name: value for name, value in values.items() if name != CRM_ID}
         body = self._rows.body(at, plain)
@@ -301,11 +311,13 @@ class PostOfficeConnector:
     # --- what is known ---
 
     async def metadata(self, table: str) -> TableMetadata:
-        return TableMetadata(table, self._at(table).columns)
+        return TableMetadata(table, (await self._at(table)).columns)
 
     async def survey(self, table: str) -> TableMetadata:
         """As the contract says; the interface describes itself nowhere. Reading the list tells whether we may."""
-        at = self._at(table)
+        if table not in TABLES and self._further.may_be(table):
+            return TableMetadata(table, (await self._further.table(table, anew=True)).columns, announced=False)
+        at = await self._at(table)
         await self._client.get(self._site.path(table), {self._site.parameter("limit"): "1"}, self._site.path(table))
         return TableMetadata(table, at.columns, announced=False)
 

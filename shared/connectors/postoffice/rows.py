@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from shared.connectors.postoffice.client import text_in
 from shared.connectors.postoffice.errors import SYSTEM
+from shared.connectors.postoffice.further import as_shown
 from shared.connectors.postoffice.site import Site
 from shared.connectors.postoffice.tables import Table
 from shared.connectors.postoffice.values import UnfitValue, canonical_id, to_json, to_value
@@ -35,10 +36,23 @@ class Rows:
         """A row as a record; raises BadAnswer for one that is not as documented."""
         try:
             key = canonical_id(text_in(row, "id"))
-            values = {one.name: to_value(one.type, self._found(table, row, one.name), one.name) for one in columns}
+            values = {one.name: self._value(table, row, one) for one in columns}
         except (WrongShape, ValueError) as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: a row of {table.name}: {error}") from None
         return Record(key, version, values)
+
+    def _value(self, table: Table, row: JsonObject, column: ColumnMetadata) -> Value:
+        if table.further and column.name not in self._site.declared(table.name):
+            return as_shown(self._shown(table, row, column.name))
+        found = self._shown if table.further else self._found
+        return to_value(column.type, found(table, row, column.name), column.name)
+
+    def _shown(self, table: Table, row: JsonObject, name: str) -> Json:
+        """Of a list that the contract does not name: a column that a row lacks is gone, and not blank."""
+        theirs = self._site.theirs(table.name, name)
+        if theirs not in row:
+            raise UnknownColumn(SYSTEM, Answer(field=name))
+        return row[theirs]
 
     def _found(self, table: Table, row: JsonObject, name: str) -> Json:
         node: Json = row

@@ -6,12 +6,14 @@ without a feed it walks by the time of change with an overlap. Deletions that no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.connectors.postoffice.tables import TABLES
+from shared.sync.ports import ColumnType
 
 
 class Paging(StrEnum):
@@ -22,6 +24,16 @@ class Paging(StrEnum):
 
 
 Parameter = Literal["cursor", "offset", "limit", "changedSince", "expand"]
+ListName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Holds = Literal["text", "yes_no", "whole", "amount", "day", "time"]
+_TYPES: Mapping[Holds, ColumnType] = {
+    "text": ColumnType.TEXT,
+    "yes_no": ColumnType.BOOLEAN,
+    "whole": ColumnType.INTEGER,
+    "amount": ColumnType.DECIMAL,
+    "day": ColumnType.DATE,
+    "time": ColumnType.DATETIME,
+}
 
 
 class Site(BaseModel):
@@ -30,7 +42,9 @@ class Site(BaseModel):
     versions: records have an ETag and a write may name it. feed: there is `changes`, one feed of all lists.
     idempotency_keys: a repeated POST with the same key answers the same record. paths, columns and parameters: what a
     list, a column of a list (`customers.name`) or a parameter is called there, where it is not as in the contract.
-    page_size: rows on a page; two at least, since pages may overlap by one.
+    page_size: rows on a page; two at least, since pages may overlap by one. lists: lists that the contract does not
+    name, with what their columns hold where that is not plain from the rows; one that is bound to nothing else needs
+    no entry.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +55,8 @@ class Site(BaseModel):
     paging: Paging = Paging.CURSOR
     page_size: Annotated[int, Field(ge=2, le=500)] = 500
     paths: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9/_-]{1,100}$")]] = {}
-    columns: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,60}$")]] = {}
+    columns: dict[str, Annotated[str, Field(pattern=r"^[^\x00-\x1f\x22]{1,60}$")]] = {}
+    lists: dict[ListName, dict[str, Holds]] = {}
     parameters: dict[
         Literal["cursor", "offset", "limit", "changedSince", "expand"],
         Annotated[str, Field(pattern=r"^[A-Za-z0-9_$]+$")],
@@ -59,8 +74,19 @@ class Site(BaseModel):
         """What a column of the contract is called there."""
         return self.columns.get(f"{table}.{column}", column)
 
+    def renamed(self, table: str) -> list[str]:
+        """The columns of a list that are called otherwise there."""
+        return [name.partition(".")[2] for name in self.columns if name.partition(".")[0] == table]
+
+    def declared(self, table: str) -> Mapping[str, ColumnType]:
+        """What columns of a list that the contract does not name hold, as far as the site says it."""
+        return {name: _TYPES[holds] for name, holds in self.lists.get(table, {}).items()}
+
     def strangers(self) -> list[str]:
-        """Names that the contract does not know, which therefore bind nothing."""
+        """Names that neither the contract nor `lists` knows, which therefore bind nothing."""
         known = {f"{table.name}.{column}" for table in TABLES.values() for column in table.columns}
-        others = [name for name in self.paths if name not in TABLES and name not in ("system", "changes")]
-        return others + [name for name in self.columns if name not in known]
+        lists = {*TABLES, *self.lists, "system", "changes"}
+        others = [name for name in self.paths if name not in lists]
+        return others + [
+            name for name in self.columns if name not in known and name.partition(".")[0] not in self.lists
+        ]

@@ -23,7 +23,8 @@ _ADDRESS = {"name": 80, "name2": 80, "street": 80, "postcode": 12, "city": 50, "
 class Table:
     """One list. searchable: columns that the list can be filtered by; written: we create and change its records.
 
-    mastered: an unlinked record of it belongs to PostOffice alone, a linked one to the CRM.
+    mastered: an unlinked record of it belongs to PostOffice alone, a linked one to the CRM. further: the contract does
+    not name it; its columns are those that the site shows.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Table:
     searchable: frozenset[str] = frozenset()
     written: bool = False
     mastered: bool = False
+    further: bool = False
 
     def expands(self, name: str) -> str:
         """The part that a column belongs to, as `expand` names it; empty for the record's own."""

@@ -64,7 +64,7 @@ def shipped() -> Index:
         read_definition(path.read_text("utf-8"), f"transfers/postoffice/{path.name}")
         for path in sorted(FOLDER.glob("*.yaml"))
     ]
-    return Index(definitions=tuple(map(_often_walked, read)))
+    return Index(definitions=tuple(map(often_walked, read)))
 
 
 def for_two_crms() -> Index:
@@ -76,10 +76,11 @@ def for_two_crms() -> Index:
             path.write_text(path.read_text("utf-8") + FOR_BOTH, "utf-8")
         index = compile_folder(transfers)
     assert index.problems == (), [str(problem) for problem in index.problems]
-    return index.model_copy(update={"definitions": tuple(map(_often_walked, index.definitions))})
+    return index.model_copy(update={"definitions": tuple(map(often_walked, index.definitions))})
 
 
-def _often_walked(definition: Definition) -> Definition:
+def often_walked(definition: Definition) -> Definition:
+    """A definition walked every five minutes."""
     walked = [one.model_copy(update={"walk_seconds": WALK_SECONDS}) for one in definition.transfers]
     return definition.model_copy(update={"transfers": tuple(walked)})
 
