@@ -36,14 +36,23 @@ class Cursor:
 
 def cursor_from(text: str, query: str) -> Cursor:
     """Read a cursor; raises the 400 for one that was not given for this query."""
-    try:
-        place, asked, at = json.loads(base64.urlsafe_b64decode(text.encode()))
-        cursor = Cursor(int(place), str(asked), datetime.fromisoformat(at))
-    except (ValueError, TypeError, UnicodeError):
-        raise bad_request("BadCursor", "The cursor cannot be read.", "cursor") from None
+    cursor = _read(text)
     if cursor.query != query:
         raise bad_request("BadCursor", "The cursor belongs to another query.", "cursor")
     return cursor
+
+
+def cursor_query(text: str) -> str:
+    """Read which query a cursor was given for; raises the 400 for one that cannot be read."""
+    return _read(text).query
+
+
+def _read(text: str) -> Cursor:
+    try:
+        place, asked, at = json.loads(base64.urlsafe_b64decode(text.encode()))
+        return Cursor(int(place), str(asked), datetime.fromisoformat(at))
+    except (ValueError, TypeError, UnicodeError):
+        raise bad_request("BadCursor", "The cursor cannot be read.", "cursor") from None
 
 
 class Lists:

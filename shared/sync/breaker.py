@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TypeVar
 
 from shared.errors import ConnectorError, SettingsError, SystemDown
@@ -155,6 +155,9 @@ class Watched(PassingOn):
     ) -> AsyncIterator[RecordPage]:
         return self._each_told(self.inner.pages(table, place, columns, most))
 
+    def of_day(self, table: str, column: str, day: date, columns: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
+        return self._each_told(self.inner.of_day(table, column, day, columns))
+
     async def _each_told(self, pages: AsyncIterator[Answer]) -> AsyncIterator[Answer]:
         while True:
             try:
@@ -184,6 +187,11 @@ class Watched(PassingOn):
     ) -> Sequence[Record | ConnectorError]:
         return await self._all_told(self.inner.update_many(table, changes, columns, within_seconds=within_seconds))
 
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        return await self._all_told(self.inner.delete_many(table, keys, within_seconds=within_seconds))
+
     async def update(
         self, table: str, key: str, values: Mapping[str, Value], columns: Sequence[str], *, version: str | None
     ) -> Record:
@@ -205,7 +213,7 @@ class Watched(PassingOn):
         """Asked before every run, and often without asking the system: an answer ends no row of failures."""
         return await self._heard(self.inner.profile())
 
-    async def _all_told(self, call: Awaitable[Sequence[Record | ConnectorError]]) -> Sequence[Record | ConnectorError]:
+    async def _all_told(self, call: Awaitable[Sequence[Answer]]) -> Sequence[Answer]:
         """One system that is down for some of the records is down."""
         results = await self._heard(call)
         for one in results:

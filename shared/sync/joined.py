@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TypeVar
 
 from shared.errors import Answer, ConnectorError, Refused, UnknownColumn
@@ -158,6 +159,12 @@ class Joining(PassingOn):
     ) -> AsyncIterator[RecordPage]:
         async for page in self.inner.pages(table, place, _single(columns), most):
             yield replace(page, records=[_read(record, columns) for record in page.records])
+
+    async def of_day(
+        self, table: str, column: str, day: date, columns: Sequence[str]
+    ) -> AsyncIterator[Sequence[Record]]:
+        async for records in self.inner.of_day(table, column, day, _single(columns)):
+            yield [_read(record, columns) for record in records]
 
     async def create(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from shared.errors import ConnectorError
 from shared.sync.ports import (
@@ -63,6 +63,9 @@ class PassingOn:
     ) -> AsyncIterator[RecordPage]:
         return self.inner.pages(table, place, columns, most)
 
+    def of_day(self, table: str, column: str, day: date, columns: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
+        return self.inner.of_day(table, column, day, columns)
+
     async def create(
         self,
         table: str,
@@ -88,6 +91,11 @@ class PassingOn:
         self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
         return await self.inner.update_many(table, changes, columns, within_seconds=within_seconds)
+
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        return await self.inner.delete_many(table, keys, within_seconds=within_seconds)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         await self.inner.note(table, key, seed, subject, text)

@@ -83,6 +83,8 @@ class Capabilities:
     read or search right after a write sees it. longest_run: how long a request may go on being executed after we
     stopped waiting for it. keys_per_read: how many keys one call of `read` fetches. notes: a record of the table can be
     given a note that people see. feed_memory: after how long the change feed forgets a place in it; None: never.
+    days: the table's records can be asked for by the day that a column holds (`of_day`). deletes_many: they can be
+    deleted in bulk.
     """
 
     chooses_key: bool
@@ -94,6 +96,8 @@ class Capabilities:
     keys_per_read: int
     notes: bool = False
     feed_memory: timedelta | None = None
+    days: bool = False
+    deletes_many: bool = False
 
 
 class ColumnType(StrEnum):
@@ -272,6 +276,15 @@ class Connector(Protocol):
         records do not disturb. most: records on a page. Raises FeedExpired for a place that is gone."""
         ...
 
+    def of_day(self, table: str, column: str, day: date, columns: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
+        """Every record of a table whose column holds this day, as many at once as the system shows; only where `days`.
+
+        It ends when all of them have been told, and raises where it cannot be sure of that. What comes or goes
+        meanwhile may be told or not, or twice; it hides none of the others. Where the records are sums and no rows of
+        their own, the asked columns say by what they are grouped.
+        """
+        ...
+
     async def create(
         self,
         table: str,
@@ -290,23 +303,34 @@ class Connector(Protocol):
     async def create_many(
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        """Create several records in as few calls as the system allows; for loads.
+        """Create several records in as few calls as the system allows; for loads and for derived rows.
 
         Answers one result per record, in order: the record as stored, or the error that `create` would have raised for
-        it. A record that is refused keeps none of the others from being created. A lost answer is UnknownResult for
-        every record of that call; whoever asked looks each of them up. Nothing is sent twice unless the system
-        certainly has not executed it. `within_seconds` bounds everything: records that did not get their turn by then
-        are SystemDown or Throttled. Raises only what concerns no single record, and only before anything was sent.
+        it. Where no columns are asked for it may be the key alone, without a version. A record that is refused keeps
+        none of the others from being created. A lost answer is UnknownResult for every record of that call; whoever
+        asked looks each of them up. Nothing is sent twice unless the system certainly has not executed it.
+        `within_seconds` bounds everything: records that did not get their turn by then are SystemDown or Throttled.
+        Raises only what concerns no single record, and only before anything was sent.
         """
         ...
 
     async def update_many(
         self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
-        """Change several records in as few calls as the system allows; for loads.
+        """Change several records in as few calls as the system allows; for loads and for derived rows.
 
         Results as of `create_many`, with the errors that `update` would have raised. Each change is bound to its own
         version, and none to another's success. Two changes of one record are carried out in the order given.
+        """
+        ...
+
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        """Delete several records in as few calls as the system allows; only where `deletes_many`.
+
+        Answers one result per key, in order: None when there is no such record (any more), or the error. Errors and
+        time as of `create_many`.
         """
         ...
 

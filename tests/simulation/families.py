@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 
 from local.definitions import read_definition
@@ -127,6 +127,14 @@ class TwoTables:
         self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
         return await self._of(table).update_many(table, changes, columns, within_seconds=within_seconds)
+
+    def of_day(self, table: str, column: str, day: date, columns: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
+        return self._of(table).of_day(table, column, day, columns)
+
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        return await self._of(table).delete_many(table, keys, within_seconds=within_seconds)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         await self._of(table).note(table, key, seed, subject, text)

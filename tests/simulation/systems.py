@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from shared.errors import (
@@ -79,6 +79,7 @@ class MemorySystem:
     asked_creates: int = 0
     bulk_updates: int = 0
     updates: int = 0
+    deletes: int = 0
     reads: int = 0
     edits: Counter[tuple[str, str]] = field(default_factory=Counter)
     writes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -155,6 +156,8 @@ class MemorySystem:
             longest_run=timedelta(minutes=20),
             keys_per_read=50,
             notes=self.takes_notes,
+            days=True,
+            deletes_many=True,
         )
 
     def canonical_key(self, table: str, key: str) -> str:
@@ -182,6 +185,22 @@ class MemorySystem:
             raise FeedExpired(self.system)
         keys = [key for key in sorted(self.records) if place is None or key > place][:most]
         return RecordPage([self._record(key) for key in keys], keys[-1] if len(keys) == most else None)
+
+    async def of_day(
+        self, table: str, column: str, day: date, columns: Sequence[str]
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Two records on a page, each page as it is when it is asked for, behind the last one told."""
+
+        async def page() -> list[Record]:
+            keys = [key for key, one in self.records.items() if one.values.get(column) == day and key > last]
+            return [self._record(key) for key in sorted(keys)[:2]]
+
+        last, told = "", True
+        while told:
+            found = await self._pass("of day", page)
+            assert isinstance(found, list)
+            yield found
+            last, told = (found[-1].key, True) if found else (last, False)
 
     async def _pass(self, name: str, do: Callable[[], Awaitable[object]]) -> object:
         return await (self.gate(name, do) if self.gate else do())
@@ -318,6 +337,23 @@ class MemorySystem:
         self.writes.update((one.key, name) for name in one.values)
         self._change(one.key, one.values)
         return self._record(one.key)
+
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        async def do() -> list[ConnectorError | None]:
+            for key in keys:
+                if key in self.records:
+                    self.deletes += 1
+                    self.remove(key)
+            return [None for _ in keys]
+
+        try:
+            done = await self._pass("delete", do)
+        except UnknownResult:
+            return [UnknownResult(self.system) for _ in keys]
+        assert isinstance(done, list)
+        return done
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         async def do() -> None:

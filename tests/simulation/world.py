@@ -280,7 +280,7 @@ class World:
 
     def _gate(self, system: str) -> Callable[[str, Callable[[], Awaitable[object]]], Awaitable[object]]:
         async def through(name: str, do: Callable[[], Awaitable[object]]) -> object:
-            writes = name in {"create", "update"}
+            writes = name in {"create", "update", "delete"}
             lost: Exception = UnknownResult(system) if writes else SystemDown(system)
             return await self.faults.effect(f"{system} {name}", lost, SystemDown(system), do)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from shared.connectors.budget import Budget
 from shared.connectors.business_central.bulk import BulkWrites, refuse_given_once
@@ -202,6 +202,10 @@ class BusinessCentralConnector:
                 break
         return found[:limit]
 
+    def of_day(self, table: str, column: str, day: date, columns: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
+        """Not offered: no table of it is kept by days."""
+        raise ValueError(f"{SYSTEM} lists nothing by days")
+
     async def create(
         self,
         table: str,
@@ -230,6 +234,12 @@ class BusinessCentralConnector:
     ) -> Sequence[Record | ConnectorError]:
         """In batches, each part bound to its version."""
         return await self._bulk.update(table, changes, columns, within_seconds)
+
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        """Not offered: nothing there is derived from other systems' rows."""
+        raise ValueError(f"{SYSTEM} deletes nothing in bulk")
 
     async def _create_one(self, table: str, one: NewRecord, columns: Sequence[str], seconds: float) -> Record:
         return await self.create(table, one.values, columns, key=None, within_seconds=seconds)

@@ -29,12 +29,12 @@ _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})(?: |$)")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One write. target: path and query on the organisation's host, already encoded."""
+    """One write. target: path and query on the organisation's host, already encoded. body: None for a delete."""
 
     method: str
     target: str
     headers: Mapping[str, str]
-    body: JsonObject
+    body: JsonObject | None
 
 
 def batch_of(parts: Sequence[Part]) -> bytes:
@@ -45,7 +45,7 @@ def batch_of(parts: Sequence[Part]) -> bytes:
         lines += [mark, b"Content-Type: application/http", b"Content-Transfer-Encoding: binary", b""]
         lines += [f"{part.method} {part.target} HTTP/1.1".encode(), b"Content-Type: application/json; type=entry"]
         lines += [f"{name}: {value}".encode() for name, value in part.headers.items()]
-        lines += [b"", dump(part.body)]
+        lines += [b"", b"" if part.body is None else dump(part.body)]
     return LINE.join([*lines, mark + b"--", b""])
 
 

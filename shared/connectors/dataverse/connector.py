@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.connectors.budget import Budget
@@ -23,12 +23,14 @@ from shared.connectors.paging import SKIP_TOKEN, place_behind
 from shared.connectors.turns import InTurn
 from shared.errors import (
     AlreadyExists,
+    Answer,
     BadAnswer,
     ConnectorError,
     FeedExpired,
     RecordMissing,
     Refused,
     SettingsError,
+    UnknownColumn,
     WrongEnvironment,
 )
 from shared.http_client import HttpClient
@@ -38,6 +40,7 @@ from shared.sync.ports import (
     Change,
     ChangePage,
     Clock,
+    ColumnType,
     NewRecord,
     Profile,
     Record,
@@ -60,6 +63,8 @@ CAPABILITIES = Capabilities(
     longest_run=timedelta(minutes=3),
     keys_per_read=100,
     feed_memory=timedelta(days=7),
+    days=True,
+    deletes_many=True,
 )
 """feed_memory: the default of `ExpireChangeTrackingInDays`.
 
@@ -246,6 +251,23 @@ class DataverseConnector:
         async for page in self._client.pages(shape.set_name, query, shape.set_name, prefer, columns):
             records = await self._records.records(shape, fields, rows_of(page))
             yield RecordPage(records, place_behind(page, SYSTEM))
+
+    async def of_day(
+        self, table: str, column: str, day: date, columns: Sequence[str]
+    ) -> AsyncIterator[Sequence[Record]]:
+        """By a filter on a column that holds days, in the order of the primary id, in pages as large as they come."""
+        shape, fields = await self._shape(table, columns)
+        (field,) = await self._schema.fields(table, [column])
+        if field.type is not ColumnType.DATE:
+            raise UnknownColumn(SYSTEM, Answer(field=column), f"{SYSTEM}: the column {column} holds no days.")
+        query = [selected(shape, fields), ("$filter", f"{field.json_name} eq {day.isoformat()}")]
+        async for page in self._client.pages(shape.set_name, query, shape.set_name, preferring(fields), columns):
+            yield await self._records.records(shape, fields, rows_of(page))
+
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        return await self._bulk.delete(table, keys, within_seconds)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """A row of the table annotation, under a key that the seed gives; one that exists already is left as it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -56,11 +56,16 @@ class PostOfficeClient:
         reply = await self._http.send(Call("GET", self._target(path, query), template))
         return None if reply.status == 404 else _checked(reply, Doing.READ)
 
-    async def pages(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
-        """The pages of a list from a place on."""
-        pages = self._by_offset if self.site.paging is Paging.OFFSET else self._by_cursor
-        async for page in pages(path, query, place, size):
-            yield page
+    async def pages(
+        self, path: str, query: Query, place: str | None, size: int, named: Callable[[JsonObject], str] | None = None
+    ) -> AsyncIterator[Page]:
+        """The pages of a list from a place on. named: what a row is known by, where that is not its id."""
+        if self.site.paging is Paging.OFFSET:
+            async for page in self._by_offset(path, query, place, size, named or _id):
+                yield page
+        else:
+            async for page in self._by_cursor(path, query, place, size):
+                yield page
 
     async def _by_cursor(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
         while True:
@@ -71,7 +76,9 @@ class PostOfficeClient:
                 return
             place = page.place
 
-    async def _by_offset(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
+    async def _by_offset(
+        self, path: str, query: Query, place: str | None, size: int, named: Callable[[JsonObject], str]
+    ) -> AsyncIterator[Page]:
         """Each page begins with the last row of the one before: if it is not there, rows have gone meanwhile, and the
         reading steps back until it meets that row, or to the beginning; so none is missed. A row may be told twice.
 
@@ -80,7 +87,7 @@ class PostOfficeClient:
         offset, last = _place(place)
         while True:
             page = await self._page(path, {**query, self.site.parameter("offset"): str(offset)}, size)
-            ids = [str(one.get("id")) for one in page.rows]
+            ids = [named(one) for one in page.rows]
             if last and offset > 0 and last not in ids:
                 offset = max(0, offset - size)
                 continue
@@ -97,9 +104,14 @@ class PostOfficeClient:
             rows = [as_object(row, "a row") for row in as_list(body.get("items"), "items")]
             place = None if body.get("nextCursor") is None else as_text(body["nextCursor"], "nextCursor")
             told_at = as_text(body.get("serverTime", ""), "serverTime")
+            more = body.get("hasMore")
+            if not isinstance(more, bool):
+                raise WrongShape("hasMore is neither yes nor no")
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
-        return Page(rows, place, more=body.get("hasMore") is True, told_at=told_at)
+        if more and (not rows if self.site.paging is Paging.OFFSET else place is None):
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: there are more rows, but not where they are")
+        return Page(rows, place, more=more, told_at=told_at)
 
     async def write(
         self,
@@ -134,6 +146,10 @@ def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply
     if reply.status >= 400:
         raise error_of(doing, reply, columns)
     return reply
+
+
+def _id(row: JsonObject) -> str:
+    return str(row.get("id"))
 
 
 def _place(place: str | None) -> tuple[int, str]:

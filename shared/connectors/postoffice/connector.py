@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from shared.connectors.budget import Budget
 from shared.connectors.postoffice.client import PostOfficeClient, object_of
@@ -14,6 +14,7 @@ from shared.connectors.postoffice.feed import Asked, by_feed, by_time, watermark
 from shared.connectors.postoffice.further import FurtherLists
 from shared.connectors.postoffice.rows import Rows
 from shared.connectors.postoffice.site import Site
+from shared.connectors.postoffice.sums import asking, of_day
 from shared.connectors.postoffice.tables import CRM_ID, TABLES, Table
 from shared.connectors.postoffice.values import canonical_id
 from shared.connectors.turns import InTurn
@@ -94,6 +95,7 @@ class PostOfficeConnector:
             read_after_write=True,
             longest_run=LONGEST_RUN,
             keys_per_read=KEYS_PER_READ,
+            days=table in TABLES and bool(TABLES[table].grouped),
         )
 
     def canonical_key(self, table: str, key: str) -> str:
@@ -170,6 +172,14 @@ class PostOfficeConnector:
         async for page in self._client.pages(self._site.path(table), {}, place, most):
             records = [self._listed(at, row, wanted) for row in page.rows]
             yield RecordPage(await self._with_parts(at, records, columns), page.place)
+
+    async def of_day(
+        self, table: str, column: str, day: date, columns: Sequence[str]
+    ) -> AsyncIterator[Sequence[Record]]:
+        at = await self._at(table)
+        wanted = self._rows.columns(at, columns)
+        async for records in of_day(self._client, self._rows, at, column, day, wanted):
+            yield records
 
     async def _every(
         self, at: Table, query: Mapping[str, str], wanted: Sequence[ColumnMetadata]
@@ -304,6 +314,12 @@ class PostOfficeConnector:
         await asyncio.gather(*map(in_turn, by_key.values()))
         return [results[place] for place in range(len(changes))]
 
+    async def delete_many(
+        self, table: str, keys: Sequence[str], *, within_seconds: float
+    ) -> Sequence[ConnectorError | None]:
+        """Not offered: the contract deletes no records."""
+        raise ValueError(f"{SYSTEM} deletes nothing in bulk")
+
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """Journal entries are records of their own; `capabilities` says so."""
         raise ValueError(f"{SYSTEM} takes no notes")
@@ -318,7 +334,10 @@ class PostOfficeConnector:
         if table not in TABLES and self._further.may_be(table):
             return TableMetadata(table, (await self._further.table(table, anew=True)).columns, announced=False)
         at = await self._at(table)
-        await self._client.get(self._site.path(table), {self._site.parameter("limit"): "1"}, self._site.path(table))
+        path, query = self._site.path(table), {self._site.parameter("limit"): "1"}
+        if at.grouped:
+            query |= asking(self._client, at, self._clock.now().date(), list(at.grouped))
+        await self._client.get(path, query, path)
         return TableMetadata(table, at.columns, announced=False)
 
     async def identify(self) -> str:

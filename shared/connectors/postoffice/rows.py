@@ -36,10 +36,16 @@ class Rows:
         """A row as a record; raises BadAnswer for one that is not as documented."""
         try:
             key = canonical_id(text_in(row, "id"))
-            values = {one.name: self._value(table, row, one) for one in columns}
+        except ValueError as error:
+            raise _bad(table, error) from None
+        return Record(key, version, self.values(table, row, columns))
+
+    def values(self, table: Table, row: JsonObject, columns: Sequence[ColumnMetadata]) -> Mapping[str, Value]:
+        """The values of a row; raises BadAnswer for one that is not as documented."""
+        try:
+            return {one.name: self._value(table, row, one) for one in columns}
         except (WrongShape, ValueError) as error:
-            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: a row of {table.name}: {error}") from None
-        return Record(key, version, values)
+            raise _bad(table, error) from None
 
     def _value(self, table: Table, row: JsonObject, column: ColumnMetadata) -> Value:
         if table.further and column.name not in self._site.declared(table.name):
@@ -87,3 +93,7 @@ class Rows:
     def sent_names(self, table: Table, values: Collection[str]) -> Iterator[str]:
         """The columns as an error of the site may name them."""
         return (self._site.theirs(table.name, name) if "." not in name else name for name in values)
+
+
+def _bad(table: Table, error: Exception) -> BadAnswer:
+    return BadAnswer(SYSTEM, detail=f"{SYSTEM}: a row of {table.name}: {error}")

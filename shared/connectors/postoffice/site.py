@@ -23,7 +23,7 @@ class Paging(StrEnum):
     OFFSET = "offset"
 
 
-Parameter = Literal["cursor", "offset", "limit", "changedSince", "expand"]
+Parameter = Literal["cursor", "offset", "limit", "changedSince", "expand", "from", "to", "groupBy"]
 ListName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Holds = Literal["text", "yes_no", "whole", "amount", "day", "time"]
 _TYPES: Mapping[Holds, ColumnType] = {
@@ -57,10 +57,7 @@ class Site(BaseModel):
     paths: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9/_-]{1,100}$")]] = {}
     columns: dict[str, Annotated[str, Field(pattern=r"^[^\x00-\x1f\x22]{1,60}$")]] = {}
     lists: dict[ListName, dict[str, Holds]] = {}
-    parameters: dict[
-        Literal["cursor", "offset", "limit", "changedSince", "expand"],
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9_$]+$")],
-    ] = {}
+    parameters: dict[Parameter, Annotated[str, Field(pattern=r"^[A-Za-z0-9_$]+$")]] = {}
 
     def path(self, table: str) -> str:
         """Where a list is, below the base."""

@@ -7,7 +7,7 @@ name: `addresses.main.city`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.sync.ports import ColumnMetadata, ColumnType
 
@@ -15,6 +15,7 @@ ADDRESSES = "addresses"
 CRM_ID = "crmId"
 MASTER = "master"
 NUMBER = "number"
+STATISTICS = "shipment-statistics"
 
 _ADDRESS = {"name": 80, "name2": 80, "street": 80, "postcode": 12, "city": 50, "country": 2}
 
@@ -24,7 +25,8 @@ class Table:
     """One list. searchable: columns that the list can be filtered by; written: we create and change its records.
 
     mastered: an unlinked record of it belongs to PostOffice alone, a linked one to the CRM. further: the contract does
-    not name it; its columns are those that the site shows.
+    not name it; its columns are those that the site shows. grouped: of a list of sums, which has no rows of its own,
+    the columns it can be grouped by, each with its name in `groupBy`.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Table:
     written: bool = False
     mastered: bool = False
     further: bool = False
+    grouped: Mapping[str, str] = field(default_factory=dict)
 
     def expands(self, name: str) -> str:
         """The part that a column belongs to, as `expand` names it; empty for the record's own."""
@@ -169,6 +172,19 @@ TABLES: Mapping[str, Table] = {
                 _of("reportedAt", ColumnType.DATETIME),
                 _text("state", 20),
             ),
+        ),
+        Table(
+            STATISTICS,
+            _read_only(
+                _refers("customerId", "customers"),
+                _refers("costCentreId", "cost-centres"),
+                _refers("serviceId", "services"),
+                _of("day", ColumnType.DATE),
+                _of("items", ColumnType.INTEGER),
+                _of("weightGrams", ColumnType.INTEGER),
+                _of("amount", ColumnType.DECIMAL),
+            ),
+            grouped={"customerId": "customer", "costCentreId": "costCentre", "serviceId": "service", "day": "day"},
         ),
     )
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from sandbox.faults import FaultKind, FaultRule
@@ -48,7 +49,12 @@ class PostOffice:
         self.site = site
         self.connector = self.connect(f"{options.user}:{options.password}")
 
-    def connect(self, credential: str) -> PostOfficeConnector:
+    def connect_through(self, http: httpx.AsyncBaseTransport) -> PostOfficeConnector:
+        """A connector with the right credential over a transport that may alter what it is answered."""
+        options = self.sandbox.options
+        return self.connect(f"{options.user}:{options.password}", http)
+
+    def connect(self, credential: str, http: httpx.AsyncBaseTransport | None = None) -> PostOfficeConnector:
         client = HttpClient(
             system="postoffice",
             base_url="https://post.example",
@@ -57,7 +63,7 @@ class PostOffice:
             clock=self.clock,
             ids=CountingIds(),
             allowance=Allowance(ALLOWED, self.clock),
-            http=SandboxTransport(self.sandbox.app),
+            http=http or SandboxTransport(self.sandbox.app),
             owns_tokens=True,
             sign=basic,
         )
