@@ -112,6 +112,8 @@ def _field() -> Schema:
         "on_create": _choice("Whether a new partner gets the value.", OnCreate),
         "conflict": _choice("master: both, changed on both sides: who wins.", ["park", *SYSTEMS]),
         "reference": _reference(),
+        "last_editor": _COLUMN
+        | {"description": "The master's column names who changed the record last; its column that says when."},
         "if_missing": _if_missing(),
     }
     return _object("A column of each system, and who is its master.", properties, ["master"], _COLUMN)

@@ -39,6 +39,7 @@ _FIELD_KEYS = {
         "on_create",
         "conflict",
         "reference",
+        "last_editor",
         "if_missing",
     ),
 }

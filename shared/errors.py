@@ -175,6 +175,15 @@ class NoCompanyContact(Refused):
     )
 
 
+class NotSetUp(Refused):
+    """A column cannot be written before a setting is there; the detail names the setting."""
+
+    code = "CD-1017"
+    sentence = "A setting that the column is written with is missing or wrong."
+    who = Who.ADMINISTRATOR
+    remedy = "Correct the named setting, then retry the record."
+
+
 class NotAllowed(Refused):
     """Our identity lacks a right for this record or table; nothing was written."""
 

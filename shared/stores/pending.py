@@ -11,13 +11,17 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from shared.errors import StoreUnavailable
 from shared.stores.places import after_key, place, place_key, place_of_key, read_place
 from shared.stores.rows import Row, RowStore, encode_key
 from shared.stores.table import Table, need_etag, pack, unpack
+from shared.sync.edits import newer
 from shared.sync.ports import PendingItem, RowTaken, Side
 
 TABLE: Final = "pending"
 _BETWEEN: Final = "\x1f"
+_ROUNDS: Final = 50
+"""Tries against other writers. Of several writers one gets through in every round."""
 BUCKETS: Final = 16
 """Changing it needs a move of the rows: a row is only found in the bucket that this number gives."""
 
@@ -29,14 +33,20 @@ class PendingStore:
         self._table = Table(rows, TABLE)
 
     async def put(self, item: PendingItem) -> None:
-        """Let the change wait; a key that waits already keeps `since` and gets a new etag. Safe to repeat.
+        """Let the change wait; a key that waits already keeps `since` and the later editor and gets a new etag. Safe to
+        repeat.
 
-        A conflict with another put needs no second try: that put was stored after this call began, so whoever drains
-        it reads the source after our change too. Only a row that a drain removed meanwhile is inserted again.
+        A conflict with another put needs no second try unless we know an editor: that put was stored after this call
+        began, so whoever drains it reads the source after our change too. A row that a drain removed meanwhile is
+        inserted again.
         """
-        found = await self.get(item.transfer, item.side, item.key, item.table)
-        if found is None or not await self._renew(dataclasses.replace(item, since=found.since, etag=found.etag)):
-            await self._insert(item)
+        for _ in range(_ROUNDS):
+            found = await self.get(item.transfer, item.side, item.key, item.table)
+            if await (self._insert(item) if found is None else self._renew(_joined(item, found))):
+                return
+            if not item.editor and await self.get(item.transfer, item.side, item.key, item.table) is not None:
+                return
+        raise StoreUnavailable("A waiting change is written by others again and again.")
 
     async def get(self, transfer: str, side: Side, key: str, table: str = "") -> PendingItem | None:
         """Read the waiting change of one record; None when it has none. table: of a related record."""
@@ -75,23 +85,26 @@ class PendingStore:
         return [_item(transfer, row) for row in page.rows]
 
     async def _renew(self, item: PendingItem) -> bool:
-        """Write the waiting row again for its new etag; False when it is gone."""
+        """Write the waiting row again for its new etag; False when another one was faster, or it is gone."""
         try:
             await self._write(item)
         except RowTaken:
-            return await self.get(item.transfer, item.side, item.key, item.table) is not None
+            return False
         return True
 
-    async def _insert(self, item: PendingItem) -> None:
-        try:
-            await self._write(dataclasses.replace(item, etag=""))
-        except RowTaken:
-            return  # another put was faster: see `put`
+    async def _insert(self, item: PendingItem) -> bool:
+        """Add the row; False when another put was faster."""
+        return await self._renew(dataclasses.replace(item, etag=""))
 
     async def _write(self, item: PendingItem) -> None:
         bucket = _partition(item.transfer, bucket_of(item.side, item.name))
         properties = pack(item, without=("transfer", "side", "key", "table", "etag"))
         await self._table.write(bucket, place_key(item.side, item.name), properties, item.etag)
+
+
+def _joined(item: PendingItem, found: PendingItem) -> PendingItem:
+    """The news on a key that waits already."""
+    return dataclasses.replace(item, since=found.since, etag=found.etag, editor=newer(item.editor, found.editor))
 
 
 def bucket_of(side: Side, key: str) -> int:

@@ -46,12 +46,7 @@ def travels(definition: Definition, rule: FieldRule, source: Side) -> bool:
     """Whether a transfer of the definition ever carries the field from that side."""
     if not any(transfer.source is source for transfer in definition.transfers):
         return False
-    return _is_master(rule, source) or rule.on_create is OnCreate.FILL
-
-
-def _is_master(rule: FieldRule, side: Side) -> bool:
-    masters = (rule.master_unlinked, rule.master_linked)
-    return any(master is Master.BOTH or master.is_side(side) for master in masters)
+    return rule.travels_from(source)
 
 
 def updates(definition: Definition, rule: FieldRule, source: Side) -> bool:
@@ -345,7 +340,8 @@ class _Check:
         table = self._table(transfer.target)
         assert table is not None, "its table was found"
         rules = [one for one in self.definition.fields if travels(self.definition, one, transfer.source)]
-        filled = {one.column(transfer.target).partition(".")[0] for one in rules if one.on_create is not OnCreate.LEAVE}
+        sent = [one for one in rules if one.on_create not in (OnCreate.LEAVE, OnCreate.AFTER)]
+        filled = {one.column(transfer.target).partition(".")[0] for one in sent}
         filled |= set(transfer.create_with)
         for column in table.columns.values():
             if column.required and column.name not in filled:

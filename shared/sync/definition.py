@@ -48,12 +48,14 @@ class OnCreate(StrEnum):
     """What a create does with a field.
 
     carry: send it if the source is its master before or after (the default). fill: also send it once to a new or
-    blank target although the target is master. leave: never send it with a create.
+    blank target although the target is master. leave: never send it with a create. after: send it in a write of its
+    own right after the create, so that the create does not depend on it.
     """
 
     CARRY = "carry"
     FILL = "fill"
     LEAVE = "leave"
+    AFTER = "after"
 
 
 class TooLong(StrEnum):
@@ -152,7 +154,11 @@ class Default(Part):
 
 
 class FieldRule(Part):
-    """One line of a pair: a column on each side, who is master, and how the value is converted."""
+    """One line of a pair: a column on each side, who is master, and how the value is converted.
+
+    last_editor: the master's column names who changed the record last, and we do not count; here its column that says
+    when.
+    """
 
     left: str
     right: str
@@ -168,6 +174,7 @@ class FieldRule(Part):
     on_create: OnCreate = OnCreate.CARRY
     conflict: Conflict = Conflict.PARK
     reference: Reference | None = None
+    last_editor: str = ""
     if_missing: IfMissing = IfMissing.REFUSE
     line: int = 0
 
@@ -198,10 +205,20 @@ class FieldRule(Part):
             raise ValueError("values: two entries lead to the same value, so there is no way back; make them differ")
         if self.conflict is not Conflict.PARK and self.master_linked is not Master.BOTH:
             raise ValueError("conflict: is for master: both only; a field with one master has its rule already")
-        if self.default != Default() and self.on_create is OnCreate.LEAVE:
-            raise ValueError("default: is written with a create and on_create: leave never sends the field; keep one")
+        if self.default != Default() and self.on_create in (OnCreate.LEAVE, OnCreate.AFTER):
+            text = f"default: is written with a create and on_create: {self.on_create} never sends the field; keep one"
+            raise ValueError(text)
         if self.reference and self.convert != "same":
             raise ValueError("reference: translates the key by its links; leave convert: out")
+        return self
+
+    @model_validator(mode="after")
+    def _editors_have_one_master(self) -> FieldRule:
+        if not self.last_editor:
+            return self
+        masters = {self.master_unlinked, self.master_linked} - {Master.NOBODY}
+        if not self.reference or len(masters) > 1 or Master.BOTH in masters:
+            raise ValueError("last_editor: needs one system as master, and reference: the pair that the users are in")
         return self
 
     @model_validator(mode="after")
@@ -220,6 +237,12 @@ class FieldRule(Part):
     def given(self, side: Side, record: Mapping[str, Value]) -> Given:
         """What the converter is given for a record of one side."""
         return Given(self.values, self.convert_with.told(side, record))
+
+    def travels_from(self, side: Side) -> bool:
+        """Whether a transfer from this side ever writes the field."""
+        masters = {self.master_unlinked, self.master_linked}
+        mastered = Master.BOTH in masters or any(master.is_side(side) for master in masters)
+        return mastered or self.on_create is OnCreate.FILL
 
     def master(self, *, linked: bool) -> Master:
         return self.master_linked if linked else self.master_unlinked
@@ -457,6 +480,10 @@ class Definition(Part):
         transfers = tuple(one.without(side, missing) for one in self.transfers)
         return self.model_copy(update={"fields": fields, "match": match, "transfers": transfers})
 
+    def editor_rule(self, side: Side) -> FieldRule | None:
+        """The rule whose column on this side names the records' last editor."""
+        return next((rule for rule in self.fields if rule.last_editor and rule.master_linked.is_side(side)), None)
+
     def refers_to(self, pair: Definition) -> Sequence[FieldRule]:
         """The rules whose keys the links of another pair translate."""
         if self.systems != pair.systems:
@@ -469,6 +496,7 @@ class Definition(Part):
     def columns(self, side: Side) -> tuple[str, ...]:
         """Every column of one side that a transfer reads: fields, match columns and conditions."""
         wanted = [rule.column(side) for rule in self.fields]
+        wanted += [rule.last_editor for rule in self.fields if rule.last_editor and rule.master_linked.is_side(side)]
         wanted += [column for rule in self.match for column in rule.columns(side)]
         for transfer in self.transfers:
             wanted += list(transfer.own_columns) if transfer.source is side else []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.sync.context import Ports, Prepared, pair_name
-from shared.sync.definition import Definition, Index, Transfer
+from shared.sync.definition import Definition, FieldRule, Index, Transfer
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.ports import LinkState, Side
@@ -31,8 +31,8 @@ class Dependents:
     async def tell_of_link(self, pair: Definition, keys: Mapping[Side, str], message: Message, run: str) -> None:
         """Send every transfer with references to the pair a message about the record on its source's side."""
         for definition in self.index.definitions:
-            if definition.refers_to(pair):
-                for transfer in definition.transfers:
+            for transfer in definition.transfers:
+                if self._rules(definition, pair, transfer):
                     side = transfer.source
                     about = self._about(message, transfer, pair.table(side).table, keys[side], run)
                     await self._send(about, self.ports.timing.link_settles)
@@ -55,8 +55,17 @@ class Dependents:
         own = {prepared.definition.table(side).table for side in Side}
         return message.table not in own | set(prepared.transfer.also_on) and bool(self._pairs(message, prepared))
 
+    def _rules(self, definition: Definition, pair: Definition, transfer: Transfer) -> list[FieldRule]:
+        """The rules for whose sake the records of a transfer wait for the pair's: those that it carries or needs."""
+        return [
+            rule
+            for rule in definition.refers_to(pair)
+            if rule.travels_from(transfer.source) or (rule.reference is not None and rule.reference.needed)
+        ]
+
     def _pairs(self, message: Message, prepared: Prepared) -> list[Definition]:
-        found = [pair for pair in self.index.definitions if prepared.definition.refers_to(pair)]
+        transfer = prepared.transfer
+        found = [pair for pair in self.index.definitions if self._rules(prepared.definition, pair, transfer)]
         return [pair for pair in found if pair.table(message.side).table == message.table]
 
     async def queue_those_of(self, key: str, message: Message, prepared: Prepared) -> Outcome:
@@ -67,7 +76,7 @@ class Dependents:
                 return Outcome(Kind.DEFERRED, Why.CLAIMED, delay=timedelta(seconds=5), burns_attempt=False)
             if row is None or row.state is not LinkState.LINKED:
                 return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
-            for rule in prepared.definition.refers_to(pair):
+            for rule in self._rules(prepared.definition, pair, prepared.transfer):
                 await self._queue(await self._found(key, rule.column(message.side), message, prepared), message)
         return Outcome(Kind.SKIPPED, Why.HANDED_ON)
 

@@ -116,6 +116,7 @@ class Draining:
             attempt=0,
             correlation_id=ids.new(),
             change_id=f"drain/{ids.new()}",
+            editors={item.key: item.editor for item in items if item.editor},
         )
         await self.pipeline.ports.queue.send(transfer.name, [message.outgoing()])
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from shared.sync.definition import FieldRule
-from shared.sync.ports import Side, Value
+from shared.sync.ports import Side, Untold, Value
 from shared.sync.values import canonical
 
 _ENTRY_BYTES = 22
@@ -93,8 +93,11 @@ class Base:
         return agreed if version == rule.version else None
 
     def is_same(self, rule: FieldRule, side: Side, value: Value) -> bool | None:
-        """Whether a side still holds what it held at the last agreement; None without a base."""
+        """Whether a side still holds what it held at the last agreement; None without a base. What is not told is as it
+        was."""
         agreed = self.agreed(rule)
+        if agreed is not None and isinstance(value, Untold):
+            return True
         return None if agreed is None else agreed.on(side) == self.prints.of(self.salt, rule, side, value)
 
     def with_values(self, values: Iterable[tuple[FieldRule, Value, Value]]) -> Base:

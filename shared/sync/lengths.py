@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.sync.converters import CONVERTERS
-from shared.sync.definition import Definition, FieldRule, Master, OnCreate, Problem
+from shared.sync.definition import Definition, FieldRule, Problem
 from shared.sync.ports import ColumnMetadata, ColumnType, Side, TableMetadata
 
 
@@ -23,7 +23,7 @@ def length_findings(definition: Definition, left: TableMetadata, right: TableMet
 
 def _finding(definition: Definition, rule: FieldRule, side: Side, source: TableMetadata, target: TableMetadata) -> str:
     there, here = target.columns.get(rule.column(side.other)), source.columns.get(rule.column(side))
-    if rule.too_long is not None or here is None or there is None or not _travels_from(rule, side):
+    if rule.too_long is not None or here is None or there is None or not rule.travels_from(side):
         return ""
     limit, longest = there.max_length, _longest(rule, side, here)
     if limit is None or longest is None or longest <= limit or there.type is not ColumnType.TEXT:
@@ -33,12 +33,6 @@ def _finding(definition: Definition, rule: FieldRule, side: Side, source: TableM
         f"{names[0]} holds {longest} characters and {names[1]} only {limit}; "
         "say what happens to a longer text: too_long: park or too_long: cut"
     )
-
-
-def _travels_from(rule: FieldRule, side: Side) -> bool:
-    """Whether a transfer from this side ever writes the field."""
-    masters = {rule.master_unlinked, rule.master_linked}
-    return rule.on_create is OnCreate.FILL or Master.BOTH in masters or any(one.is_side(side) for one in masters)
 
 
 def _longest(rule: FieldRule, side: Side, column: ColumnMetadata) -> int | None:

@@ -7,8 +7,8 @@ names are ignored, an unknown version is refused.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Final, Literal
@@ -46,7 +46,8 @@ class Message:
     transfer: whose queue it lies on. side and table: where the keys are from; either end of the transfer. cause: how
     we know (webhook, walk, load …). occurred_at: when the change happened or was found. attempt: 0 at first, raised
     by each deferred copy. failures: how many of those attempts failed for an unforeseen reason; waiting is no failure.
-    change_id: id of the change, the same for the same change however often it is announced.
+    change_id: id of the change, the same for the same change however often it is announced. editors: by key the last
+    edit that notices told of.
     Raises MessageInvalid for what no message may hold.
     """
 
@@ -60,6 +61,7 @@ class Message:
     correlation_id: str
     change_id: str
     failures: int = 0
+    editors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.keys) <= MAX_KEYS:
@@ -104,6 +106,7 @@ class Message:
             "correlation_id": self.correlation_id,
             "change_id": self.change_id,
             "failures": self.failures,
+            "editors": {key: self.editors[key] for key in self.keys if key in self.editors},
         }
         return _json(body)[1:]
 
@@ -125,6 +128,7 @@ class Message:
             correlation_id=wire.correlation_id,
             change_id=wire.change_id,
             failures=wire.failures,
+            editors=wire.editors,
         )
 
 
@@ -170,6 +174,7 @@ class _Wire(BaseModel):
     correlation_id: _Text
     change_id: _ChangeId
     failures: Annotated[int, Field(ge=0)] = 0
+    editors: dict[_Key, Annotated[str, StringConstraints(max_length=128)]] = {}
 
 
 def explain(error: ValidationError) -> str:

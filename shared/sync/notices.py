@@ -22,13 +22,15 @@ APART: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A system says that a record changed. change_id: the same however often this change is announced."""
+    """A system says that a record changed. change_id: the same however often this change is announced. editor: who
+    changed it and when, where the system says so."""
 
     system: str
     table: str
     key: str
     change_id: str
     correlation_id: str
+    editor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,17 @@ def _message(recipient: Recipient, notices: Sequence[Notice], received_at: datet
         attempt=0,
         correlation_id=first.correlation_id,
         change_id=first.change_id if len(notices) == 1 else _together(notices),
+        editors=_editors(notices),
     )
+
+
+def _editors(notices: Sequence[Notice]) -> dict[str, str]:
+    """The last edit of each record."""
+    found: dict[str, str] = {}
+    for notice in notices:
+        if notice.editor > found.get(notice.key, ""):
+            found[notice.key] = notice.editor
+    return found
 
 
 def _together(notices: Sequence[Notice]) -> str:

@@ -106,6 +106,9 @@ class PassingOn:
     async def survey(self, table: str) -> TableMetadata:
         return await self.inner.survey(table)
 
+    async def ourselves(self) -> frozenset[str]:
+        return await self.inner.ourselves()
+
     async def identify(self) -> str:
         return await self.inner.identify()
 

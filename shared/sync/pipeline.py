@@ -42,6 +42,7 @@ from shared.sync.merging import MERGE, Merged, Merging
 from shared.sync.message import COMPARE, Message
 from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
+from shared.sync.planner import sent_after
 from shared.sync.ports import (
     Connector,
     JournalEntry,
@@ -319,7 +320,16 @@ class Pipeline:
     async def _keep_pending(self, message: Message, one: Done) -> None:
         now, why = self.ports.clock.now(), one.outcome.why.value
         table = self._related_table(message)
-        item = PendingItem(message.transfer, message.side, one.key, now, why, message.correlation_id, table=table)
+        item = PendingItem(
+            transfer=message.transfer,
+            side=message.side,
+            key=one.key,
+            since=now,
+            reason=why,
+            correlation_id=message.correlation_id,
+            table=table,
+            editor=message.editors.get(one.key, ""),
+        )
         await self.ports.stores.pending.put(item)
 
     async def _pending_rows(self, message: Message) -> Mapping[str, PendingItem]:
@@ -564,7 +574,14 @@ class _Work:
 
     def _updating(self, home: LinkRow, tell: Tell) -> Updating:
         brake = self.pipeline.brake(self.prepared.transfer.name)
-        return Updating(self._ports, self.prepared, self.run, brake, home, tell)
+        editor = self._editors.get(home.key_on(self.prepared.side), "")
+        return Updating(self._ports, self.prepared, self.run, brake, home, tell, editor)
+
+    @property
+    def _editors(self) -> Mapping[str, str]:
+        """The last edits that are told of the source's own records, by key; a change of a related one is none."""
+        own = self.message.table == self.prepared.source_table and self._side is self.prepared.side
+        return self.message.editors if own else {}
 
     async def _unlinked(self, key: str, source: Record | None, row: LinkRow | None, tell: Tell) -> Outcome:
         unresolved = row is not None and row.claim is not None and row.claim.sent
@@ -592,8 +609,10 @@ class _Work:
         await dependents.tell_of_link(self.prepared.definition, keys, self.message, self.run)
 
     async def _after_linking(self, link: Linked, outcome: Outcome, tell: Tell) -> Outcome:
-        """Write back at once; a link with a record that existed already also brings both records together."""
-        if outcome.why is not Why.LINKED and not link.home.write_back:
+        """Write back at once; a link with a record that existed already also brings both records together, and a new
+        record gets what the create does not send."""
+        later = any(sent_after(rule, self.prepared.side) for rule in self.prepared.rules)
+        if outcome.why is not Why.LINKED and not link.home.write_back and not later:
             return outcome
 
         async def tell_both(updated: Outcome) -> None:

@@ -15,7 +15,7 @@ from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
 from shared.sync.fingerprint import Base
 from shared.sync.joined import is_joined, shortened, split
-from shared.sync.ports import FieldDecision, Side, Unlinked, Value
+from shared.sync.ports import FieldDecision, Side, Unlinked, Untold, Value
 from shared.sync.values import Unfit, canonical, cut, is_blank, length, same_value
 
 Values = Mapping[str, Value]
@@ -52,6 +52,8 @@ class Reason(StrEnum):
     OTHER_WAY = "changed on the other side, the other transfer carries it"
     CONFLICT = "changed on both sides and no side is master"
     UNFIT = "the value does not fit"
+    UNTOLD = "the value is not told and counts as unchanged"
+    NO_EDITOR = "who changed the record last has no partner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def _is_plain(decision: Decision, base: Base | None) -> bool:
     a change of keys)."""
     if decision.reason is Reason.AGREES:
         return base is None or not base.entries
-    return decision.reason is Reason.UNCHANGED
+    return decision.reason in (Reason.UNCHANGED, Reason.UNTOLD)
 
 
 _OVERRULING = {Reason.PUT_BACK, Reason.CHANGED_BOTH, Reason.WON}
@@ -140,7 +142,7 @@ def _told(decision: Decision, target_side: Side, base: Base | None, target: Valu
     rule = decision.rule
     before = after = ""
     if base is not None:
-        if target is not None:
+        if target is not None and not isinstance(target.get(rule.column(target_side)), Untold):
             before = base.prints.of(base.salt, rule, target_side, target.get(rule.column(target_side))).hex()
         elif agreed := base.agreed(rule):
             before = agreed.on(target_side).hex()
@@ -212,6 +214,8 @@ class _Update:
         return any(self.base.is_same(one, self.side, self._source(one)) is False for one in watched)
 
     def _mastered(self, rule: FieldRule) -> Decision:
+        if isinstance(self._source(rule), Untold):
+            return Decision(rule, Action.KEEP, Reason.UNTOLD)
         source_same, target_same = self._same(rule)
         if source_same and target_same:
             return Decision(rule, Action.KEEP, Reason.UNCHANGED)
@@ -283,7 +287,7 @@ class _Update:
 
     def _holds(self, rule: FieldRule, value: Value) -> bool:
         """Whether the target already has the value: it was loaded, or held it at the last agreement."""
-        if self.target is not None:
+        if self.target is not None and not isinstance(self._target(rule), Untold):
             return same_value(value, self._target(rule))
         return bool(self.base.is_same(rule, self.side.other, value))
 
@@ -307,10 +311,15 @@ def _created(side: Side, rules: Sequence[FieldRule], source: Values, lengths: Le
 
 def carries_on_create(rule: FieldRule, side: Side) -> bool:
     """Whether a create from this side sends the field."""
-    if rule.on_create is OnCreate.LEAVE:
+    if rule.on_create in (OnCreate.LEAVE, OnCreate.AFTER):
         return False
     masters = {rule.master_unlinked, rule.master_linked}
     return rule.on_create is OnCreate.FILL or Master.BOTH in masters or any(master.is_side(side) for master in masters)
+
+
+def sent_after(rule: FieldRule, side: Side) -> bool:
+    """Whether a field of this side goes into a new record by a write of its own right after the create."""
+    return rule.on_create is OnCreate.AFTER and rule.master_linked.is_side(side)
 
 
 def plan_caught_up(
@@ -392,7 +401,7 @@ def _sent(
 ) -> Decision:
     """A write of the converted value or the rule's default, or a parked field if it does not fit."""
     if isinstance(source.get(rule.column(side)), Unlinked):
-        return Decision(rule, Action.WAIT, Reason.NO_PARTNER)
+        return _waiting(rule)
     try:
         target, defaulted = converted(rule, side, source), False
         if is_blank(target) and (default := rule.default_for(side.other, creating=creating)) is not None:
@@ -403,6 +412,13 @@ def _sent(
     except Unfit as unfit:
         return Decision(rule, Action.PARK, Reason.UNFIT, code=unfit.code, hint=unfit.hint)
     return _fitted(Decision(rule, Action.WRITE, reason, target, defaulted=defaulted), side.other, lengths)
+
+
+def _waiting(rule: FieldRule) -> Decision:
+    """What becomes of a key without a partner: the field waits for it; whose is that of a person, a person is told."""
+    if not rule.last_editor:
+        return Decision(rule, Action.WAIT, Reason.NO_PARTNER)
+    return Decision(rule, Action.PARK, Reason.NO_EDITOR, code="CD-4021", hint="the user has no partner")
 
 
 def _fitted(decision: Decision, side: Side, lengths: Lengths) -> Decision:

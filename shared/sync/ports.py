@@ -27,6 +27,12 @@ class Unlinked(str):
     __slots__ = ()
 
 
+class Untold(str):
+    """A value that is there and that the system does not tell: it counts as the one last agreed on."""
+
+    __slots__ = ()
+
+
 # --- time and chance ------------------------------------------------------------------------------
 
 
@@ -359,6 +365,11 @@ class Connector(Protocol):
         """All that is known of a table, read anew: for checks, not for the transfer path. Raises UnknownColumn."""
         ...
 
+    async def ourselves(self) -> frozenset[str]:
+        """The keys of the users as whom we write, as the columns that name a record's editors hold them; none where
+        the system names no editors."""
+        ...
+
     async def identify(self) -> str:
         """Which environment answers, as text that stays the same as long as it is the same one.
 
@@ -469,7 +480,8 @@ class LinkRow:
     The left row is the home of the link: only it carries versions, base and flags. `other` is the key on the other
     side (while creating: the key we chose, or empty). generation: raised by every unlink or delete, part of the seed
     of a chosen key. parked: names of the transfers for which this record waits for a person, with commas. write_back:
-    columns of the source that must still be written back.
+    columns of the source that must still be written back. editor: the last edit by a person that is known, where a
+    field holds who made it.
     """
 
     pair: str
@@ -487,6 +499,7 @@ class LinkRow:
     linked_at: datetime | None = None
     linked_by: str = ""
     reason: str = ""
+    editor: str = ""
     etag: str = ""
 
     def key_on(self, side: Side) -> str:
@@ -678,7 +691,8 @@ class ParkedItems(Protocol):
 class PendingItem:
     """A change that waits for a system to come back, or for a stopped transfer: one per transfer, table and key.
 
-    table: of the key where it is a related record's; empty for a record of the pair itself.
+    table: of the key where it is a related record's; empty for a record of the pair itself. editor: the last edit that
+    its notices told of.
     """
 
     transfer: str
@@ -689,6 +703,7 @@ class PendingItem:
     correlation_id: str
     etag: str = ""
     table: str = ""
+    editor: str = ""
 
     @property
     def name(self) -> str:
@@ -697,8 +712,8 @@ class PendingItem:
 
 
 class PendingItems(Protocol):
-    """Changes that wait. `put` on a waiting key keeps `since` and gives it a new etag, so that a drain never
-    removes news."""
+    """Changes that wait. `put` on a waiting key keeps `since` and the later editor and gives it a new etag, so that a
+    drain never removes news."""
 
     async def put(self, item: PendingItem) -> None: ...
 

@@ -74,7 +74,9 @@ def _translating(ports: Ports, index: Index, definition: Definition, side: Side)
         for pair in index.definitions
         for rule in definition.refers_to(pair)
     }
-    return Referring(connector, side, ports.stores.links, columns) if columns else connector
+    rule = definition.editor_rule(side)
+    editors = frozenset({rule.column(side)} if rule else ())
+    return Referring(connector, side, ports.stores.links, columns, editors) if columns else connector
 
 
 def where(definition: Definition, side: Side, column: str, known: Mapping[str, object]) -> str:

@@ -72,6 +72,17 @@ PROBLEMS: Mapping[str, Catalogued] = {
         Who.RECORD_OWNER,
         "Fill in the named fields; the record then goes over by itself.",
     ),
+    "CD-4021": Catalogued(
+        "Who changed the record last is not known in the other system, or not clearly.",
+        Who.ADMINISTRATOR,
+        "Give the user there the same number or name, or link both by hand; the field then goes over by itself. The "
+        "other fields have been transferred.",
+    ),
+    "CD-4022": Catalogued(
+        "A setting that the field is written with is missing or wrong.",
+        Who.ADMINISTRATOR,
+        "Correct the named setting, then retry the record; the other fields have been transferred.",
+    ),
     "CD-4031": Catalogued(
         "A fiscal code (codice fiscale) is not valid.", Who.RECORD_OWNER, "Correct the code in its master."
     ),

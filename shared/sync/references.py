@@ -22,17 +22,26 @@ from shared.sync.ports import (
     RecordPage,
     Side,
     Unlinked,
+    Untold,
     Value,
 )
 
 
 @dataclass
 class Referring(PassingOn):
-    """A connector whose reference columns speak in keys of the right side. columns: each with its pair's name."""
+    """A connector whose reference columns speak in keys of the right side. columns: each with its pair's name.
+
+    editors: those of them that name a record's last editor; what we ourselves wrote does not tell who that was.
+    """
 
     side: Side
     links: Links
     columns: Mapping[str, str]
+    editors: frozenset[str] = frozenset()
+
+    async def meant(self, column: str, key: str) -> Value:
+        """What a key in a column stands for on the pair's right side."""
+        return await self._partner(self.columns[column], key)
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         found = await self.inner.read(table, keys, columns)
@@ -104,7 +113,8 @@ class Referring(PassingOn):
             if isinstance(key, str) and key:
                 if (pair, key) not in known:
                     known[pair, key] = await self._partner(pair, key)
-                values[column] = known[pair, key]
+                ours = column in self.editors and key in await self.ourselves()
+                values[column] = Untold() if ours else known[pair, key]
         return replace(record, values=values)
 
     async def _partner(self, pair: str, key: str) -> Value:

@@ -10,18 +10,31 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from shared.errors import NotAllowed, RecordMissing, Refused, UnknownResult, VersionConflict
+from shared.errors import NotAllowed, NotSetUp, RecordMissing, Refused, UnknownResult, VersionConflict
 from shared.sync.brakes import Brake
 from shared.sync.claims import Taken
 from shared.sync.context import Ports, Prepared
 from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.deleting import Deleting
+from shared.sync.editors import with_editor
 from shared.sync.fingerprint import Base
 from shared.sync.merging import Merged
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
-from shared.sync.ports import Claim, FieldDecision, LinkRow, LinkState, Record, RowTaken, Side, Value, VersionKind
+from shared.sync.ports import (
+    Claim,
+    FieldDecision,
+    LinkRow,
+    LinkState,
+    Record,
+    RowTaken,
+    Side,
+    Untold,
+    Value,
+    VersionKind,
+)
+from shared.sync.references import Referring
 from shared.sync.values import Unfit, canonical, is_blank, same_value
 from shared.sync.vouching import vouched
 
@@ -40,7 +53,8 @@ class TargetGone(Exception):
 class Updating:
     """Brings the target of one link up to date. `home` is the newest version of the link's home row.
 
-    _sent: what this run has written, or may have written where an answer was lost, by the names of the fields.
+    editor: the last edit of the source that the message tells of. _sent: what this run has written, or may have written
+    where an answer was lost, by the names of the fields.
     """
 
     ports: Ports
@@ -49,6 +63,7 @@ class Updating:
     brake: Brake
     home: LinkRow
     tell: Tell
+    editor: str = ""
     _put_back: dict[bytes, int] = field(default_factory=dict)
     _sent: dict[tuple[str, str], FieldDecision] = field(default_factory=dict)
 
@@ -143,6 +158,7 @@ class Updating:
     async def _once(self, source: Record, target: Record | None) -> Outcome:
         self._refuse_stale(source)
         self._refuse_merged(source, target)
+        source = await self._with_editor(source)
         plan, base = self._plan(source, target), self._base
         values = target.values if target else None
         if plan.overruled and target is not None:
@@ -161,6 +177,16 @@ class Updating:
         if self._owes_write_back:
             return await self._write_back(source, target or await self._read(self.prepared.side.other), outcome)
         return outcome
+
+    async def _with_editor(self, source: Record) -> Record:
+        """The source with the last person who changed it, where a field is to hold that."""
+        rule, connector = self.prepared.definition.editor_rule(self.prepared.side), self.prepared.source
+        if rule is None or not isinstance(connector, Referring):
+            return source
+        source, self.editor = await with_editor(
+            rule, self.prepared.side, source, self.home.editor, self.editor, connector
+        )
+        return source
 
     def _outcome(self, plan: Plan, told: Sequence[FieldDecision]) -> Outcome:
         """How the run ends, with all that it has written in this and in earlier rounds."""
@@ -217,7 +243,9 @@ class Updating:
             return plan, await self._write(plan, target)
         except NotAllowed:
             raise
-        except Refused:
+        except Refused as refused:
+            if len(plan.writes) > 1 and (named := self._named(plan, refused)):
+                return await self._written_without(named, plan, refused, target)
             decisions = []
             for decision in plan.decisions:
                 if decision.action is Action.WRITE:
@@ -225,12 +253,24 @@ class Updating:
                 decisions.append(decision)
             return Plan(plan.source, decisions), target
 
+    def _named(self, plan: Plan, refused: Refused) -> Decision | None:
+        """The one write that the system names as the reason."""
+        side = self.prepared.side.other
+        writes = (one for one in plan.decisions if one.action is Action.WRITE)
+        return next((one for one in writes if one.rule.column(side) == refused.answer.field), None)
+
+    async def _written_without(
+        self, named: Decision, plan: Plan, refused: Refused, target: Record | None
+    ) -> tuple[Plan, Record | None]:
+        """The others once more, together."""
+        decisions = [_refused(one, refused) if one is named else one for one in plan.decisions]
+        return await self._written(Plan(plan.source, decisions), target)
+
     async def _written_alone(self, decision: Decision, target: Record | None) -> tuple[Decision, Record | None]:
         try:
             return decision, await self._write(Plan(self.prepared.side, [decision]), target)
         except Refused as refused:
-            hint = f"it answered with its code {refused.answer.vendor_code}" if refused.answer.vendor_code else ""
-            return replace(decision, action=Action.PARK, reason=Reason.UNFIT, code="CD-4008", hint=hint), target
+            return _refused(decision, refused), target
 
     def _plan(self, source: Record, target: Record | None) -> Plan:
         values = target.values if target else None
@@ -293,7 +333,8 @@ class Updating:
         moved = target is not None and self._with_versions(self.home, self._base, source, target) != self.home
         unsure = self._version_of(plan.source) is None
         settled = unsure and self._with_version(self.home, self._base, plan.source, source) != self.home
-        return bool(plan.writes) or plan.news or self._is_leased or flag or moved or settled
+        edited = bool(self.editor) and self.editor != self.home.editor
+        return bool(plan.writes) or plan.news or self._is_leased or flag or moved or settled or edited
 
     async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read
@@ -301,7 +342,7 @@ class Updating:
         if not plan.problems and self._is_parked:
             await self._close_parked()
         base = self._base.with_values(_agreed_values(plan, source, target)).only(self.prepared.rules)
-        home = replace(self.home, base=base.pack(), claim=None)
+        home = replace(self.home, base=base.pack(), claim=None, editor=self.editor or self.home.editor)
         home = with_parked(home, self.prepared.transfer.name, waits=bool(plan.problems))
         home = self._with_version(home, base, self.prepared.side, source)
         if target is not None:
@@ -408,6 +449,15 @@ class Updating:
         return Deleting(self.ports, self.prepared, self.run, self.brake, self.home, self.tell)
 
 
+def _refused(decision: Decision, refused: Refused) -> Decision:
+    """The field that the system refuses, parked."""
+    hint = f"it answered with its code {refused.answer.vendor_code}" if refused.answer.vendor_code else ""
+    code = "CD-4008"
+    if isinstance(refused, NotSetUp):
+        code, hint = "CD-4022", refused.detail
+    return replace(decision, action=Action.PARK, reason=Reason.UNFIT, code=code, hint=hint)
+
+
 def _parked_if_won(decision: Decision) -> Decision:
     """A shared field's losing value is not overwritten where no note can keep it."""
     if decision.action is not Action.WRITE or decision.reason is not Reason.WON:
@@ -447,6 +497,7 @@ def _agreed_values(plan: Plan, source: Record, target: Record | None) -> Iterato
         rule = decision.rule
         here = source.values.get(rule.column(plan.source))
         there = target.values.get(rule.column(plan.source.other)) if target else decision.value
+        there = decision.value if isinstance(there, Untold) else there
         yield (rule, here, there) if plan.source is Side.LEFT else (rule, there, here)
 
 

@@ -145,6 +145,9 @@ class TwoTables:
     async def survey(self, table: str) -> TableMetadata:
         return await self._of(table).survey(table)
 
+    async def ourselves(self) -> frozenset[str]:
+        return frozenset()
+
     async def identify(self) -> str:
         return await next(iter(self.tables.values())).identify()
 

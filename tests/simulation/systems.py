@@ -372,6 +372,9 @@ class MemorySystem:
     async def profile(self) -> Profile | None:
         return None
 
+    async def ourselves(self) -> frozenset[str]:
+        return frozenset()
+
     async def identify(self) -> str:
         async def do() -> str:
             return self.instance

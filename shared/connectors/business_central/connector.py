@@ -313,6 +313,10 @@ class BusinessCentralConnector:
             return Reach.NONE
         return Reach.ALL
 
+    async def ourselves(self) -> frozenset[str]:
+        """No record names its editors."""
+        return frozenset()
+
     async def identify(self) -> str:
         """Tenant, environment and company: a copied environment has another name, but the companies' own ids."""
         company = await self._client.company()

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.connectors.budget import Budget
+from shared.connectors.cache import Cache
 from shared.connectors.dataverse.bulk import BulkWrites
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
@@ -30,6 +31,7 @@ from shared.errors import (
     RecordMissing,
     Refused,
     SettingsError,
+    SignInFailed,
     UnknownColumn,
     WrongEnvironment,
 )
@@ -120,6 +122,7 @@ class DataverseConnector:
         self._bulk = BulkWrites(self._client, self._schema, self._records, clock, tag)
         self._surveys = Surveys(self._client, self._schema, clock)
         self._registrar = Registrar(self._client, self._schema)
+        self._ourselves = Cache(clock, self._load_ourselves)
         self._organization_id = canonical_guid(organization_id)
         self._tag = tag
         self._page_size = page_size
@@ -296,6 +299,18 @@ class DataverseConnector:
     async def survey(self, table: str) -> TableMetadata:
         return await self._surveys.survey(table)
 
+    async def ourselves(self) -> frozenset[str]:
+        """The users of all our identities. One whose sign-in is refused writes nothing either, and is left out."""
+        return await self._ourselves.get("ourselves")
+
+    async def _load_ourselves(self, _: str) -> frozenset[str]:
+        found: set[str] = set()
+        for one in self._client.each_identity():
+            with suppress(SignInFailed):
+                answer = await one.get("WhoAmI", [], "WhoAmI")
+                found.add(_user_of(answer))
+        return frozenset(found)
+
     async def identify(self) -> str:
         """The organisation's id."""
         answer = await self._client.get("WhoAmI", [], "WhoAmI")
@@ -370,6 +385,13 @@ class DataverseConnector:
             deleted=[_deleted_key(row) for row in rows if _is_deletion(row)],
             watermark=_watermark(page),
         )
+
+
+def _user_of(answer: JsonObject) -> str:
+    try:
+        return canonical_guid(as_text(answer.get("UserId"), "UserId"))
+    except ValueError as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
 
 
 def _is_deletion(row: JsonObject) -> bool:

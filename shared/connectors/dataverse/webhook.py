@@ -1,4 +1,4 @@
-"""Reads what Dataverse posts to a webhook: which record changed, and nothing else.
+"""Reads what Dataverse posts to a webhook: which record changed, and who changed it when; nothing else.
 
 The body is a RemoteExecutionContext as JSON (Microsoft Learn, "Use webhooks to create external handlers for server
 events" and "Understand the execution context"). Bodies above 256 KB arrive without parameters and images; ids, names
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.connectors.keys import ANY_GUID, ZERO_GUID
+from shared.sync.edits import edit
 from shared.sync.notices import Notice
 
 SYSTEM: Final = "dataverse"
@@ -71,6 +72,7 @@ class _Context(_Part):
     table: Annotated[Name, Field(alias="PrimaryEntityName")]
     key: Annotated[Id, Field(alias="PrimaryEntityId")] = None
     created_on: Annotated[Name, Field(alias="OperationCreatedOn")]
+    user: Annotated[Id, Field(alias="InitiatingUserId")] = None
     operation_id: Annotated[Id, Field(alias="OperationId")] = None
     request_id: Annotated[Id, Field(alias="RequestId")] = None
     correlation_id: Annotated[Id, Field(alias="CorrelationId")] = None
@@ -115,7 +117,15 @@ def read_notice(
     if key is None:
         return Ignored.NO_RECORD
     change_id = f"{organization_id}/{_operation(context, new_id)}/{key}/{context.created_on}"
-    return Notice(system, context.table, key, change_id, _id(context.correlation_id) or new_id())
+    user = _id(context.user)
+    return Notice(
+        system,
+        context.table,
+        key,
+        change_id,
+        _id(context.correlation_id) or new_id(),
+        edit(at, user) if user else "",
+    )
 
 
 def _id(text: str | None) -> str | None:

@@ -340,6 +340,10 @@ class PostOfficeConnector:
         await self._client.get(path, query, path)
         return TableMetadata(table, at.columns, announced=False)
 
+    async def ourselves(self) -> frozenset[str]:
+        """No record names its editors."""
+        return frozenset()
+
     async def identify(self) -> str:
         return self._instance
 

@@ -194,6 +194,17 @@ async def test_a_thousand_changes_of_a_record_wait_as_one(stores: Stores) -> Non
     assert len({first.etag, second.etag, third.etag}) == 3
 
 
+async def test_the_last_editor_waits_with_the_change(stores: Stores) -> None:
+    """In whatever order the notices come, one after another or at once; a change without one does not take him away."""
+    edits = [f"2026-03-02T12:00:0{second}.000+00:00 user-{second}" for second in (1, 3, 2)]
+    await stores.pending.put(replace(waiting("A-1"), editor=edits[0]))
+    await asyncio.gather(*(stores.pending.put(replace(waiting("A-1"), editor=one)) for one in edits))
+    await stores.pending.put(waiting("A-1"))
+    item = await stores.pending.get(TRANSFER, Side.LEFT, "A-1")
+    assert item is not None
+    assert item.editor == max(edits)
+
+
 async def test_a_drain_never_removes_news(stores: Stores) -> None:
     """A change that comes while the record is being drained stays; without one the item goes, also twice."""
     await stores.pending.put(waiting("A-1"))

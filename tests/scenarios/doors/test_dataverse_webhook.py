@@ -51,6 +51,16 @@ async def test_a_notice_about_an_account_reaches_both_transfers_of_the_pair(door
         assert message.change_id.startswith(f"{ORGANIZATION}/{operation}/{step}/")
 
 
+async def test_a_message_says_who_changed_the_record_and_when(doors: Doors) -> None:
+    """R-118: an id and a moment, nothing else of the person; a body that names nobody tells of nobody."""
+    person = "5a1f9b2c-3d4e-4f60-8a7b-9c0d1e2f3a4b"
+    await doors.dataverse(dump(notice(InitiatingUserId=person.upper(), OperationCreatedOn="/Date(1772452800250)/")))
+    await doors.dataverse(dump(notice(InitiatingUserId=ZERO, OperationId=OTHER)))
+    known, unknown = (await doors.queued())[BOTH[0]]
+    assert list(known.editors.values()) == [f"2026-03-02T12:00:00.250+00:00 {person}"]
+    assert unknown.editors == {}
+
+
 async def test_a_deletion_names_a_reference_and_is_queued(doors: Doors) -> None:
     """The Target of a Delete is an EntityReference, and no image is there."""
     assert (await doors.dataverse(dump(notice("account_delete_sync_2023")))).status_code == 202

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from shared.sync.definition import Conflict, FieldRule, Master, OnCreate, TooLong
+from shared.sync.definition import Conflict, FieldRule, Master, OnCreate, Reference, TooLong
 from shared.sync.fingerprint import Base, Fingerprints
 from shared.sync.planner import Plan
 from shared.sync.ports import Side, Value
@@ -28,6 +28,8 @@ def rule(
     too_long: TooLong | None = None,
     on_create: OnCreate = OnCreate.CARRY,
     conflict: Conflict = Conflict.PARK,
+    reference: Reference | None = None,
+    last_editor: str = "",
 ) -> FieldRule:
     """A field rule; its master is the same before and after linking unless `unlinked` says otherwise."""
     return FieldRule(
@@ -41,6 +43,8 @@ def rule(
         too_long=too_long,
         on_create=on_create,
         conflict=conflict,
+        reference=reference,
+        last_editor=last_editor,
     )
 
 

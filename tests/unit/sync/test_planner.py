@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, TooLong
+from shared.sync.definition import Conflict, FieldRule, ForeignEdit, Master, OnCreate, Reference, TooLong
 from shared.sync.fingerprint import Base
 from shared.sync.planner import (
     Action,
@@ -22,7 +22,7 @@ from shared.sync.planner import (
     plan_create,
     plan_update,
 )
-from shared.sync.ports import Side, Unlinked, Value
+from shared.sync.ports import Side, Unlinked, Untold, Value
 from shared.sync.values import canonical, is_blank, same_value
 from tests.unit.sync.making import NO_BASE, TEXTS, base_of, record, remembered, rule, rules
 
@@ -49,6 +49,7 @@ class Case:
 
 OURS, THEIRS, SHARED = rule(), rule(master=Master.RIGHT), rule(master=Master.BOTH)
 FILL = OnCreate.FILL
+USERS = Reference(left="users", right="employees")
 
 CASES = [
     Case("an echo", OURS, "x", "x", Action.KEEP, Reason.UNCHANGED, ("x", "x")),
@@ -100,6 +101,15 @@ CASES = [
         "a reference to a record without a partner", OURS, Unlinked("k"), "z",
         Action.WAIT, Reason.NO_PARTNER, ("x", "x"),
     ),
+    Case(
+        "an editor without a partner", rule(last_editor="at", reference=USERS), Unlinked("k"), "z",
+        Action.PARK, Reason.NO_EDITOR, ("x", "x"), code="CD-4021",
+    ),
+    Case("a value that is not told", OURS, Untold(), "z", Action.KEEP, Reason.UNTOLD, ("x", "x")),
+    Case("a value that was never told", OURS, Untold(), "z", Action.KEEP, Reason.UNTOLD),
+    Case("a target that does not tell, unchanged", OURS, "x", Untold(), Action.KEEP, Reason.UNCHANGED, ("x", "x")),
+    Case("a target that does not tell, changed", OURS, "y", Untold(), Action.WRITE, Reason.CHANGED, ("x", "x"), "y"),
+    Case("a target that never told", OURS, "y", Untold(), Action.WRITE, Reason.FIRST, value="y"),
     Case("shared, differing from the start", SHARED, "y", "z", Action.PARK, Reason.CONFLICT, code="CD-4010"),
     Case("shared, blank there from the start", SHARED, "y", None, Action.WRITE, Reason.FIRST, value="y"),
     Case("shared, blank here from the start", SHARED, None, "z", Action.KEEP, Reason.BLANK_KEPT),
