@@ -96,10 +96,16 @@ IdentityT = TypeVar("IdentityT")
 HttpConnector = DataverseConnector | BusinessCentralConnector | PostOfficeConnector
 
 
+def _prints(keys: Sequence[tuple[str, bytes]]) -> Fingerprints:
+    """Of the first key, knowing the one before."""
+    (key_id, key), *before = keys
+    return Fingerprints(key_id, key, _prints(before) if before else None)
+
+
 async def build(app: App) -> Engine:
     """Make the engine. Raises SettingsError naming the setting, StoreUnavailable when the store does not answer."""
     index = load_index(app.index_json)
-    prints = Fingerprints(*app.settings.get(EngineSettings).fingerprint())
+    prints = _prints(app.settings.get(EngineSettings).fingerprint_keys())
     queue = app.queue
     rows = await open_rows(app)
     stores = open_stores(rows, app.outside.clock)

@@ -362,22 +362,34 @@ class EngineSettings(Section):
     """What the engine itself needs."""
 
     fingerprint_key: Annotated[SecretStr, Field(alias="CROSSDOCK_FINGERPRINT_KEY")]
+    fingerprint_key_previous: Annotated[SecretStr | None, Field(alias="CROSSDOCK_FINGERPRINT_KEY_PREVIOUS")] = None
     identity_client_id: Annotated[str | None, Field(alias="CROSSDOCK_IDENTITY_CLIENT_ID")] = None
 
     @model_validator(mode="after")
-    def _key_is_readable(self) -> Self:
-        key_id, key = self.fingerprint()
-        if not key_id or not 16 <= len(key) <= 64:
-            raise ValueError("CROSSDOCK_FINGERPRINT_KEY: write <id>:<base64 of 16 to 64 random bytes>, such as k1:...")
+    def _keys_are_readable(self) -> Self:
+        keys = self.fingerprint_keys()
+        for name, (key_id, key) in zip(_FINGERPRINT_KEYS, keys, strict=False):
+            if not key_id or set(" |") & set(key_id) or not 16 <= len(key) <= 64:
+                raise ValueError(f"{name}: write <id>:<base64 of 16 to 64 random bytes>, such as k1:...")
+        if len({key_id for key_id, _ in keys}) < len(keys):
+            raise ValueError(f"{_FINGERPRINT_KEYS[0]}: give the new key another id than the one before has")
         return self
 
-    def fingerprint(self) -> tuple[str, bytes]:
-        """Id and bytes of the key; empty bytes when the text is no base64."""
-        key_id, _, text = self.fingerprint_key.get_secret_value().partition(":")
-        try:
-            return key_id, base64.b64decode(text, validate=True)
-        except (ValueError, binascii.Error):
-            return key_id, b""
+    def fingerprint_keys(self) -> list[tuple[str, bytes]]:
+        """Id and bytes of the key, then of the one before if there is one; empty bytes when a text is no base64."""
+        texts = [self.fingerprint_key, self.fingerprint_key_previous]
+        return [_key_of(text.get_secret_value()) for text in texts if text is not None]
+
+
+_FINGERPRINT_KEYS: Final = ("CROSSDOCK_FINGERPRINT_KEY", "CROSSDOCK_FINGERPRINT_KEY_PREVIOUS")
+
+
+def _key_of(setting: str) -> tuple[str, bytes]:
+    key_id, _, text = setting.partition(":")
+    try:
+        return key_id, base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return key_id, b""
 
 
 class Schedules(Section):

@@ -16,7 +16,7 @@ from shared.sync.brakes import Brake
 from shared.sync.claims import BY_HAND, MERGED, Claims, Doubled, MatchKey, Taken, Undone, undo_link
 from shared.sync.context import Ports, Prepared
 from shared.sync.definition import FieldRule, IfUnlinked
-from shared.sync.fingerprint import Base
+from shared.sync.fingerprint import Base, Fingerprints, Sent
 from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys, note_match_keys
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
@@ -97,11 +97,9 @@ class Creating:
         number = await self.ports.stores.numbers.next(f"{self.prepared.pair}|{choose.column}|{choose.prefix}")
         return f"{choose.prefix}{number:0{choose.digits}d}"
 
-    def sent_print(self, plan: Plan, key: str) -> str:
-        """Loose fingerprints of what will be sent, by which our own create is recognised later."""
-        loose = self.ports.prints.loose
-        sent = {column: value for column, value in plan.writes.items() if not is_blank(value)}
-        return ";".join(f"{column}={loose(key, column, value)}" for column, value in sorted(sent.items()))
+    def will_send(self, plan: Plan, key: str, prints: Fingerprints) -> Sent:
+        """What a create of this plan sends, by which our own create is recognised later."""
+        return Sent.of(key, {column: value for column, value in plan.writes.items() if not is_blank(value)}, prints)
 
 
 @dataclass
@@ -228,14 +226,22 @@ class _Claimed:
         return await prepared.target.read(prepared.target_table, keys, prepared.target_columns)
 
     async def _by_number(self) -> Record | None:
-        """The target's record with the number we chose, if it is the one we sent and not somebody else's."""
+        """The target's record with the number we chose, if it is the one we sent and not somebody else's.
+
+        Raises Ambiguous for a record of that number which nothing can tell apart: what was sent is not readable.
+        """
         choose = self._prepared.transfer.choose_key
         assert choose is not None
         columns = self._prepared.target_columns
         table = self._prepared.target_table
         found = await self._prepared.target.find(table, choose.column, [self._chosen], columns, limit=2)
         ours = [record for record in found if self._resembles(record) or await self._is_named_ours(record.key)]
-        return ours[0] if ours else None
+        if ours:
+            return ours[0]
+        unclear = [one for one in found if not await self._claims.are_kept_apart(one.key, self.row)]
+        if unclear and self._sent.prints is None:
+            raise Ambiguous("CD-4201", tuple(unclear))
+        return None
 
     async def _is_named_ours(self, key: str) -> bool:
         """Whether an earlier try has come so far that the target's row names this record, whatever was edited since."""
@@ -265,16 +271,22 @@ class _Claimed:
                     raise Ambiguous("CD-4201")
                 yield record
 
+    @property
+    def _sent(self) -> Sent:
+        told = self.row.claim.sent_print if self.row.claim else ""
+        return Sent.unpack(told, self.row.key, self.way.ports.prints)
+
     def _equal_columns(self, record: Record) -> tuple[set[str], set[str]]:
-        """Columns that we sent, and those of them in which a record equals what we sent."""
-        loose = self.way.ports.prints.loose
-        sent = dict(
-            part.split("=") for part in (self.row.claim.sent_print if self.row.claim else "").split(";") if part
-        )
-        equal = {
-            column for column, told in sent.items() if loose(self.row.key, column, record.values.get(column)) == told
-        }
-        return set(sent), equal
+        """Columns that we sent, and those of them in which a record equals what we sent.
+
+        Where that is not readable, because the key has changed, what we would send today stands in.
+        """
+        sent, today = self._sent, self.plan.writes
+        if sent.prints is None:
+            equal = {one for one in sent.columns if one in today and alike(today[one], record.values.get(one))}
+        else:
+            equal = {column for column in sent.columns if sent.is_equal(column, record.values.get(column))}
+        return set(sent.columns), equal
 
     def _is_ours(self, record: Record) -> bool:
         sent, equal = self._equal_columns(record)
@@ -332,7 +344,7 @@ class _Claimed:
     async def _ready_to_send(self) -> LinkRow:
         """Fix the target's key and say that the create is being sent; the whole create then fits into the lease."""
         assert self.row.claim is not None
-        sent_print = self.way.sent_print(self.plan, self.row.key)
+        sent_print = self.way.will_send(self.plan, self.row.key, self.way.ports.prints).pack()
         claim = replace(self.row.claim, sent=True, sent_at=self.way.ports.clock.now(), sent_print=sent_print)
         if not self._prepared.capabilities.chooses_key:
             return await self._claims.renew(self.row, claim)
@@ -422,10 +434,9 @@ class _Claimed:
 
     def _edited_meanwhile(self, target: Record, now: Record) -> Plan:
         side, rules, lengths = self.row.side, self._prepared.rules, self._prepared.lengths
-        sent, _ = self._equal_columns(target)
-        told = self.row.claim.sent_print if self.row.claim else ""
-        if told != self.way.sent_print(self.plan, self.row.key):
-            return plan_behind(side, rules, now.values, target.values, sent, lengths)
+        sent = self._sent
+        if sent.prints is None or sent != self.way.will_send(self.plan, self.row.key, sent.prints):
+            return plan_behind(side, rules, now.values, target.values, sent.columns, lengths)
         return plan_caught_up(side, rules, self.source.values, now.values, lengths)
 
     async def _caught_up(self, target: Record, plan: Plan) -> Record:

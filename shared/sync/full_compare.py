@@ -24,7 +24,7 @@ from shared.sync.claims import RESERVED
 from shared.sync.context import Ports, Prepared, pair_name
 from shared.sync.definition import Definition, IfUnlinked, Transfer
 from shared.sync.feed_tasks import QUEUE, FeedTask, Task
-from shared.sync.fingerprint import Base
+from shared.sync.fingerprint import Base, is_old
 from shared.sync.message import COMPARE, MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import CompareRow, LinkRow, LinkState, Record, RecordPage, RowTaken, Side, Switch
@@ -257,7 +257,8 @@ class _Pass:
         linked = [one for one in page if one.state is LinkState.LINKED]
         transfers = await self._heard_by()
         for side in [Side(name) for name in row.sides.split(",")] if linked and transfers else []:
-            gone, differing = await self._looked_at(side, {one.key_on(side): one for one in linked})
+            homes = {one.key_on(side): one for one in linked}
+            gone, differing = await self._looked_at(side, homes, renews=side is transfers[0].source)
             sent = await self._send(row, side, {**gone, **differing}, transfers)
             row = replace(
                 row,
@@ -268,18 +269,24 @@ class _Pass:
         row = replace(row, looked=row.looked + len(linked), place=page[-1].key if page else row.place)
         return _Found(row, more=len(page) == _LINKS_AT_ONCE)
 
-    async def _looked_at(self, side: Side, homes: Mapping[str, LinkRow]) -> tuple[dict[str, str], dict[str, str]]:
-        """Keys of records that are gone and of those that differ, each with what the message's id is made of."""
+    async def _looked_at(
+        self, side: Side, homes: Mapping[str, LinkRow], *, renews: bool
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Keys of records that are gone and of those that differ, each with what the message's id is made of.
+
+        renews: whether a base that another key has written counts as differing, so that today's key takes its place.
+        """
         prepared = await self._prepared()
         connector, table = prepared.connector(side), self.definition.table(side).table
         seen = await connector.read(table, list(homes), ())
-        moved = [key for key, record in seen.items() if not _is_known(side, homes[key], record)]
+        old = {key for key, home in homes.items() if renews and is_old(home.base, self._ports.prints)}
+        moved = [key for key, record in seen.items() if key in old or not _is_known(side, homes[key], record)]
         records = await connector.read(table, moved, prepared.columns(side)) if moved else {}
         gone = {key: "gone" for key in homes if key not in seen or (key in moved and key not in records)}
         differing = {
             key: record.version or ""
             for key, record in records.items()
-            if record.merged_into is not None or self._differs(prepared, side, homes[key], record)
+            if key in old or record.merged_into is not None or self._differs(prepared, side, homes[key], record)
         }
         return gone, differing
 

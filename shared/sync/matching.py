@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.sync.claims import Claims, MatchKey
 from shared.sync.context import MatchIndex, Prepared
 from shared.sync.definition import MatchRule
-from shared.sync.fingerprint import Fingerprints
+from shared.sync.fingerprint import Fingerprints, hash_of_number
 from shared.sync.ports import LinkRow, Record, Side, Value
 from shared.sync.values import canonical
 
@@ -38,12 +38,15 @@ def match_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Va
     """The match keys of a source record in the definition's order, and the number we choose for its partner.
 
     A record of the other side that carries one of our own numbers has the same key, whatever rules the definition
-    names. Keys of a table that several pairs create in come last, in one order for all of them.
+    names. Keys of a table that several pairs create in come last, in one order for all of them. While the fingerprint
+    key changes all are claimed under both, so that processes that know one of them meet.
     """
-    keys = _rule_keys(prepared, prints, values)
+    known = prints.known.values()
     numbers = [chosen] if chosen else _enforced_values(prepared, values)
-    own = [MatchKey("=", prints.of_match(prepared.pair, "=", [one.upper()])) for one in numbers]
-    return [*keys, *own, *sorted(_shared_keys(prepared, prints, values), key=lambda key: (key.rule, key.value))]
+    keys = [key for one in known for key in _rule_keys(prepared, one, values)]
+    own = [MatchKey("=", hash_of_number(prepared.pair, number)) for number in numbers]
+    shared = [key for one in known for key in _shared_keys(prepared, one, values)]
+    return [*keys, *own, *sorted(shared, key=lambda key: (key.rule, key.value))]
 
 
 def _shared_keys(prepared: Prepared, prints: Fingerprints, values: Mapping[str, Value]) -> Iterator[MatchKey]:

@@ -245,7 +245,8 @@ class _Update:
     def _first(self, rule: FieldRule) -> Decision:
         if self.target is None:
             raise NeedsTarget
-        if self._source_is_blank(rule) and not is_blank(self._target(rule)):
+        cleared = is_blank(self._source(rule)) and self.base.was_filled(rule, self.side)
+        if self._source_is_blank(rule) and not is_blank(self._target(rule)) and not cleared:
             fill = rule.on_create is OnCreate.FILL
             return Decision(rule, Action.KEEP, Reason.BLANK_KEPT, agrees=not fill)
         return self._write(rule, Reason.FIRST)

@@ -137,7 +137,7 @@ class Updating:
             for _ in range(_ROUNDS):
                 try:
                     unsure = self._version_of(self.prepared.side.other) is None
-                    if target is None and (both or leased or unsure or self._owes_write_back):
+                    if target is None and (both or leased or unsure or self._owes_write_back or self._base.is_old):
                         target = await self._read(self.prepared.side.other)
                     if source is None:
                         source = await self._read(self.prepared.side)
@@ -334,7 +334,8 @@ class Updating:
         unsure = self._version_of(plan.source) is None
         settled = unsure and self._with_version(self.home, self._base, plan.source, source) != self.home
         edited = bool(self.editor) and self.editor != self.home.editor
-        return bool(plan.writes) or plan.news or self._is_leased or flag or moved or settled or edited
+        beside = flag or moved or settled or edited or self._base.is_old
+        return bool(plan.writes) or plan.news or self._is_leased or beside
 
     async def _remember(self, plan: Plan, source: Record, target: Record | None) -> None:
         """Advance base and versions after the write; raises RowTaken if another run was faster, and all is read
@@ -342,6 +343,9 @@ class Updating:
         if not plan.problems and self._is_parked:
             await self._close_parked()
         base = self._base.with_values(_agreed_values(plan, source, target)).only(self.prepared.rules)
+        if target is not None:
+            sides = {plan.source: source.values, plan.source.other: target.values}
+            base = base.renewed(self.prepared.rules, sides)
         home = replace(self.home, base=base.pack(), claim=None, editor=self.editor or self.home.editor)
         home = with_parked(home, self.prepared.transfer.name, waits=bool(plan.problems))
         home = self._with_version(home, base, self.prepared.side, source)

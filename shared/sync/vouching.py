@@ -24,7 +24,8 @@ def _is_settled(rule: FieldRule, base: Base, side: Side, record: Record, *, carr
     value = record.values.get(rule.column(side))
     same = base.is_same(rule, side, value)
     if rule.master_linked.is_side(side):
-        return not carried or (is_blank(value) if same is None else same)
+        spared = is_blank(value) and not base.was_filled(rule, side)
+        return not carried or (spared if same is None else same)
     return same is not False and not (carried and same is None and _is_shared(rule) and not is_blank(value))
 
 

@@ -56,7 +56,7 @@ from tests.simulation.loop import LoopClock, SteppedClock
 from tests.simulation.systems import MemorySystem
 
 PRINTS = Fingerprints("k1", b"simulation key: 32 bytes at least")
-OTHER_PRINTS = Fingerprints("k2", b"another simulation key, as long or so")
+OTHER_PRINTS = Fingerprints("k2", b"another simulation key, as long or so", PRINTS)
 TRANSFERS = Path(__file__).parents[2] / "transfers"
 Answer = TypeVar("Answer")
 

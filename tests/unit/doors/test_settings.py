@@ -119,6 +119,20 @@ WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
     "no fingerprint key": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": ""}, "is missing; set it"),
     "a fingerprint key without id": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": ":a2V5a2V5a2V5a2V5a2V5"}, "<id>"),
     "a fingerprint key that is no base64": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": "k1:short-secret"}, "<id>"),
+    "a fingerprint key whose id has a blank": (
+        EngineSettings,
+        {"CROSSDOCK_FINGERPRINT_KEY": "k 1:a2V5a2V5a2V5a2V5a2V5a2V5"},
+        "<id>",
+    ),
+    "a short key before": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY_PREVIOUS": "k0:a2V5"}, "KEY_PREVIOUS: write"),
+    "two keys of one id": (
+        EngineSettings,
+        {
+            "CROSSDOCK_FINGERPRINT_KEY": "k1:a2V5a2V5a2V5a2V5a2V5a2V5",
+            "CROSSDOCK_FINGERPRINT_KEY_PREVIOUS": "k1:b3RoZXJvdGhlcm90aGVyb3RoZXJv",
+        },
+        "another id",
+    ),
     "a short fingerprint key": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": "k1:a2V5"}, "16 to 64"),
     "neither on nor off": (Place, {"CROSSDOCK_LOCAL": "short-secret"}, "'on' or 'off'"),
 }

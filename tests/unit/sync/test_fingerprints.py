@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.sync.definition import Master
-from shared.sync.fingerprint import Base, Fingerprints
+from shared.sync.fingerprint import Base, Fingerprints, Sent
 from shared.sync.ports import Side, Value
 from tests.unit.sync.making import NO_BASE, PRINTS, TEXTS, base_of, record, rule, rules
 
 OTHER_KEY = Fingerprints("k2", b"another key for tests, 32 bytes ")
+BOTH_KEYS = replace(OTHER_KEY, previous=PRINTS)
 
 
 @given(value=st.one_of(st.none(), st.text(), st.integers(), st.booleans()))
@@ -66,7 +67,10 @@ def test_match_keys_of_pairs_and_rules_never_meet() -> None:
     assert len(found) == 5
 
 
-@pytest.mark.parametrize(("key_id", "key"), [("", b"x" * 32), ("a:b", b"x" * 32), ("k", b"short"), ("k", b"x" * 65)])
+@pytest.mark.parametrize(
+    ("key_id", "key"),
+    [("", b"x" * 32), ("a:b", b"x" * 32), ("a b", b"x" * 32), ("a|b", b"x" * 32), ("k", b"short"), ("k", b"x" * 65)],
+)
 def test_a_key_that_is_too_short_or_has_no_name_is_refused(key_id: str, key: bytes) -> None:
     """A short key could be guessed; the id is part of the packed base."""
     with pytest.raises(ValueError, match="16 to 64 bytes"):
@@ -125,3 +129,50 @@ def test_fields_agree_one_by_one_and_rules_that_went_are_forgotten() -> None:
     assert base.is_same(other, Side.LEFT, "y") is True
     assert base.is_same(other, Side.LEFT, "Y") is False
     assert base.only([other]).agreed(one) is None
+
+
+# --- while the key changes ------------------------------------------------------------------------
+
+
+def test_a_base_of_the_key_before_still_tells_what_has_changed() -> None:
+    """And goes on doing so beside fields that have agreed under the new key."""
+    one, other = rule("a", "b"), rule("c", "d")
+    old = base_of([one, other], {"a": "x", "c": "y"}, {"b": "x", "d": "y"}).pack()
+    read = Base.unpack(old, NO_BASE.salt, BOTH_KEYS)
+    assert (read.is_old, read.is_same(one, Side.LEFT, "x"), read.is_same(one, Side.RIGHT, "z")) == (True, True, False)
+    mixed = read.with_values([(one, "z", "z")]).pack()
+    assert [part.partition(":")[0] for part in mixed.split(" ")] == ["k2", "k1"]
+    again = Base.unpack(mixed, NO_BASE.salt, BOTH_KEYS)
+    assert (again.is_same(one, Side.LEFT, "z"), again.is_same(other, Side.LEFT, "y")) == (True, True)
+    alone = Base.unpack(mixed, NO_BASE.salt, OTHER_KEY)
+    assert (alone.is_same(one, Side.LEFT, "z"), alone.is_same(other, Side.LEFT, "y")) == (True, None)
+    before = Base.unpack(mixed, NO_BASE.salt, PRINTS)
+    assert (before.is_same(one, Side.LEFT, "z"), before.is_same(other, Side.LEFT, "y")) == (None, True)
+
+
+def test_a_base_is_renewed_where_both_sides_are_as_they_agreed_and_nowhere_else() -> None:
+    """What differs keeps the key that can tell."""
+    one, other = rule("a", "b"), rule("c", "d")
+    old = base_of([one, other], {"a": "x", "c": "y"}, {"b": "x", "d": "y"}).pack()
+    values = {Side.LEFT: {"a": "x", "c": "edited"}, Side.RIGHT: {"b": "x", "d": "y"}}
+    renewed = Base.unpack(old, NO_BASE.salt, BOTH_KEYS).renewed([one, other], values)
+    assert renewed.is_same(other, Side.LEFT, "edited") is False
+    kept = Base.unpack(renewed.pack(), NO_BASE.salt, OTHER_KEY)
+    assert (kept.agreed(one) is not None, kept.agreed(other)) == (True, None)
+
+
+def test_what_a_create_has_sent_is_read_with_the_key_it_was_written_with() -> None:
+    """Under an unknown key nothing is recognised, and that is known."""
+    text = Sent.of("1", {"city": "Bozen", "name": "A"}, PRINTS).pack()
+    known, unknown = Sent.unpack(text, "1", BOTH_KEYS), Sent.unpack(text, "1", OTHER_KEY)
+    assert (known.is_equal("city", " BOZEN"), known.is_equal("name", "B")) == (True, False)
+    assert (set(unknown.columns), unknown.prints, unknown.is_equal("city", "Bozen")) == ({"city", "name"}, None, False)
+    assert known == Sent.of("1", {"name": "A", "city": "Bozen"}, PRINTS)
+
+
+def test_that_a_side_was_filled_is_known_whatever_version_the_rule_had() -> None:
+    """So a blank is told from an edit also where nothing can be said of the values."""
+    base = base_of([rule()], {"a": "x"}, {"b": None})
+    changed = rule(convert="upper")
+    assert (base.was_filled(changed, Side.LEFT), base.was_filled(changed, Side.RIGHT)) == (True, False)
+    assert NO_BASE.was_filled(rule(), Side.LEFT) is False
