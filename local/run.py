@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         prog="manage.py run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument(
-        "--port", type=int, default=FIRST_PORT, help=f"first of five ports in a row, {FIRST_PORT} if not said; 0: any"
+        "--port", type=int, default=FIRST_PORT, help=f"first of six ports in a row, {FIRST_PORT} if not said; 0: any"
     )
     made.add_argument("--state", type=Path, default=ROOT / ".crossdock", help="folder of the state")
     made.add_argument("--transfers", type=Path, default=ROOT / "transfers", help="folder of the definitions")
@@ -130,7 +130,7 @@ async def _say_what_runs(run: LocalRun) -> None:
     for problem in run.index.problems:
         _say(f"PROBLEM {problem.file}:{problem.line}: {problem.text}")
     _say(f"Functions         {run.urls['functions']}/api")
-    for name in ("dataverse", "business_central"):
+    for name in run.systems:
         _say(f"{name:<17} {run.urls[name] + ' (sandbox)' if name in run.urls else 'as in the settings'}")
     for note in run.notes:
         _say(note)

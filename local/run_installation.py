@@ -18,8 +18,17 @@ from typing import Any, Final
 FILE: Final = "installation.json"
 RUN_FILE: Final = "run.json"
 LOCK_FILE: Final = "run.lock"
-STATE: Final = ("servicebus.sqlite", "dataverse.sqlite", "business_central.sqlite", "store.sqlite", "timers.json")
+STATE: Final = (
+    "servicebus.sqlite",
+    "dataverse.sqlite",
+    "business_central.sqlite",
+    "postoffice.sqlite",
+    "store.sqlite",
+    "timers.json",
+)
 """The files that hold what moved; `--fresh` removes them."""
+LATER: Final = frozenset({"post_key"})
+"""What folders of earlier versions do not have yet."""
 
 
 def _guid() -> str:
@@ -49,6 +58,7 @@ class Installation:
     erp_client: str = _new(_guid)
     crm_secret: str = _new(_secret)
     erp_secret: str = _new(_secret)
+    post_key: str = _new(_secret)
     webhook_secret: str = _new(_secret)
     path_secret: str = _new(_secret)
     client_state: str = _new(_secret)
@@ -66,8 +76,11 @@ def open_installation(folder: Path) -> Installation:
         write_private(path, asdict(Installation()))
     try:
         kept = json.loads(path.read_bytes())
+        if not LATER & kept.keys():  # made by an earlier version
+            kept |= {name: value for name, value in asdict(Installation()).items() if name in LATER}
+            write_private(path, kept)
         return Installation(**{one.name: str(kept[one.name]) for one in fields(Installation)})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} cannot be read; mend it, or remove it together with the folder's state") from None
 
 

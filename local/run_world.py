@@ -28,6 +28,8 @@ from local.servicebus import QueueSettings, ServiceBusEndpoint
 from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.clock import SystemClock
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.postoffice.options import Auth, PostOfficeOptions
+from sandbox.postoffice.sandbox import PostOfficeSandbox
 from sandbox.server import Served, serve
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from shared.app import App, Outside, installed, transfer_names
@@ -63,11 +65,12 @@ class Ports:
     business_central: int = 0
     sign_in: int = 0
     service_bus: int = 0
+    postoffice: int = 0
 
     @classmethod
     def from_first(cls, first: int) -> Ports:
-        """Five in a row, or all free ones for 0."""
-        return cls(*range(first, first + 5)) if first else cls()
+        """Six in a row, or all free ones for 0."""
+        return cls(*range(first, first + 6)) if first else cls()
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class LocalRun:
         self.urls: dict[str, str] = {}
         self.crm: DataverseSandbox | None = None
         self.erp: BusinessCentralSandbox | None = None
+        self.post: PostOfficeSandbox | None = None
         self.app: App | None = None
         self.host: FunctionsHost | None = None
         self.queue: ServiceBusEndpoint | None = None
@@ -110,6 +114,11 @@ class LocalRun:
     def transfers(self) -> Sequence[str]:
         """The transfers that can run."""
         return [transfer.name for _, transfer in self.index.transfers()]
+
+    @property
+    def systems(self) -> Sequence[str]:
+        """Those that CROSSDOCK_SYSTEMS names."""
+        return list(self._kinds())
 
     async def start(self) -> None:
         """Start everything and write `run.json`."""
@@ -196,8 +205,18 @@ class LocalRun:
         self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"] = f"{sign_in.url}/{TENANT_ID}/oauth2/v2.0/token"
         if not self._is_real("dataverse"):
             await self._start_crm()
-        if not self._is_real("business_central"):
-            await self._start_erp()
+        kinds = self._kinds()
+        if "business_central" in kinds and not self._is_real("business_central"):
+            await self._start_erp(kinds)
+        if "postoffice" in kinds and not self._is_real("postoffice"):
+            await self._start_postoffice()
+
+    def _kinds(self) -> Mapping[str, str]:
+        """The systems of CROSSDOCK_SYSTEMS with their kinds."""
+        try:
+            return Settings(self._given()).kinds
+        except SettingsError as error:
+            raise CannotRun(error.detail) from None
 
     async def _start_crm(self) -> None:
         own, port = self.installation, self.wish.ports.dataverse or _free_port()
@@ -219,12 +238,8 @@ class LocalRun:
             "CROSSDOCK_DATAVERSE_IDENTITIES": f"{own.crm_client}:{own.crm_secret}",
         }
 
-    def _further_companies(self) -> list[Company]:
+    def _further_companies(self, kinds: Mapping[str, str]) -> list[Company]:
         """The companies of the systems that CROSSDOCK_SYSTEMS names besides, all in the one environment."""
-        try:
-            kinds = Settings(self._given()).kinds
-        except SettingsError as error:
-            raise CannotRun(error.detail) from None
         found = []
         for name, kind in kinds.items():
             if name == kind or self._is_real(name):
@@ -237,14 +252,14 @@ class LocalRun:
             found.append(Company(company, f"{COMPANY_NAME} {name.upper()}"))
         return found
 
-    async def _start_erp(self) -> None:
+    async def _start_erp(self, kinds: Mapping[str, str]) -> None:
         own, port = self.installation, self.wish.ports.business_central or _free_port()
         url = f"http://127.0.0.1:{port}"
         self.erp = BusinessCentralSandbox(
             base_url=url,
             tenant=TENANT_ID,
             environment=ENVIRONMENT_NAME,
-            companies=[Company(own.company_id, COMPANY_NAME), *self._further_companies()],
+            companies=[Company(own.company_id, COMPANY_NAME), *self._further_companies(kinds)],
             clock=self._clock,
             issuer=self.issuer,
             persist=self.wish.state / "business_central.sqlite",
@@ -259,6 +274,23 @@ class LocalRun:
             "CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT": ENVIRONMENT_NAME,
             "CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID": own.company_id,
             "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES": f"{own.erp_client}:{own.erp_secret}",
+        }
+
+    async def _start_postoffice(self) -> None:
+        own, port = self.installation, self.wish.ports.postoffice or _free_port()
+        self.post = PostOfficeSandbox(
+            clock=self._clock,
+            issuer=self.issuer,
+            persist=self.wish.state / "postoffice.sqlite",
+            options=PostOfficeOptions(auth=Auth.API_KEY, api_key=own.post_key),
+        )
+        self._parts.push_async_callback(self.post.aclose)
+        await self._serve("postoffice", self.post.app, port)
+        self.urls["postoffice"] = url = f"http://127.0.0.1:{port}"
+        self.environment |= {
+            "CROSSDOCK_POSTOFFICE_SANDBOX_URL": url,
+            "CROSSDOCK_POSTOFFICE_SIGN_IN": "api_key",
+            "CROSSDOCK_POSTOFFICE_IDENTITIES": f"X-Api-Key:{own.post_key}",
         }
 
     async def _serve(self, name: str, app: Any, port: int) -> Served:
@@ -299,7 +331,7 @@ class LocalRun:
             await self._register_crm()
         if self.erp is not None:
             await self._subscribe(self.erp)
-        for system in ("dataverse", "business_central"):
+        for system in ("dataverse", "business_central"):  # PostOffice has none
             if self._is_real(system):
                 self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
 
@@ -368,6 +400,7 @@ class LocalRun:
                 "functions_master": own.functions_key,
                 "dataverse": {"client_id": own.crm_client, "client_secret": own.crm_secret},
                 "business_central": {"client_id": own.erp_client, "client_secret": own.erp_secret},
+                "postoffice": {"header": "X-Api-Key", "key": own.post_key},
             },
             "sign_in": self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"],
             "business_central_api": self._erp_api(),

@@ -48,15 +48,15 @@ def local_run(
         process.wait()
 
 
-def five_free_ports() -> int:
-    """The first of five free ports in a row: the second run listens where the first did, so waiting webhooks find
+def six_free_ports() -> int:
+    """The first of six free ports in a row: the second run listens where the first did, so waiting webhooks find
     it."""
     for first in range(21000, 29000, 7):
         with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for port in range(first, first + 5):
+            for port in range(first, first + 6):
                 probes.enter_context(socket.create_server(("127.0.0.1", port)))
             return first
-    raise AssertionError("there are no five free ports in a row")
+    raise AssertionError("there are no six free ports in a row")
 
 
 class Outside:
@@ -151,7 +151,7 @@ async def _finish(run: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[
 def test_five_hundred_queued_transfers_survive_a_kill(tmp_path: Path) -> None:
     """R-054: killed with -9 while hundreds of transfers wait in the queue; the next run finishes them, each once."""
     transfers, state = _with_wide_brakes(tmp_path / "transfers"), tmp_path / "state"
-    port = five_free_ports()
+    port = six_free_ports()
     with local_run(state, transfers, port) as (process, run):
         asyncio.run(_begin(run))
         process.kill()

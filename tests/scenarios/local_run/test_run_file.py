@@ -105,6 +105,28 @@ def test_a_further_company_of_the_settings_is_imitated_beside_the_first(tmp_path
         assert "account_to_bc_de" in names
 
 
+async def _customer_groups(run: dict[str, Any]) -> int:
+    """The status with which the sandbox of PostOffice lists its customer groups to whoever has the key."""
+    key = run["keys"]["postoffice"]
+    async with httpx.AsyncClient(headers={key["header"]: key["key"]}) as http:
+        return (await http.get(f"{run['sandboxes']['postoffice']}/v1/customer-groups")).status_code
+
+
+@pytest.mark.xdist_group("local_run")
+def test_a_postoffice_of_the_settings_is_imitated_and_an_erp_that_they_leave_out_is_not(tmp_path: Path) -> None:
+    """Its key is the installation's own, also in a folder that was made before there was a PostOffice."""
+    with running(tmp_path, CROSSDOCK_SYSTEMS="dataverse,postoffice") as (_, first):
+        assert set(first["sandboxes"]) == {"dataverse", "postoffice"}
+        assert asyncio.run(_customer_groups(first)) == 200
+    kept = json.loads((tmp_path / "installation.json").read_bytes())
+    del kept["post_key"]
+    (tmp_path / "installation.json").write_text(json.dumps(kept), "utf-8")
+    (tmp_path / "run.json").unlink(missing_ok=True)
+    with running(tmp_path, CROSSDOCK_SYSTEMS="dataverse,postoffice") as (_, second):
+        assert asyncio.run(_customer_groups(second)) == 200
+        assert second["keys"]["dataverse"] == first["keys"]["dataverse"]
+
+
 @pytest.mark.xdist_group("local_run")
 def test_keys_are_for_their_owner_and_a_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
     """Two runs would drive the same timers and sandboxes; the files with keys are readable by their owner only."""
