@@ -21,6 +21,7 @@ from shared.connectors.dataverse.connector import DataverseConnector
 from shared.connectors.postoffice import client as postoffice
 from shared.connectors.postoffice.connector import PostOfficeConnector
 from shared.connectors.postoffice.site import Site
+from shared.connectors.postoffice.with_files import PostOfficeWithFiles, file_lists
 from shared.errors import SettingsError, StoreUnavailable
 from shared.http_client import HttpClient, Sign, basic, bearer, in_header
 from shared.identity import (
@@ -51,7 +52,7 @@ from shared.sync.feed_work import FeedWork
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.full_compare import FullCompares
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import Connector, Permits, Profile
+from shared.sync.ports import Connector, Profile
 from shared.sync.schema_watch import SchemaWatch
 from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
@@ -93,7 +94,7 @@ class Engine:
 
 IdentityT = TypeVar("IdentityT")
 
-HttpConnector = DataverseConnector | BusinessCentralConnector | PostOfficeConnector
+HttpConnector = DataverseConnector | BusinessCentralConnector | PostOfficeConnector | PostOfficeWithFiles
 
 
 def _prints(keys: Sequence[tuple[str, bytes]]) -> Fingerprints:
@@ -109,7 +110,7 @@ async def build(app: App) -> Engine:
     queue = app.queue
     rows = await open_rows(app)
     stores = open_stores(rows, app.outside.clock)
-    systems = Systems(app, stores.permits)
+    systems = Systems(app, stores)
     connectors = app.outside.connectors
     if connectors is None:
         connectors = await _made(systems, index, rows)
@@ -268,13 +269,14 @@ class _NoSuchIdentity(Exception):
 class Systems:
     """Makes the connectors of the systems that definitions name, and one allowance for each identity of theirs.
 
-    permits: None where what is made is for a look and shares nothing with other processes. only: of each system's
-    identities the one at this place, and no connector where there is none.
+    stores: None where what is made is for a look: it shares nothing with other processes and remembers nothing. only:
+    of each system's identities the one at this place, and no connector where there is none.
     """
 
-    def __init__(self, app: App, permits: Permits | None, *, only: int | None = None) -> None:
+    def __init__(self, app: App, stores: Stores | None, *, only: int | None = None) -> None:
         self._app = app
-        self._permits = permits
+        self._permits = stores.permits if stores else None
+        self._reports = stores.reports if stores else None
         self._only = only
         self.clients: dict[str, Sequence[HttpClient]] = {}
         self._holder = app.outside.ids.new()
@@ -329,19 +331,29 @@ class Systems:
             system=name,
         )
 
-    def _postoffice(self, name: str) -> PostOfficeConnector:
+    def _postoffice(self, name: str) -> PostOfficeConnector | PostOfficeWithFiles:
         wanted = self._app.settings.of(PostOfficeSettings, name)
+        site = _site(name, wanted.site)
         chosen = self._chosen(wanted.each_identity())
         clients = self.clients[name] = [self._postoffice_client(name, wanted, identity) for identity in chosen]
         parts = urlsplit(wanted.base_url)
-        return PostOfficeConnector(
+        connector = PostOfficeConnector(
             clients,
             self._app.outside.clock,
             instance=f"{parts.netloc}{parts.path}".rstrip("/").lower(),
             base_path=parts.path,
-            site=_site(name, wanted.site),
+            site=site,
             system=name,
         )
+        return self._with_files(connector, site, name) if site.files else connector
+
+    def _with_files(self, connector: PostOfficeConnector, site: Site, name: str) -> PostOfficeWithFiles:
+        """The connector of a site some of whose lists come as files."""
+        assert site.files is not None
+        _, key = self._app.settings.get(EngineSettings).fingerprint_keys()[0]
+        clock = self._app.outside.clock
+        lists = file_lists(site, site.files, clock, system=name, key=key, reports=self._reports)
+        return PostOfficeWithFiles(connector, lists)
 
     def _postoffice_client(self, name: str, wanted: PostOfficeSettings, identity: Identity) -> HttpClient:
         """A client that signs in as the site demands."""
@@ -428,6 +440,8 @@ def _site(name: str, text: str) -> Site:
         raise SettingsError(f"{setting}: {_first_fault(error)}.") from None
     if strangers := site.strangers():
         raise SettingsError(f"{setting}: the contract knows no {', '.join(strangers)}; correct or remove it.")
+    if written := site.written_files():
+        raise SettingsError(f"{setting}: {', '.join(written)} is written, too, and cannot come as a file; remove it.")
     return site
 
 

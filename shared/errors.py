@@ -8,6 +8,7 @@ catalogue `PROBLEMS`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -182,6 +183,42 @@ class NotSetUp(Refused):
     sentence = "A setting that the column is written with is missing or wrong."
     who = Who.ADMINISTRATOR
     remedy = "Correct the named setting, then retry the record."
+
+
+class FileUnfit(ConnectorError):
+    """A file that stands in the place of a list is not there, not whole or not the one that is meant; nothing of it is
+    used, and everything waits for the next one. Other lists and the system itself are not concerned."""
+
+    code = "CD-1021"
+    sentence = "A file that stands in the place of a list cannot be used."
+    who = Who.ADMINISTRATOR
+    remedy = (
+        "Let the list be exported once more, as a whole; nothing is lost meanwhile. A file that really became that "
+        "short is let through by least_share in the site's settings."
+    )
+
+    def __init__(self, system: str, file: str, why: str) -> None:
+        super().__init__(system, detail=f"{system}: {file} {why}.")
+
+
+class Unreadable(Refused):
+    """Rows of a file cannot be read; others of it can. by_key: of each such row the column, and where and what it is,
+    never its value."""
+
+    code = "CD-1022"
+    sentence = "A row of a file cannot be read."
+    who = Who.RECORD_OWNER
+    remedy = "Correct the named field where the file comes from; with the next file the record goes over by itself."
+
+    def __init__(self, system: str, by_key: Mapping[str, tuple[str, str]]) -> None:
+        self.by_key = by_key
+        column, told = next(iter(by_key.values()))
+        super().__init__(system, Answer(field=column), f"{system}: {told}")
+        self.sentence = told
+
+    def of(self, key: str) -> Unreadable:
+        """The same about one of the rows."""
+        return Unreadable(self.system, {key: self.by_key[key]})
 
 
 class NotAllowed(Refused):

@@ -7,6 +7,7 @@ YYYY.MM.DD HH:MM:SS; amounts with a point and four decimals. A blank field is no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ LISTS = (
     "invoicing-clients",
     "services",
     "articles",
+    "employees",
     "orders",
     "invoices",
     "complaints",
@@ -40,7 +42,8 @@ _SUMS: Mapping[str, Field] = {
 
 
 def export(folder: Path, store: Store, statistics: Statistics, first: date, last: date) -> list[Path]:
-    """Write one file per list, and the statistics of some days; a file appears only when it is whole."""
+    """Write one file per list, and the statistics of some days; a file appears only when it is whole, and is as old as
+    the site's clock says."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in (*LISTS, *(one for one in store.tables if one not in TABLES)):
@@ -48,6 +51,8 @@ def export(folder: Path, store: Store, statistics: Statistics, first: date, last
         rows = ({"id": row_id, "changedAt": row[CHANGED_AT].isoformat(), **row} for row_id, row in store.rows(name))
         written.append(_file(folder / f"{name}.csv", fields, rows))
     written.append(_file(folder / f"{STATISTICS}.csv", _SUMS, statistics.rows(first, last, _GROUP)))
+    for path in written:
+        os.utime(path, (store.now().timestamp(), store.now().timestamp()))
     return written
 
 

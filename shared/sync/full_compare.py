@@ -29,6 +29,7 @@ from shared.sync.message import COMPARE, MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import CompareRow, LinkRow, LinkState, Record, RecordPage, RowTaken, Side, Switch
 from shared.sync.qualifying import those_in_scope
+from shared.sync.reading import read_apart
 from shared.sync.vouching import vouched
 
 log = logging.getLogger(__name__)
@@ -281,9 +282,10 @@ class _Pass:
         seen = await connector.read(table, list(homes), ())
         old = {key for key, home in homes.items() if renews and is_old(home.base, self._ports.prints)}
         moved = [key for key, record in seen.items() if key in old or not _is_known(side, homes[key], record)]
-        records = await connector.read(table, moved, prepared.columns(side)) if moved else {}
-        gone = {key: "gone" for key in homes if key not in seen or (key in moved and key not in records)}
-        differing = {
+        records, unreadable = await read_apart(connector, table, moved, prepared.columns(side))
+        there = {*seen} - {*moved} | {*records, *unreadable}
+        gone = {key: "gone" for key in homes if key not in there}
+        differing = {key: seen[key].version or "" for key in unreadable} | {
             key: record.version or ""
             for key, record in records.items()
             if key in old or record.merged_into is not None or self._differs(prepared, side, homes[key], record)

@@ -27,6 +27,7 @@ from shared.errors import (
     Throttled,
     UnknownColumn,
     UnknownResult,
+    Unreadable,
     VersionConflict,
     WrongEnvironment,
 )
@@ -59,6 +60,7 @@ from shared.sync.ports import (
 from shared.sync.preparing import prepared_for
 from shared.sync.pulse import Pulses
 from shared.sync.qualifying import in_scope
+from shared.sync.reading import read_apart
 from shared.sync.retrying import PATIENCE, Park, decide
 from shared.sync.updating import Updating, with_parked
 from shared.sync.values import canonical
@@ -447,10 +449,12 @@ class _Work:
         if self._side is not prepared.side:
             wanted = [key for key, row in rows.items() if row and row.state is LinkState.LINKED]
         records: Mapping[str, Record] = {}
+        unreadable: Mapping[str, Unreadable] = {}
         if wanted:
             table = prepared.definition.table(self._side).table
-            records = await prepared.connector(self._side).read(table, wanted, prepared.columns(self._side))
-        return _Loaded(subjects, rows, records)
+            columns = prepared.columns(self._side)
+            records, unreadable = await read_apart(prepared.connector(self._side), table, wanted, columns)
+        return _Loaded(subjects, rows, records, unreadable)
 
     @property
     def _side(self) -> Side:
@@ -480,6 +484,8 @@ class _Work:
             if len(self.message.keys) > 1 and await self.pipeline.any_down(self.prepared):
                 return Done(key, Outcome(Kind.DEFERRED, Why.SYSTEM_DOWN, pending=True))
             about = self._about(key, subject, loaded)
+            if subject in loaded.unreadable:
+                return replace(Done(key, *await self._come_of(loaded.unreadable[subject])), about=about)
             try:
                 done = Done(key, await self._record(subject, loaded, self._teller(key, about)))
             except Exception as error:
@@ -520,9 +526,11 @@ class _Work:
             return Done(key, Outcome(Kind.DEFERRED, Why.BRAKE, pending=True, code=error.code))
         if isinstance(error, StoreUnavailable):
             raise error
-        connectors = [self.prepared.source, self.prepared.target]
-        outcome, failed = await self.pipeline._after(error, self.message, connectors)
-        return Done(key, outcome, failed)
+        return Done(key, *await self._come_of(error))
+
+    async def _come_of(self, error: Exception) -> tuple[Outcome, bool]:
+        """What comes of an error of a system."""
+        return await self.pipeline._after(error, self.message, [self.prepared.source, self.prepared.target])
 
     def _spread(self, delay: timedelta) -> timedelta:
         """Longer with every copy, and never all at the same moment."""
@@ -669,11 +677,13 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What was read for a message: subjects by the message's keys, link rows and records by subject."""
+    """What was read for a message: subjects by the message's keys, link rows, records and what could not be read by
+    subject."""
 
     subjects: Mapping[str, str | None]
     rows: Mapping[str, LinkRow | None]
     records: Mapping[str, Record]
+    unreadable: Mapping[str, Unreadable]
 
 
 def _has_written(entry: JournalEntry) -> bool:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from shared.errors import (
     CrossdockError,
+    FileUnfit,
     Refused,
     SettingsError,
     SystemDown,
@@ -50,7 +51,7 @@ def decide(error: Exception, copies: int, failures: int, age: timedelta, fractio
         return Park("CD-4401")
     if isinstance(error, Throttled):
         return Defer(error.retry_after + backoff(0, fraction))
-    if isinstance(error, (SystemDown, UnknownResult, VersionConflict, SettingsError)):
+    if isinstance(error, (SystemDown, UnknownResult, VersionConflict, FileUnfit, SettingsError)):
         return Defer(backoff(copies, fraction))
     if failures + 1 >= MAX_FAILURES:
         return Park(error.code if isinstance(error, CrossdockError) else "CD-4402")

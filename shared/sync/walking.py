@@ -181,7 +181,7 @@ async def _run(walk: _Walk, mark: Watermark | None) -> Walked | None:
     except WrongProfile as error:  # with a CRM for each profile one of the two always stands still
         return Walked(walk.name, code=error.code)
     except (ConnectorError, SettingsError) as error:
-        log.warning("walk failed", extra={"walk": walk.name, "code": error.code})
+        log.warning("walk failed", extra={"walk": walk.name, "code": error.code, "told": error.detail})
         return Walked(walk.name, code=error.code)
 
 

@@ -6,11 +6,13 @@ without a feed it walks by the time of change with an overlap. Deletions that no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.connectors.postoffice.tables import TABLES
 from shared.sync.ports import ColumnType
@@ -36,6 +38,43 @@ _TYPES: Mapping[Holds, ColumnType] = {
 }
 
 
+class Files(BaseModel):
+    """Lists that come as files of the export module instead of by the interface. The defaults are the vendor's.
+
+    folder: where they lie, as a path of the machine that runs us. lists: the name of each list's file. dates: a day's
+    form; a time of day is HH:MM:SS in `time_zone`. quiet_seconds: for how long a file must not have been written to
+    before it is read. least_share: of the rows of the last file, how many the next one must at least have.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Annotated[str, Field(min_length=1)]
+    lists: dict[ListName, Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9 ._-]{0,99}$")]]
+    separator: Literal[";", ",", "|", "\t"] = ";"
+    encoding: Literal["utf-8", "windows-1252", "iso-8859-1", "iso-8859-15", "cp850"] = "utf-8"
+    dates: str = "YYYY.MM.DD"
+    time_zone: str = "UTC"
+    quiet_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
+    least_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @field_validator("dates")
+    @classmethod
+    def _is_a_day(cls, form: str) -> str:
+        if sorted(re.findall("YYYY|MM|DD", form)) != ["DD", "MM", "YYYY"] or len(form) > 10:
+            raise ValueError("a day has YYYY, MM and DD, each once, such as YYYY.MM.DD")
+        return form
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            if name != "UTC":
+                ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no time zone that this machine knows, such as Europe/Zurich") from None
+        return name
+
+
 class Site(BaseModel):
     """One site. The defaults are the contract as a whole.
 
@@ -44,7 +83,7 @@ class Site(BaseModel):
     list, a column of a list (`customers.name`) or a parameter is called there, where it is not as in the contract.
     page_size: rows on a page; two at least, since pages may overlap by one. lists: lists that the contract does not
     name, with what their columns hold where that is not plain from the rows; one that is bound to nothing else needs
-    no entry.
+    no entry. files: lists that come as files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +96,7 @@ class Site(BaseModel):
     paths: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9/_-]{1,100}$")]] = {}
     columns: dict[str, Annotated[str, Field(pattern=r"^[^\x00-\x1f\x22]{1,60}$")]] = {}
     lists: dict[ListName, dict[str, Holds]] = {}
+    files: Files | None = None
     parameters: dict[Parameter, Annotated[str, Field(pattern=r"^[A-Za-z0-9_$]+$")]] = {}
 
     def path(self, table: str) -> str:
@@ -82,8 +122,17 @@ class Site(BaseModel):
     def strangers(self) -> list[str]:
         """Names that neither the contract nor `lists` knows, which therefore bind nothing."""
         known = {f"{table.name}.{column}" for table in TABLES.values() for column in table.columns}
-        lists = {*TABLES, *self.lists, "system", "changes"}
+        lists = {*TABLES, *self.further, "system", "changes"}
         others = [name for name in self.paths if name not in lists]
         return others + [
-            name for name in self.columns if name not in known and name.partition(".")[0] not in self.lists
+            name for name in self.columns if name not in known and name.partition(".")[0] not in self.further
         ]
+
+    @property
+    def further(self) -> set[str]:
+        """The lists that are bound here and that the contract does not name."""
+        return {*self.lists, *(self.files.lists if self.files else ())} - set(TABLES)
+
+    def written_files(self) -> list[str]:
+        """Lists that cannot come as a file, because their records are written, too."""
+        return [name for name in (self.files.lists if self.files else ()) if name in TABLES and TABLES[name].written]

@@ -1,9 +1,13 @@
-"""The connector of PostOffice, on a site that offers the whole contract and on one that offers the least."""
+"""The connector of PostOffice, on a site that offers the whole contract, on one that offers the least, and on one whose
+read-only lists come as files."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import httpx
 import pytest
@@ -16,7 +20,8 @@ from sandbox.transport import SandboxTransport
 from shared.allowance import Allowance
 from shared.connectors.postoffice.client import ALLOWED
 from shared.connectors.postoffice.connector import PostOfficeConnector
-from shared.connectors.postoffice.site import Paging, Site
+from shared.connectors.postoffice.site import Files, Paging, Site
+from shared.connectors.postoffice.with_files import PostOfficeWithFiles, file_lists
 from shared.errors import (
     AlreadyExists,
     FeedExpired,
@@ -37,6 +42,8 @@ CRM_ID = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c01"
 OTHER = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c02"
 COLUMNS = ["number", "name", "crmId", "master", "addresses.main.city"]
 POOR_SITE = Site(versions=False, feed=False, idempotency_keys=False, paging=Paging.OFFSET, page_size=3)
+FILED = {name: f"{name}.csv" for name in ("customer-groups", "services", "articles")}
+KEY = b"a key of the fingerprints, made up"
 
 
 class PostOffice:
@@ -46,8 +53,29 @@ class PostOffice:
         self.clock = JumpingClock()
         issuer = TokenIssuer(self.clock)
         self.sandbox = PostOfficeSandbox(clock=self.clock, issuer=issuer, base_path="/gateway", options=options)
+        self.folder = Path(mkdtemp())
         self.site = site
-        self.connector = self.connect(f"{options.user}:{options.password}")
+        if site.files is not None:
+            self.site = site.model_copy(update={"files": site.files.model_copy(update={"folder": str(self.folder)})})
+        self.connector = self._with_files(self.connect(f"{options.user}:{options.password}"))
+
+    def _with_files(self, connector: PostOfficeConnector) -> PostOfficeConnector | PostOfficeWithFiles:
+        files = self.site.files
+        if files is None:
+            return connector
+        lists = file_lists(self.site, files, self.clock, system="postoffice", key=KEY, reports=None)
+        return PostOfficeWithFiles(connector, lists)
+
+    async def export(self) -> None:
+        """Let the read-only lists be written anew where they come as files, and wait until they are read."""
+        if self.site.files is not None:
+            self.sandbox.export_csv(self.folder, self.clock.now().date(), self.clock.now().date())
+            await self.clock.sleep(self.site.files.quiet_seconds + 1)
+
+    async def aclose(self) -> None:
+        await self.connector.aclose()
+        await self.sandbox.aclose()
+        rmtree(self.folder)
 
     def connect_through(self, http: httpx.AsyncBaseTransport) -> PostOfficeConnector:
         """A connector with the right credential over a transport that may alter what it is answered."""
@@ -77,16 +105,19 @@ class PostOffice:
         self.sandbox.faults.add(FaultRule(kind, method, path, times=1))
 
 
-WORLDS = {"whole": (PostOfficeOptions(auth=Auth.BASIC), Site(page_size=3)), "poor": (poor(), POOR_SITE)}
+WORLDS = {
+    "whole": (PostOfficeOptions(auth=Auth.BASIC), Site(page_size=3)),
+    "poor": (poor(), POOR_SITE),
+    "files": (poor(), POOR_SITE.model_copy(update={"files": Files(folder="made by the test", lists=FILED)})),
+}
 
 
 @pytest.fixture(params=list(WORLDS))
 async def post(request: pytest.FixtureRequest) -> AsyncIterator[PostOffice]:
-    """Both worlds; every request must have been one that the contract knows."""
+    """All worlds; every request must have been one that the contract knows."""
     made = PostOffice(*WORLDS[request.param])
     yield made
-    await made.connector.aclose()
-    await made.sandbox.aclose()
+    await made.aclose()
     assert made.sandbox.requests.unforeseen() == []
 
 
@@ -178,6 +209,7 @@ async def test_a_repeated_create_meets_the_same_record_where_the_site_knows_the_
 
 async def test_every_record_is_on_a_page_once_the_list_is_still(post: PostOffice) -> None:
     ids = [post.sandbox.create("services", {"number": str(n), "name": f"S{n}"})["id"] for n in range(8)]
+    await post.export()
     found: list[str] = []
     places: list[str | None] = []
     async for page in post.connector.pages("services", None, ["name"], most=3):
@@ -228,14 +260,18 @@ async def test_nothing_is_missed_when_rows_vanish_before_somebody_goes_on_at_a_p
 async def test_changes_are_found_from_a_watermark_on(post: PostOffice) -> None:
     ids = [post.sandbox.create("customer-groups", {"number": str(n), "name": f"G{n}"})["id"] for n in range(5)]
     await post.clock.sleep(3600)
+    await post.export()
     pages = [page async for page in post.connector.changes("customer-groups", None, ["name", "active"])]
     assert {one.key for page in pages for one in page.records} == set(ids)
     mark = pages[-1].watermark
     await post.clock.sleep(3600)
     post.sandbox.edit("customer-groups", ids[2], {"name": "Changed"})
     post.sandbox.delete("customer-groups", ids[3])
+    await post.export()
     later = [page async for page in post.connector.changes("customer-groups", mark, ["name"])]
-    assert [one.values for page in later for one in page.records] == [{"name": "Changed"}]
+    before = {one.version for page in pages for one in page.records}
+    news = [one for page in later for one in page.records if one.version is None or one.version not in before]
+    assert [one.values for one in news] == [{"name": "Changed"}]
     deleted = [key for page in later for key in page.deleted]
     assert deleted == ([ids[3]] if post.site.feed else [])
     nothing = [page async for page in post.connector.changes("customer-groups", later[-1].watermark, ["name"])]
@@ -256,9 +292,10 @@ async def test_a_feed_that_has_expired_is_said_to_be(whole: PostOffice) -> None:
             _ = [page async for page in whole.connector.changes("services", mark, ["name"])]
 
 
-async def test_amounts_keep_their_digits(whole: PostOffice) -> None:
-    article = whole.sandbox.create("articles", {"number": "1", "name": "Box", "price": "12.3456"})
-    found = await whole.connector.read("articles", [article["id"]], ["price", "unit", "active"])
+async def test_amounts_keep_their_digits(post: PostOffice) -> None:
+    article = post.sandbox.create("articles", {"number": "1", "name": "Box", "price": "12.3456"})
+    await post.export()
+    found = await post.connector.read("articles", [article["id"]], ["price", "unit", "active"])
     assert found[article["id"]].values == {"price": Decimal("12.3456"), "unit": None, "active": True}
 
 

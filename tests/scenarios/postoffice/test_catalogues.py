@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.faults import FaultKind, FaultRule
 from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.postoffice.world import POOR, WHOLE, PostWorld, Sites
+from tests.scenarios.postoffice.world import FILES, POOR, WHOLE, PostWorld, Sites
 
 LISTS = {
     "customer-groups": "cdock_customergroup",
@@ -17,10 +17,10 @@ LISTS = {
     "services": "cdock_postservice",
     "articles": "cdock_postarticle",
 }
-both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
+every = pytest.mark.parametrize("site", [WHOLE, POOR, FILES], ids=["whole", "poor", "files"])
 
 
-@both
+@every
 @virtually
 async def test_every_list_arrives_and_follows(site: Sites) -> None:
     """R-098, R-099, R-100, R-101, R-102: from PostOffice into the CRM, new rows and changed ones, each once."""
@@ -47,7 +47,7 @@ async def test_every_list_arrives_and_follows(site: Sites) -> None:
         assert await world.parked("post_service_to_dataverse") == []
 
 
-@both
+@every
 @virtually
 async def test_what_the_crm_has_already_is_taken_over_by_its_number(site: Sites) -> None:
     """R-098: a list kept by hand so far is not doubled."""
@@ -59,7 +59,7 @@ async def test_what_the_crm_has_already_is_taken_over_by_its_number(site: Sites)
         assert group["cdock_name"] == "Post"
 
 
-@both
+@every
 @virtually
 async def test_a_site_that_is_away_loses_nothing(site: Sites) -> None:
     """R-099: what changes while the site does not answer arrives afterwards."""

@@ -124,10 +124,11 @@ def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
     assert words == sorted(set(words), key=str.casefold)
 
 
-def test_decisions_are_numbered_without_gaps_and_say_why() -> None:
+def test_decisions_have_a_number_each_and_say_why() -> None:
     """Each page has a question, a decision and reasons or a measurement."""
     pages = sorted((DOCS / "decisions").glob("00*.md"))
-    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert len(set(numbers)) == len(numbers) > 0
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert text.startswith(f"# {int(page.name[:4])}. ")
