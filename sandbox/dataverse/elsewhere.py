@@ -18,7 +18,6 @@ ELSEWHERE = frozenset(
         "fieldsecurityprofiles",
         "GlobalOptionSetDefinitions",
         "ImportSolution",
-        "incidents",
         "InitializeFrom",
         "invoicedetails",
         "invoices",

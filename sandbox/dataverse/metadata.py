@@ -224,6 +224,8 @@ KNOWN_COLLECTIONS = {
         "sdkmessageprocessingstepid",
     ): "sdkmessageprocessingstepid_sdkmessageprocessingstepimage",
     ("contact", "parentcustomerid_account"): "contact_customer_accounts",
+    ("incident", "customerid_account"): "incident_customer_accounts",
+    ("incident", "customerid_contact"): "incident_customer_contacts",
     ("opportunity", "customerid_account"): "opportunity_customer_accounts",
     ("opportunity", "parentaccountid"): "opportunity_parent_account",
     ("annotation", "objectid_account"): "Account_Annotation",

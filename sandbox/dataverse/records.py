@@ -26,6 +26,7 @@ from sandbox.dataverse.transactions import Transaction
 from sandbox.dataverse.values import lookup_target, target_column
 
 ANY_VERSION = "*"
+CASE_RESOLVED = 1
 
 
 class Records:
@@ -74,6 +75,7 @@ class Records:
         async with self._work(within) as work:
             await work.hold(self._lock(table, new_id))
             row = self._with_defaults(table, new_id, sent, caller)
+            _check_case(table, row)
             self._check_unique(table, new_id, row, creating=True)
             shown = {*sent, "modifiedonbehalfby"}
             target = {name: value for name, value in row.items() if value is not None or name in shown}
@@ -99,6 +101,7 @@ class Records:
             before = self._existing(table, row_id, version)
             made = self._changed(table, before, sent, caller)
             row = {**before, **made}
+            _check_case(table, row)
             self._check_unique(table, row_id, row, creating=False)
             target = {**sent, table.primary_id: row_id, **made}
             event = self._event("Update", table, row_id, caller, sent, target, before, row)
@@ -338,6 +341,16 @@ class Records:
             states = table.columns["statuscode"].states
             if states.get(row["statuscode"]) != row["statecode"]:
                 raise errors.invalid_status(table.name)
+
+
+def _check_case(table: Table, row: Row) -> None:
+    """Refuse a case without a customer. Resolved it is by CloseIncident only, which is not imitated."""
+    if table.name != "incident":
+        return
+    if row.get("customerid") is None:
+        raise errors.invalid_argument("You should specify a parent contact or account.")
+    if row["statecode"] == CASE_RESOLVED:
+        raise NotImitated("resolving a case")
 
 
 def _first_status(table: Table, state: Any) -> int | None:

@@ -19,6 +19,7 @@ from sandbox.postoffice.store import PARTS_OF, Row, Store
 from sandbox.postoffice.tables import JOURNAL, PARTS, SHOWN_AS, Table
 
 PARTS_BY_NAME = {SHOWN_AS.get(name, name): name for name in PARTS}
+MANAGERS = "account-managers"
 CRM, POST_OFFICE = "CRM", "PO"
 FIRST_NUMBER = 100_001
 
@@ -111,7 +112,7 @@ class Api:
     def _one(self, call: Call, table: Table, row_id: str) -> Answer:
         row = self._state(call, table, row_id)
         names = [name for name in call.query.get("expand", "").split(",") if name]
-        unknown = next((name for name in names if PARTS_BY_NAME.get(name, "") not in table.parts), None)
+        unknown = next((name for name in names if PARTS_BY_NAME.get(name, "") not in self._answered(table)), None)
         strange = next((name for name in call.query if name != "expand"), None)
         if unknown is not None or strange is not None:
             raise bad_request("UnknownParameter", "Only known parts can be expanded.", strange or "expand")
@@ -141,18 +142,24 @@ class Api:
         body = as_mapping(call.body)
         known = self._known(call, table, body)
         if known is not None:
-            return self._answer(200, table, known, self._there(table, known), list(table.parts))
+            return self._answer(200, table, known, self._there(table, known), self._answered(table))
         if not body.get("crmId"):
             raise invalid([FieldError("crmId", "Required", "It must not be blank.")])
         row_id, row = self.create(table, body, CRM)
         self._remember(call, table, row_id)
-        return self._answer(201, table, row_id, row, list(table.parts))
+        return self._answer(201, table, row_id, row, self._answered(table))
+
+    def _answered(self, table: Table) -> list[str]:
+        """The parts that the answer to a POST shows."""
+        return [name for name in table.parts if name != MANAGERS or self._options.account_managers]
 
     def create(self, table: Table, body: Mapping[str, Any], master: str) -> tuple[str, Row]:
         """Create a record, checked as a whole; a missing number is the next free one."""
         parts = {PARTS_BY_NAME[name]: given for name, given in body.items() if PARTS_BY_NAME.get(name) in table.parts}
         plain = {name: given for name, given in body.items() if PARTS_BY_NAME.get(name) not in table.parts}
         values = dict.fromkeys(table.fields) | row_of(self._store, table.fields, plain, whole=True)
+        if table.booked and values["customerId"] is None and values["costCentreId"] is None:
+            raise invalid([FieldError("customerId", "Required", "A customer or a cost centre is named.")])
         rows = {name: self._parts_of_body(table, name, given) for name, given in parts.items()}
         self._check_numbers(table, values, "")
         if values.get("active") is None and "active" in table.fields:

@@ -15,6 +15,8 @@ from sandbox.postoffice.showing import iso, shown
 from sandbox.postoffice.store import CHANGED_AT, DELETED, REVISION, Row, Store
 from sandbox.postoffice.tables import Table
 
+IDS, MOST_IDS = "ids", 100
+BOOKED_ON = ("customerId", "costCentreId")
 DEFAULT_LIMIT = 200
 LARGEST_LIMIT = 500
 _FLAGS: Mapping[str, bool] = {"true": True, "false": False}
@@ -64,7 +66,7 @@ class Lists:
 
     def page(self, table: Table, query: Mapping[str, str], limit: int) -> dict[str, Any]:
         """Answer one page of a table; raises the 400 that names a wrong parameter."""
-        known = {"limit", "changedSince", *table.filters, self._place_parameter()}
+        known = {"limit", "changedSince", *table.filters, *self._own_filters(table), self._place_parameter()}
         unknown = next((name for name in query if name not in known), None)
         if unknown is not None:
             raise bad_request("UnknownParameter", f"The list takes no {unknown}.", unknown)
@@ -73,18 +75,25 @@ class Lists:
             return self._by_offset(table, query, limit, wanted)
         return self._by_cursor(table, query, limit, wanted)
 
+    def _own_filters(self, table: Table) -> Sequence[str]:
+        """The filters that not every site offers."""
+        if not self._options.filters:
+            return ()
+        return (IDS, *(BOOKED_ON if table.booked else ()))
+
     def _place_parameter(self) -> str:
         return "offset" if self._options.paging is Paging.OFFSET else "cursor"
 
     def _wanted(self, table: Table, query: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
         since = _time_of(query)
+        ids = _ids_of(query)
         oldest = self._store.now() - timedelta(days=self._options.deletions_kept_days)
         for row_id, row in self._store.by_change(table.name):
             if since is not None and row[CHANGED_AT] < since:
                 continue
             if row[DELETED] and (since is None or not self._options.deletions or row[CHANGED_AT] < oldest):
                 continue
-            if _fits(row, table, query):
+            if (ids is None or row_id in ids) and _fits(row, table, query):
                 yield row_id, row
 
     def _by_cursor(
@@ -176,8 +185,17 @@ def _time_of(query: Mapping[str, str]) -> datetime | None:
     return at
 
 
+def _ids_of(query: Mapping[str, str]) -> frozenset[str] | None:
+    if IDS not in query:
+        return None
+    ids = query[IDS].split(",")
+    if len(ids) > MOST_IDS or "" in ids:
+        raise bad_request("BadParameter", f"ids takes 1 to {MOST_IDS} ids with commas.", IDS)
+    return frozenset(ids)
+
+
 def _fits(row: Row, table: Table, query: Mapping[str, str]) -> bool:
-    for name in table.filters & query.keys():
+    for name in (table.filters | set(BOOKED_ON)) & query.keys():
         if row[DELETED]:
             return False
         if name == "linked":

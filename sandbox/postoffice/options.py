@@ -32,7 +32,8 @@ class PostOfficeOptions:
     feed of changes of all tables. idempotency_keys: a repeated POST with the same key answers the same record.
     knows_crm_id: so does a POST with a CRM id that a record has already. deletions: lists with `changedSince` show
     deleted rows for `deletions_kept_days`. requests_per_minute: 0 is no limit. further: lists that the contract does
-    not name, with their fields; they are shown, never written.
+    not name, with their fields; they are shown, never written. filters: lists can be filtered by ids, those booked on
+    customers also by whose the rows are. account_managers: a record can be shown with its account managers.
     """
 
     auth: Auth = Auth.API_KEY
@@ -55,6 +56,8 @@ class PostOfficeOptions:
     idempotency_hours: int = 24
     longest_window_days: int = 92
     requests_per_minute: int = 0
+    filters: bool = True
+    account_managers: bool = True
     further: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)
 
     @property
@@ -64,7 +67,7 @@ class PostOfficeOptions:
 
 
 def poor(auth: Auth = Auth.BASIC) -> PostOfficeOptions:
-    """A gateway over the database: no versions, no cursor, no feed, no keys, no deletions."""
+    """A gateway over the database: no versions, cursor, feed, keys, deletions, and nothing that can be spared."""
     return PostOfficeOptions(
         auth=auth,
         etag=False,
@@ -73,4 +76,6 @@ def poor(auth: Auth = Auth.BASIC) -> PostOfficeOptions:
         idempotency_keys=False,
         knows_crm_id=False,
         deletions=False,
+        filters=False,
+        account_managers=False,
     )

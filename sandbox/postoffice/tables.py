@@ -109,7 +109,7 @@ class Table:
     """One list of the contract.
 
     written: the interface creates and changes its records, and links them with the CRM. mastered: a linked one is
-    locked here, an unlinked one there.
+    locked here, an unlinked one there. booked: on a customer, by which it can be filtered.
     """
 
     name: str
@@ -119,6 +119,7 @@ class Table:
     parts: Mapping[str, Parts] = field(default_factory=dict)
     journal: bool = False
     filters: frozenset[str] = frozenset()
+    booked: bool = False
 
 
 _CATALOGUE: Mapping[str, Field] = {
@@ -205,6 +206,7 @@ TABLES: Mapping[str, Table] = {
                 "amount": Field(Kind.MONEY),
                 "currency": Field(max_length=3),
             },
+            booked=True,
         ),
         Table(
             "invoices",
@@ -216,16 +218,19 @@ TABLES: Mapping[str, Table] = {
                 "currency": Field(max_length=3),
                 "paid": Field(Kind.FLAG),
             },
+            booked=True,
         ),
         Table(
             "complaints",
             {
                 **_BOOKED,
+                "customerId": _refers("customers"),
                 "subject": Field(max_length=200, required=True),
                 "text": Field(max_length=4000),
                 "reportedAt": Field(Kind.TIME, required=True),
                 "state": Field(max_length=20),
             },
+            booked=True,
         ),
     )
 }

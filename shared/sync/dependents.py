@@ -77,8 +77,22 @@ class Dependents:
             if row is None or row.state is not LinkState.LINKED:
                 return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
             for rule in self._rules(prepared.definition, pair, prepared.transfer):
-                await self._queue(await self._found(key, rule.column(message.side), message, prepared), message)
+                await self._queue(await self._waiting_for(key, rule, message, prepared), message)
         return Outcome(Kind.SKIPPED, Why.HANDED_ON)
+
+    async def _waiting_for(self, key: str, rule: FieldRule, message: Message, prepared: Prepared) -> Sequence[str]:
+        """The records to be looked at again. Of a last editor those whose field waits for him: the record itself may no
+        longer name him, and of what names him most has gone over long ago."""
+        if not rule.last_editor:
+            return await self._found(key, rule.column(message.side), message, prepared)
+        found: list[str] = []
+        after: str | None = None
+        while page := await self.ports.stores.parked.page(message.transfer, after, 1000):
+            found += [
+                one.key for one in page if one.side is message.side and one.code == "CD-4021" and key in one.others
+            ]
+            after = f"{page[-1].side.value}/{page[-1].key}"
+        return found
 
     async def _found(self, key: str, column: str, message: Message, prepared: Prepared) -> Sequence[str]:
         table = prepared.definition.table(message.side)

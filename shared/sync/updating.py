@@ -18,6 +18,7 @@ from shared.sync.creating import Linked, problem_outcome
 from shared.sync.definition import FieldRule, Master
 from shared.sync.deleting import Deleting
 from shared.sync.editors import with_editor
+from shared.sync.edits import who_of
 from shared.sync.fingerprint import Base
 from shared.sync.merging import Merged
 from shared.sync.outcome import Kind, Outcome, Tell, Why
@@ -195,7 +196,9 @@ class Updating:
         earlier = {name: one for name, one in self._sent.items() if name not in last.keys() - agrees}
         fields = list((last | earlier).values())
         if plan.problems:
-            return replace(problem_outcome(plan, None, None), fields=fields)
+            outcome = replace(problem_outcome(plan, None, None), fields=fields)
+            missing = [who_of(self.editor)] if plan.problems[0].reason is Reason.NO_EDITOR else []
+            return replace(outcome, others=missing)
         if self._sent:
             return Outcome(Kind.UPDATED, Why.CHANGED, other=self._target_key, fields=fields)
         why = Why.AGREED if agrees else Why.ECHO

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from shared.connectors.budget import Budget
+from shared.connectors.postoffice import managers
+from shared.connectors.postoffice.booked import Booked, with_centre
 from shared.connectors.postoffice.client import PostOfficeClient, object_of
 from shared.connectors.postoffice.errors import SYSTEM, Doing
 from shared.connectors.postoffice.feed import Asked, by_feed, by_time, watermark_at
@@ -15,7 +17,7 @@ from shared.connectors.postoffice.further import FurtherLists
 from shared.connectors.postoffice.rows import Rows
 from shared.connectors.postoffice.site import Site
 from shared.connectors.postoffice.sums import asking, of_day
-from shared.connectors.postoffice.tables import CRM_ID, TABLES, Table
+from shared.connectors.postoffice.tables import ACCOUNT_MANAGER, COST_CENTRE, CRM_ID, CUSTOMER, TABLES, Table
 from shared.connectors.postoffice.values import canonical_id
 from shared.connectors.turns import InTurn
 from shared.errors import (
@@ -23,6 +25,7 @@ from shared.errors import (
     BadAnswer,
     ConnectorError,
     RecordMissing,
+    Refused,
     UnknownColumn,
     UnknownResult,
     VersionConflict,
@@ -73,6 +76,7 @@ class PostOfficeConnector:
         self._system = system
         self._rows = Rows(self._site)
         self._further = FurtherLists(self._site, clock, self._first_page)
+        self._booked = Booked(self.read, self._every)
 
     @property
     def system(self) -> str:
@@ -113,13 +117,22 @@ class PostOfficeConnector:
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         asked = dict.fromkeys(canonical_id(key) for key in keys)
         at = await self._at(table)
-        wanted = self._rows.columns(at, columns)
+        wanted = self._rows.columns(at, with_centre(at, columns))
         if not asked:
             return {}
         if not at.written:
-            return {one.key: one async for one in self._every(at, {}, wanted) if one.key in asked}
+            return await self._of_list(at, list(asked), wanted)
         found = await asyncio.gather(*(self._one(at, key, wanted) for key in asked))
         return {one.key: one for one in found if one is not None}
+
+    async def _of_list(self, at: Table, keys: Sequence[str], wanted: Sequence[ColumnMetadata]) -> dict[str, Record]:
+        """Records of a list that has no address for one of them: filtered by ids, or the list as a whole."""
+        found: dict[str, Record] = {}
+        chunks = [keys[start : start + KEYS_PER_READ] for start in range(0, len(keys), KEYS_PER_READ)]
+        ids = self._site.parameter("ids")
+        for query in [{ids: ",".join(chunk)} for chunk in chunks] if self._site.filters else [{}]:
+            found |= {one.key: one async for one in self._every(at, query, wanted) if one.key in keys}
+        return found
 
     async def find(
         self, table: str, column: str, values: Sequence[str], columns: Sequence[str], limit: int = 10
@@ -127,22 +140,28 @@ class PostOfficeConnector:
         at = await self._at(table)
         (by,), wanted = self._rows.columns(at, [column]), self._rows.columns(at, columns)
         texts = [value for value in dict.fromkeys(values) if value]
-        if column not in at.searchable:
+        if column not in at.searchable and not (at.booked and column in (CUSTOMER, COST_CENTRE) and self._site.filters):
             return await self._compared(at, by, texts, wanted, limit)
         found: dict[str, Record] = {}
         for text in texts:
-            async for one in self._every(at, {self._site.theirs(at.name, column): text}, wanted):
+            async for one in self._filtered(at, column, text, wanted):
                 found[one.key] = one
                 if len(found) >= limit:
                     return list(found.values())
         return list(found.values())
+
+    def _filtered(self, at: Table, column: str, text: str, wanted: Sequence[ColumnMetadata]) -> AsyncIterator[Record]:
+        if at.of_centre and column == CUSTOMER:
+            whose = self._rows.columns(at, with_centre(at, [*(one.name for one in wanted), CUSTOMER]))
+            return self._booked.of_customer(at, text, whose, self._site.theirs)
+        return self._every(at, {self._site.theirs(at.name, column): text}, wanted)
 
     async def _compared(
         self, at: Table, by: ColumnMetadata, texts: Sequence[str], wanted: Sequence[ColumnMetadata], limit: int
     ) -> list[Record]:
         """Go through a list that cannot be filtered by this column."""
         folded = {text.casefold() for text in texts}
-        both = [*wanted, by]
+        both = self._rows.columns(at, with_centre(at, [one.name for one in (*wanted, by)]))
         found = [one async for one in self._every(at, {}, both) if str(one.values[by.name]).casefold() in folded]
         names = {one.name for one in wanted}
         return [
@@ -152,7 +171,7 @@ class PostOfficeConnector:
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         at = await self._at(table)
-        wanted = self._rows.columns(at, columns)
+        wanted = self._rows.columns(at, with_centre(at, columns))
         asked = Asked(
             self._client,
             at.name,
@@ -168,7 +187,7 @@ class PostOfficeConnector:
     ) -> AsyncIterator[RecordPage]:
         """In the order of the list; a place is its cursor, or how many rows stand before and the last of them."""
         at = await self._at(table)
-        wanted = self._rows.columns(at, columns)
+        wanted = self._rows.columns(at, with_centre(at, columns))
         async for page in self._client.pages(self._site.path(table), {}, place, most):
             records = [self._listed(at, row, wanted) for row in page.rows]
             yield RecordPage(await self._with_parts(at, records, columns), page.place)
@@ -192,12 +211,15 @@ class PostOfficeConnector:
 
     def _listed(self, at: Table, row: JsonObject, wanted: Sequence[ColumnMetadata]) -> Record:
         """A row of a list as a record; the parts are not in it yet."""
-        own = [one for one in wanted if not at.expands(one.name)]
+        own = [one for one in wanted if not self._rows.parts(at, [one.name])]
         version = row.get("version") if self._site.versions else None
         return self._rows.record(at, row, own, f'"{version}"' if isinstance(version, str) else None)
 
     async def _with_parts(self, at: Table, records: Sequence[Record], columns: Sequence[str]) -> Sequence[Record]:
-        """Lists show no parts; where they are asked for, each record is read for itself."""
+        """Lists show no parts; where they are asked for, each record is read for itself. A row that is booked on a cost
+        centre gets its customer."""
+        if at.of_centre:
+            return await self._booked.with_customers(records)
         if not self._rows.parts(at, columns) or all(set(one.values) >= set(columns) for one in records):
             return records
         found = await self.read(at.name, [one.key for one in records], columns)
@@ -242,6 +264,9 @@ class PostOfficeConnector:
             raise ValueError(f"{SYSTEM} does not let us choose a key")
         at, budget = await self._at(table), Budget(SYSTEM, self._clock, within_seconds)
         wanted, path = self._rows.columns(at, columns), self._site.path(table)
+        if values.get(ACCOUNT_MANAGER) is not None:
+            detail = f"{SYSTEM}: a new record takes no {ACCOUNT_MANAGER}; the definition says on_create: after."
+            raise Refused(SYSTEM, Answer(field=ACCOUNT_MANAGER), detail)
         body = self._rows.body(at, {name: value for name, value in values.items() if value is not None})
         crm_id = values.get(CRM_ID)
         headers = {"Idempotency-Key": str(crm_id)} if crm_id and self._site.idempotency_keys else {}
@@ -285,17 +310,22 @@ class PostOfficeConnector:
         nothing afterwards."""
         at, record_key = await self._at(table), canonical_id(change.key)
         values, version, wanted = change.values, change.version, self._rows.columns(at, columns)
-        plain = {name: value for name, value in values.items() if name != CRM_ID}
+        plain = {name: value for name, value in values.items() if name not in (CRM_ID, ACCOUNT_MANAGER)}
         body = self._rows.body(at, plain)
+        manager = self._managed(record_key, values) if ACCOUNT_MANAGER in values else None
         stored: Record | None = None
         if values.get(CRM_ID) is not None:
             stored = await self._link(at, record_key, values[CRM_ID], wanted, version, budget)
             version = stored.version
+        if manager is not None:
+            version = await self._put_manager(at, manager, version, budget)
         if plain:
             stored = await self._patch(at, record_key, body, wanted, version, budget)
         if CRM_ID in values and values[CRM_ID] is None:
             stored = await self._unlink(at, record_key, wanted, None if plain else version, budget)
-        return stored if stored is not None else await self._there(at, record_key, wanted)
+        if stored is not None and (manager is None or plain):
+            return stored
+        return await self._there(at, record_key, wanted)
 
     async def update_many(
         self, table: str, changes: Sequence[Change], columns: Sequence[str], *, within_seconds: float
@@ -367,6 +397,25 @@ class PostOfficeConnector:
         body: JsonObject = {"crmId": str(crm_id), "master": "CRM"}
         reply = await self._send("PUT", at, f"{key}/crm-link", body, version=None, columns=[CRM_ID], budget=budget)
         return await self._after(at, key, reply, wanted, budget)
+
+    def _managed(self, key: str, values: Mapping[str, Value]) -> tuple[str, JsonObject]:
+        return managers.address(self._site, key, values[ACCOUNT_MANAGER], self._setting)
+
+    async def _put_manager(
+        self, at: Table, manager: tuple[str, JsonObject], version: str | None, budget: Budget
+    ) -> str | None:
+        """Put the account manager; answers the record's version then, None where the site has none."""
+        rest, body = manager
+        try:
+            reply = await self._send("PUT", at, rest, body, version=version, columns=[ACCOUNT_MANAGER], budget=budget)
+        except Refused as error:
+            raise managers.refused(error, self._site, self._setting) from None
+        return self._version(reply)
+
+    @property
+    def _setting(self) -> str:
+        """The setting that binds the site."""
+        return f"CROSSDOCK_{self._system.upper()}_SITE"
 
     async def _unlink(
         self, at: Table, key: str, wanted: Sequence[ColumnMetadata], version: str | None, budget: Budget

@@ -12,6 +12,7 @@ from shared.errors import (
     ConnectorError,
     FeedExpired,
     NotAllowed,
+    NotSetUp,
     RecordMissing,
     Refused,
     SystemDown,
@@ -47,6 +48,7 @@ BY_CODE: dict[str, type[ConnectorError]] = {
     "LinkedToOther": AlreadyExists,
     "UnknownEntity": UnknownColumn,
     "UnknownParameter": UnknownColumn,
+    "UnknownType": NotSetUp,
 }
 
 

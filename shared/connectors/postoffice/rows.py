@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from shared.connectors.postoffice.client import text_in
 from shared.connectors.postoffice.errors import SYSTEM
 from shared.connectors.postoffice.further import as_shown
+from shared.connectors.postoffice.managers import manager_in, shows
 from shared.connectors.postoffice.site import Site
-from shared.connectors.postoffice.tables import Table
+from shared.connectors.postoffice.tables import ACCOUNT_MANAGER, Table
 from shared.connectors.postoffice.values import UnfitValue, canonical_id, to_json, to_value
 from shared.errors import Answer, BadAnswer, Refused, UnknownColumn
 from shared.strict_json import Json, JsonObject, WrongShape
@@ -29,8 +30,9 @@ class Rows:
         return [table.columns[name] for name in names]
 
     def parts(self, table: Table, names: Collection[str]) -> list[str]:
-        """The parts that these columns belong to."""
-        return sorted({table.expands(name) for name in names} - {""})
+        """The parts that these columns belong to, of those that the site shows."""
+        shown = (name for name in names if name != ACCOUNT_MANAGER or shows(self._site))
+        return sorted({table.expands(name) for name in shown} - {""})
 
     def record(self, table: Table, row: JsonObject, columns: Sequence[ColumnMetadata], version: str | None) -> Record:
         """A row as a record; raises BadAnswer for one that is not as documented."""
@@ -48,6 +50,8 @@ class Rows:
             raise _bad(table, error) from None
 
     def _value(self, table: Table, row: JsonObject, column: ColumnMetadata) -> Value:
+        if column.name == ACCOUNT_MANAGER and not table.further:
+            return manager_in(self._site, row)
         if table.further and column.name not in self._site.declared(table.name):
             return as_shown(self._shown(table, row, column.name))
         found = self._shown if table.further else self._found

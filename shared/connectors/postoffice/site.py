@@ -25,7 +25,7 @@ class Paging(StrEnum):
     OFFSET = "offset"
 
 
-Parameter = Literal["cursor", "offset", "limit", "changedSince", "expand", "from", "to", "groupBy"]
+Parameter = Literal["cursor", "offset", "limit", "changedSince", "expand", "ids", "from", "to", "groupBy"]
 ListName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Holds = Literal["text", "yes_no", "whole", "amount", "day", "time"]
 _TYPES: Mapping[Holds, ColumnType] = {
@@ -79,7 +79,9 @@ class Site(BaseModel):
     """One site. The defaults are the contract as a whole.
 
     versions: records have an ETag and a write may name it. feed: there is `changes`, one feed of all lists.
-    idempotency_keys: a repeated POST with the same key answers the same record. paths, columns and parameters: what a
+    idempotency_keys: a repeated POST with the same key answers the same record. filters: lists can be filtered by
+    ids, and those that are booked on customers by customer and cost centre. account_managers: a record read by itself
+    shows them; account_manager_type: the id of the type that is ours. paths, columns and parameters: what a
     list, a column of a list (`customers.name`) or a parameter is called there, where it is not as in the contract.
     page_size: rows on a page; two at least, since pages may overlap by one. lists: lists that the contract does not
     name, with what their columns hold where that is not plain from the rows; one that is bound to nothing else needs
@@ -91,6 +93,9 @@ class Site(BaseModel):
     versions: bool = True
     feed: bool = True
     idempotency_keys: bool = True
+    filters: bool = True
+    account_managers: bool = True
+    account_manager_type: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,40})?$")] = ""
     paging: Paging = Paging.CURSOR
     page_size: Annotated[int, Field(ge=2, le=500)] = 500
     paths: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9/_-]{1,100}$")]] = {}

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from shared.sync.ports import ColumnMetadata, ColumnType
 
+ACCOUNT_MANAGER, ACCOUNT_MANAGERS = "accountManager", "accountManagers"
 ADDRESSES = "addresses"
+COST_CENTRE, COST_CENTRES, CUSTOMER = "costCentreId", "cost-centres", "customerId"
 CRM_ID = "crmId"
 MASTER = "master"
 NUMBER = "number"
@@ -26,7 +28,8 @@ class Table:
 
     mastered: an unlinked record of it belongs to PostOffice alone, a linked one to the CRM. further: the contract does
     not name it; its columns are those that the site shows. grouped: of a list of sums, which has no rows of its own,
-    the columns it can be grouped by, each with its name in `groupBy`.
+    the columns it can be grouped by, each with its name in `groupBy`. booked: on a customer and perhaps a cost centre,
+    by which the list can be filtered; of_centre: a row may name the cost centre only.
     """
 
     name: str
@@ -35,10 +38,14 @@ class Table:
     written: bool = False
     mastered: bool = False
     further: bool = False
+    booked: bool = False
+    of_centre: bool = False
     grouped: Mapping[str, str] = field(default_factory=dict)
 
     def expands(self, name: str) -> str:
         """The part that a column belongs to, as `expand` names it; empty for the record's own."""
+        if name == ACCOUNT_MANAGER:
+            return ACCOUNT_MANAGERS
         head, dot, _ = name.partition(".")
         return head if dot else ""
 
@@ -90,6 +97,7 @@ def _party(*own: ColumnMetadata) -> Mapping[str, ColumnMetadata]:
         _text("email", 80),
         _text("website", 120),
         _text("remark", 250),
+        _refers(ACCOUNT_MANAGER, "employees"),
         *_addresses(),
         *own,
     )
@@ -153,6 +161,7 @@ TABLES: Mapping[str, Table] = {
                 _of("amount", ColumnType.DECIMAL),
                 _text("currency", 3),
             ),
+            booked=True,
         ),
         Table(
             "invoices",
@@ -163,6 +172,7 @@ TABLES: Mapping[str, Table] = {
                 _text("currency", 3),
                 _of("paid", ColumnType.BOOLEAN),
             ),
+            booked=True,
         ),
         Table(
             "complaints",
@@ -172,6 +182,8 @@ TABLES: Mapping[str, Table] = {
                 _of("reportedAt", ColumnType.DATETIME),
                 _text("state", 20),
             ),
+            booked=True,
+            of_centre=True,
         ),
         Table(
             STATISTICS,

@@ -41,7 +41,15 @@ from tests.unit.connectors.fakes import CountingIds, JumpingClock
 CRM_ID = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c01"
 OTHER = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c02"
 COLUMNS = ["number", "name", "crmId", "master", "addresses.main.city"]
-POOR_SITE = Site(versions=False, feed=False, idempotency_keys=False, paging=Paging.OFFSET, page_size=3)
+POOR_SITE = Site(
+    versions=False,
+    feed=False,
+    idempotency_keys=False,
+    paging=Paging.OFFSET,
+    page_size=3,
+    filters=False,
+    account_managers=False,
+)
 FILED = {name: f"{name}.csv" for name in ("customer-groups", "services", "articles")}
 KEY = b"a key of the fingerprints, made up"
 
