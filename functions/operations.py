@@ -91,13 +91,14 @@ async def _operations(call: Call) -> Operations:
     return Operations(call.app, await call.app.engine())
 
 
-def _paging(call: Call) -> tuple[str | None, int]:
+def paging_of(call: Call) -> tuple[str | None, int]:
+    """Where a page begins, and how long it may be."""
     given = {name: call.query(name) for name in PageWish.model_fields if call.query(name)}
     wish = checked(PageWish.model_validate, given)
     return wish.after, wish.limit
 
 
-def _by(call: Call, wish: Wish) -> str:
+def by_of(call: Call, wish: Wish) -> str:
     """Who is written down: the signed-in id, or what the holder of the key says."""
     by = call.caller.id or wish.by
     if not by:
@@ -145,7 +146,7 @@ async def ops_transfer(call: Call) -> func.HttpResponse:
 async def ops_switch(call: Call) -> func.HttpResponse:
     """Move a transfer's switch."""
     wish = call.wish(SwitchWish)
-    name, by = call.path("transfer"), _by(call, wish)
+    name, by = call.path("transfer"), by_of(call, wish)
     return answered(await (await _operations(call)).switch(name, wish.switch, by, wish.reason, wish.etag))
 
 
@@ -153,7 +154,7 @@ async def ops_switch(call: Call) -> func.HttpResponse:
 async def ops_links(call: Call) -> func.HttpResponse:
     """The links of a transfer's pair."""
     side = _side(call.query("side")) if call.query("side") else None
-    return answered(await (await _operations(call)).links(call.path("transfer"), side, *_paging(call)))
+    return answered(await (await _operations(call)).links(call.path("transfer"), side, *paging_of(call)))
 
 
 @door(blueprint, "ops_link")
@@ -166,7 +167,7 @@ async def ops_link(call: Call) -> func.HttpResponse:
 async def ops_unlink(call: Call) -> func.HttpResponse:
     """Undo a link by hand."""
     wish = call.wish(UnlinkWish)
-    by = _by(call, wish)
+    by = by_of(call, wish)
     return answered(await (await _operations(call)).unlink(_record(call), wish.transfer, by, wish.reason))
 
 
@@ -181,7 +182,7 @@ async def ops_preview_link(call: Call) -> func.HttpResponse:
 async def ops_link_records(call: Call) -> func.HttpResponse:
     """Link two records by hand."""
     wish = call.wish(LinkWish)
-    name, by = call.path("transfer"), _by(call, wish)
+    name, by = call.path("transfer"), by_of(call, wish)
     return answered(await (await _operations(call)).link_records(name, wish.left, wish.right, by, wish.reason))
 
 
@@ -189,7 +190,7 @@ async def ops_link_records(call: Call) -> func.HttpResponse:
 async def ops_keep_apart(call: Call) -> func.HttpResponse:
     """Remember that two records are never the same."""
     wish = call.wish(LinkWish)
-    name, by = call.path("transfer"), _by(call, wish)
+    name, by = call.path("transfer"), by_of(call, wish)
     return answered(await (await _operations(call)).keep_apart(name, wish.left, wish.right, by, wish.reason))
 
 
@@ -197,7 +198,7 @@ async def ops_keep_apart(call: Call) -> func.HttpResponse:
 async def ops_allow_again(call: Call) -> func.HttpResponse:
     """Forget that two records are never the same."""
     wish = call.wish(LinkWish)
-    _by(call, wish)
+    by_of(call, wish)
     return answered(await (await _operations(call)).allow_again(call.path("transfer"), wish.left, wish.right))
 
 
@@ -210,13 +211,13 @@ async def ops_explain(call: Call) -> func.HttpResponse:
 @door(blueprint, "ops_journal")
 async def ops_journal(call: Call) -> func.HttpResponse:
     """Why a record has the values it has."""
-    return answered(await (await _operations(call)).journal(*_record(call), _paging(call)[1]))
+    return answered(await (await _operations(call)).journal(*_record(call), paging_of(call)[1]))
 
 
 @door(blueprint, "ops_parked")
 async def ops_parked(call: Call) -> func.HttpResponse:
     """What waits for a person."""
-    return answered(await (await _operations(call)).parked(call.path("transfer"), *_paging(call)))
+    return answered(await (await _operations(call)).parked(call.path("transfer"), *paging_of(call)))
 
 
 @door(blueprint, "ops_parked_item")
@@ -228,7 +229,7 @@ async def ops_parked_item(call: Call) -> func.HttpResponse:
 @door(blueprint, "ops_retry")
 async def ops_retry(call: Call) -> func.HttpResponse:
     """Put one parked record back."""
-    by = _by(call, call.wish(Wish))
+    by = by_of(call, call.wish(Wish))
     return answered(await (await _operations(call)).retry(*_parked(call), by), 202)
 
 
@@ -236,7 +237,7 @@ async def ops_retry(call: Call) -> func.HttpResponse:
 async def ops_retry_all(call: Call) -> func.HttpResponse:
     """Put all parked records of a transfer back."""
     wish = call.wish(RetryAllWish)
-    by = _by(call, wish)
+    by = by_of(call, wish)
     return answered(await (await _operations(call)).retry_all(call.path("transfer"), wish.after, by), 202)
 
 
@@ -268,5 +269,5 @@ async def ops_environments(call: Call) -> func.HttpResponse:
 async def ops_adopt(call: Call) -> func.HttpResponse:
     """Work in another environment from now on."""
     wish = call.wish(AdoptWish)
-    by = _by(call, wish)
+    by = by_of(call, wish)
     return answered(await (await _operations(call)).adopt(call.path("system"), wish.environment, by, wish.reason))

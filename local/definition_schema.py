@@ -145,6 +145,7 @@ def _transfer() -> Schema:
         "choose_key": _object("The number we choose for a new partner.", choose, ("column", "prefix")),
         "create_with": _table("Columns of the target and what every new record gets there.", _SCALAR),
         "on_delete": _on_delete(),
+        "on_unlink": _table("Columns of the target and what they get when a person undoes the link.", _SCALAR),
         "write_back": {**_COLUMNS, "description": "Source columns that get the new partner's values at once."},
         "walk": {
             "type": "string",
@@ -160,6 +161,16 @@ def _on_delete() -> Schema:
     word = {"enum": _WORDS_ON_DELETE}
     told = "What follows for the partner when a source record is deleted."
     return {"description": told, "anyOf": [word, _object("Values for the partner.", {"set": values}, ("set",))]}
+
+
+def _selection() -> Schema:
+    properties: Schema = {
+        "of": {"enum": list(SYSTEMS), "description": "The system whose records are offered."},
+        "name": {**_COLUMN, "description": "Its column with what people call a record."},
+        "within": {**_COLUMN, "description": "Its column that refers to what the record is a part of."},
+        "show": {**_COLUMNS, "description": "Its columns that are shown as well."},
+    }
+    return _object("In mode manual people say which records get a partner.", properties, ("of", "name"))
 
 
 def _brakes() -> Schema:
@@ -202,6 +213,7 @@ def definition_schema() -> Mapping[str, Any]:
         "foreign_edit": _choice("What happens to an edit where the field is not mastered.", ForeignEdit),
         "brakes": _brakes(),
         "profile": _choice("What both databases must be for.", Profile),
+        "selection": _selection(),
     }
     properties: Schema = {
         "pair": pair,

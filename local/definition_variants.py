@@ -13,7 +13,7 @@ from typing import Any, Final
 from local.definition_document import Document, Faulty, Location
 
 KEY: Final = "for"
-_REPLACED: Final = ("match", "on_delete", "foreign_edit", "brakes", "profile")
+_REPLACED: Final = ("match", "on_delete", "foreign_edit", "brakes", "profile", "selection")
 _KNOWN: Final = frozenset({*_REPLACED, "transfers", "fields", "without", "hands_over"})
 
 

@@ -26,7 +26,8 @@ from shared.sync.joined import parts_of
 from shared.sync.ports import Profile, Side
 
 _TRANSFER_KEYS = {
-    *("only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "write_back", "walk"),
+    *("only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "on_unlink"),
+    *("write_back", "walk"),
 }
 _FIELD_KEYS = {
     *(
@@ -44,7 +45,8 @@ _FIELD_KEYS = {
     ),
 }
 _MATCH_KEYS = {"normalise", "certainty", "if_missing"}
-_FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes", "profile"}
+_FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes", "profile", "selection"}
+_SELECTION_KEYS = {"of", "name", "within", "show"}
 
 
 @dataclass
@@ -78,11 +80,22 @@ class _Reader:
             "fields": fields,
         }
         raw |= {name: tree[name] for name in ("on_delete", "foreign_edit", "brakes", "profile") if name in tree}
+        if "selection" in tree:
+            raw["selection"] = self._selection(("selection",), tree["selection"])
         self._complete(raw)
         try:
             return Definition.model_validate(raw)
         except ValidationError as error:
             raise self._faulty(error) from None
+
+    def _selection(self, where: Location, tree: Any) -> dict[str, Any]:
+        """Whose records are offered, and which of their columns are shown."""
+        facts = dict(self._map(where, tree, _SELECTION_KEYS))
+        if facts.get("of") not in self.systems:
+            text = f"selection: of: names the system whose records are offered, {' or '.join(self.systems)}"
+            raise Faulty(self.document.line(where), text)
+        shown = facts.get("show", [])
+        return facts | {"of": Side.LEFT if facts["of"] == self.systems[0] else Side.RIGHT, "show": _as_tuple(shown)}
 
     def _complete(self, raw: Mapping[str, Any]) -> None:
         """Something to do, and every column that is written back has a rule that says from where."""

@@ -67,6 +67,8 @@ REQUEST_ID_HEADERS: Final = {
     "business_central": "client-request-id",
     "postoffice": "x-request-id",
 }
+MODED: Final = frozenset({"postoffice"})
+"""Kinds of systems whose exchange has a mode that people choose."""
 BUSINESS_CENTRAL_SCOPE = "https://api.businesscentral.dynamics.com/.default"
 
 
@@ -105,7 +107,7 @@ def _prints(keys: Sequence[tuple[str, bytes]]) -> Fingerprints:
 
 async def build(app: App) -> Engine:
     """Make the engine. Raises SettingsError naming the setting, StoreUnavailable when the store does not answer."""
-    index = load_index(app.index_json)
+    index, kinds = load_index(app.index_json), app.settings.kinds
     prints = _prints(app.settings.get(EngineSettings).fingerprint_keys())
     queue = app.queue
     rows = await open_rows(app)
@@ -122,6 +124,7 @@ async def build(app: App) -> Engine:
         ids=app.outside.ids,
         prints=prints,
         timing=app.outside.timing or Timing(),
+        moded=frozenset(name for name, kind in kinds.items() if kind in MODED),
     )
     pipeline = Pipeline(ports, _without_unknown_systems(index, connectors, systems.wrong))
     own = (*systems.connectors.values(), *systems.allowances.values(), *(() if app.outside.rows is rows else (rows,)))

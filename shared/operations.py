@@ -13,10 +13,11 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import CrossdockError, SettingsError
+from shared.errors import ConnectorError, CrossdockError, SettingsError
 from shared.feeds import subscriptions_health, watched_health
 from shared.routes import NotLinkable, Overtaken, RequestError, SwitchedOff, Unknown, error_body
 from shared.settings import ADDRESSES, DOORS
+from shared.sites import require_exchange
 from shared.sync.claims import Taken, undo_link
 from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
@@ -25,8 +26,11 @@ from shared.sync.environments import Standing
 from shared.sync.explaining import Explaining, Explanation, FieldStory, Told
 from shared.sync.findings import Severity
 from shared.sync.linking import CannotLink, Linking
+from shared.sync.other_direction import OtherDirection
 from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
 from shared.sync.problems import PROBLEMS
+from shared.sync.releasing import Releasing
+from shared.sync.taking_over import TakingOver
 from shared.sync.values import canonical
 
 if TYPE_CHECKING:
@@ -131,6 +135,8 @@ class Operations:
         """
         found = self._one_place(self._places(*place), name)
         home = await self._home(found)
+        if any(one.on_unlink for one in found.definition.transfers):
+            await require_exchange(self._engine, found.definition)
         if not await self._is_undone(home):
             try:
                 await undo_link(self._engine.pipeline.ports, home, f"{by}: {reason}")
@@ -139,7 +145,25 @@ class Operations:
             home = await self._home(found)
         if home.reason == f"{by}: {reason}":
             await self._note_unlink(found, home, by)
-        return _link(home)
+        return {**_link(home), "let_go": await self._let_go(found, home, by)}
+
+    async def _let_go(self, place: Place, home: LinkRow, by: str) -> bool:
+        """Give the records back what the link has put there; where a system does not answer, a message does it later.
+
+        Answers whether that is done.
+        """
+        pipeline, transfer = self._engine.pipeline, place.definition.transfers[0]
+        if not any(one.on_unlink for one in place.definition.transfers):
+            return True
+        try:
+            prepared = await pipeline.prepare(transfer.name)
+            await Releasing(pipeline.ports, prepared).of(home)
+        except ConnectorError:
+            others = OtherDirection(pipeline.ports, place.definition, transfer.source)
+            run = f"unlinked-{home.generation}"
+            await others.tell([transfer], home.key_on(transfer.source), f"unlink by {by}", run)
+            return False
+        return True
 
     async def preview_link(self, name: str, left: str, right: str) -> Json:
         """Every field of two records with both values, its master after linking, and what would be written.
@@ -151,10 +175,11 @@ class Operations:
             preview = await linking.preview(*keys)
         except CannotLink as why:
             raise NotLinkable(str(why)) from None
+        too_late = await self._made_by_itself(linking.definition, keys)
         return {
             "left": keys[0],
             "right": keys[1],
-            "stands_in_the_way": preview.stands_in_the_way,
+            "stands_in_the_way": preview.stands_in_the_way or too_late,
             "fields": [_field_view(view) for view in preview.fields],
         }
 
@@ -164,12 +189,23 @@ class Operations:
         Raises CannotLink, and Overtaken while somebody else is at one of the two.
         """
         linking, keys = self._linking(name, left, right)
+        await require_exchange(self._engine, linking.definition)
+        if why := await self._made_by_itself(linking.definition, keys):
+            raise NotLinkable(why)
         try:
             return _link(await linking.link(*keys, by, reason))
         except CannotLink as why:
             raise NotLinkable(str(why)) from None
         except Taken:
             raise Overtaken("One of the two records is being used in this moment.") from None
+
+    async def _made_by_itself(self, definition: Definition, keys: tuple[str, str]) -> str:
+        """Why the two cannot be linked although both may be free: automatic mode makes the partner."""
+        if definition.offered is None:
+            return ""
+        key = keys[0] if definition.offered is Side.RIGHT else keys[1]
+        other = keys[1] if definition.offered is Side.RIGHT else keys[0]
+        return await TakingOver(self._engine.pipeline, definition).made_by_itself(key, other)
 
     async def keep_apart(self, name: str, left: str, right: str, by: str, reason: str) -> Json:
         """Remember that two records are different things, so that matching never proposes them again."""
@@ -313,6 +349,7 @@ class Operations:
 
     async def _require_on(self, name: str) -> None:
         """A message of a transfer that is off is done without doing anything, and its item would be closed."""
+        await require_exchange(self._engine, self._find(name)[0])
         if (await self._stores.modes.get(name)).switch is Switch.OFF:
             raise SwitchedOff("The transfer is switched off.", "transfer")
 

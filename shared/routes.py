@@ -90,6 +90,12 @@ ROUTES: Final[Mapping[str, Route]] = {
     "ops_link_records": _post("ops/transfers/{transfer}/links", Guard.ADMIN),
     "ops_keep_apart": _post("ops/transfers/{transfer}/apart", Guard.ADMIN),
     "ops_allow_again": _post("ops/transfers/{transfer}/apart/undo", Guard.ADMIN),
+    "ops_offered": _get("ops/transfers/{transfer}/offered", Guard.OPERATOR),
+    "ops_take_over": _post("ops/transfers/{transfer}/take-over", Guard.ADMIN),
+    "ops_modes": _get("ops/modes", Guard.VIEWER),
+    "ops_mode": _get("ops/modes/{system}/{partner}", Guard.VIEWER),
+    "ops_choose_mode": Route("ops/modes/{system}/{partner}", ("PUT",), Guard.ADMIN),
+    "ops_locks": _get("ops/locks/{system}/{table}/{key}", Guard.VIEWER),
     "ops_link": _get("ops/links/{system}/{table}/{key}", Guard.VIEWER),
     "ops_unlink": _post("ops/links/{system}/{table}/{key}/unlink", Guard.ADMIN),
     "ops_explain": _get("ops/explain/{system}/{table}/{key}", Guard.OPERATOR),
@@ -174,6 +180,16 @@ class SwitchedOff(RequestError):
     code = "CD-5008"
     sentence = "The transfer is switched off."
     remedy = "Switch the transfer on first."
+    status = 409
+
+
+class ModeForbids(RequestError):
+    """The mode of the two systems does not allow this."""
+
+    code = "CD-5010"
+    sentence = "The mode of the two systems does not allow this."
+    who = Who.ADMINISTRATOR
+    remedy = "Choose another mode first: manage.py mode, or docs/how-to/take-customers-over.md."
     status = 409
 
 

@@ -23,6 +23,7 @@ from shared.sync.definition import Index
 if TYPE_CHECKING:
     from shared.engine import Engine
     from shared.operations import Operations
+    from shared.sites import SiteOperations
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class Context:
         from shared.operations import Operations
 
         return Operations(self.app, await self.engine())
+
+    async def sites(self) -> SiteOperations:
+        """What operators can do with a site's exchange."""
+        from shared.sites import SiteOperations
+
+        return SiteOperations(self.app, await self.engine())
 
     def confirm(self, question: str) -> None:
         """Ask before a change that concerns much; raises NotConfirmed. With --yes it is not asked."""

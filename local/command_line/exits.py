@@ -7,7 +7,7 @@ from typing import Final
 
 from local.command_line.errors import NotConfirmed, NothingToWorkOn, WrongUsage
 from shared.errors import ConnectorError, CrossdockError, QueueUnavailable, Refused, SettingsError, StoreUnavailable
-from shared.routes import Overtaken, RequestError, SwitchedOff
+from shared.routes import ModeForbids, Overtaken, RequestError, SwitchedOff
 
 
 class Exit(IntEnum):
@@ -33,6 +33,7 @@ _BY_ERROR: Final[tuple[tuple[type[CrossdockError], Exit], ...]] = (
     (ConnectorError, Exit.UNREACHABLE),
     (Overtaken, Exit.REFUSED),
     (SwitchedOff, Exit.REFUSED),
+    (ModeForbids, Exit.REFUSED),
     (RequestError, Exit.USAGE),
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.routes import Unknown
+from shared.sites import require_exchange
 from shared.stores.match_index import TemporaryMatchIndex
 from shared.sync.planning import PlannedPage, PlannedRecord, Planning, Step, Totals, index_target
 
@@ -90,6 +91,7 @@ async def make_plan(context: Context, name: str, rows: Path | None) -> Report:
     """Plan a transfer; every row also goes into the file, if one is named."""
     engine = await context.engine()
     definition, transfer = find_transfer(engine, name)
+    await require_exchange(engine, definition)
     prepared = await engine.pipeline.prepare(transfer.name)
     report = Report(transfer.name)
     async with match_index() as index, match_index() as created:

@@ -20,6 +20,7 @@ from shared.stores import (
     pending,
     permits,
     reports,
+    site_modes,
     subscriptions,
     watermarks,
 )
@@ -40,6 +41,7 @@ from shared.sync.ports import (
     PendingItems,
     Permits,
     Reports,
+    SiteModes,
     SubscriptionRows,
     Watermarks,
 )
@@ -56,6 +58,7 @@ TABLES: Final = tuple(
         pending,
         watermarks,
         modes,
+        site_modes,
         breakers,
         counters,
         environments,
@@ -81,6 +84,7 @@ class Stores:
     pending: PendingItems
     watermarks: Watermarks
     modes: Modes
+    site_modes: SiteModes
     breakers: Breakers
     counters: Counters
     permits: Permits
@@ -102,6 +106,7 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         pending=pending.PendingStore(rows),
         watermarks=watermarks.WatermarksStore(rows),
         modes=modes.ModesStore(rows),
+        site_modes=site_modes.SiteModesStore(rows),
         breakers=breakers.BreakersStore(rows),
         counters=counters.CountersStore(rows, clock),
         permits=permits.PermitsStore(rows),

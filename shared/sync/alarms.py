@@ -5,7 +5,7 @@ transfers that only fail, items that lie for too long. Looking is apart from dec
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -182,8 +182,13 @@ class Watch:
         return [await self._transfer(one, modes) for _, one in self.pipeline.index.transfers()]
 
     async def _modes(self) -> Mapping[str, Mode]:
-        get = self.pipeline.ports.stores.modes.get
-        return {one.name: await get(one.name) for _, one in self.pipeline.index.transfers()}
+        """The switches as they work: in mode none every one is off."""
+        get, modes = self.pipeline.ports.stores.modes.get, dict[str, Mode]()
+        for definition, transfer in self.pipeline.index.transfers():
+            mode = await get(transfer.name)
+            none = await self.pipeline.site_modes.is_none(definition)
+            modes[transfer.name] = replace(mode, switch=Switch.OFF) if none else mode
+        return modes
 
     async def _feed(self, feed: Feed, modes: Mapping[str, Mode]) -> FeedFacts:
         ports = self.pipeline.ports

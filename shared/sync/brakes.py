@@ -51,17 +51,20 @@ class BrakePulled(Exception):
 class Brake:
     """The brakes of one transfer. Counts are kept in the store and shared by all instances.
 
-    mode: the transfer's switch, as old as this process knows it.
+    mode: the transfer's switch, as old as this process knows it. approved: creates beyond the limit that a person has
+    acknowledged.
     """
 
     ports: Ports
     prepared: Prepared
     mode: Callable[[], Awaitable[Mode]]
+    approved: Callable[[], Awaitable[int]]
     gathered: dict[Counted, int] = field(default_factory=dict)
 
     async def one_create(self) -> None:
         """Count a create before it is sent; raises BrakePulled if it is one too many."""
-        await self._count(Counted.CREATES, 1, self.prepared.definition.brakes.creates_per_hour)
+        limit = self.prepared.definition.brakes.creates_per_hour
+        await self._count(Counted.CREATES, 1, limit + await self.approved())
 
     async def one_delete(self) -> None:
         """Count a record that was found deleted before anything follows from it; raises BrakePulled."""

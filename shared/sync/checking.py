@@ -72,7 +72,11 @@ def line_of(definition: Definition, side: Side, name: str) -> int:
     lines = [rule.line for rule in definition.fields if rule.column(side) == name]
     lines += [rule.line for rule in definition.match if name in rule.columns(side)]
     lines += [one.line for one in definition.transfers if one.source is side and name in one.own_columns]
-    given = [(one, {*one.create_with, *one.set_on_delete}) for one in definition.transfers if one.target is side]
+    given = [
+        (one, {*one.create_with, *one.set_on_delete, *one.on_unlink})
+        for one in definition.transfers
+        if one.target is side
+    ]
     lines += [one.line for one, names in given if name in names]
     chosen = [one for one in definition.transfers if one.target is side and one.choose_key]
     lines += [one.line for one in chosen if one.choose_key and one.choose_key.column == name]
@@ -110,6 +114,11 @@ class _Check:
 
     def _column(self, side: Side, name: str) -> ColumnMetadata | None:
         return self.survey.column(_place(self.definition, side), name)
+
+    def _near(self, side: Side, name: str) -> ColumnMetadata | None:
+        """The own column that a name stands for."""
+        place = _place(self.definition, side)
+        return self.survey.column(place, self.survey.near(place, name))
 
     def _named(self, side: Side, column: str = "") -> str:
         table = self.definition.table(side)
@@ -166,7 +175,7 @@ class _Check:
 
     def _writable(self, rule: FieldRule, source: Side) -> Iterator[Finding]:
         name = rule.column(source.other)
-        near = self._column(source.other, name.partition(".")[0])
+        near = self._near(source.other, name)
         assert near is not None, "its column was found"
         told = self._named(source.other, name)
         if not near.writable:
@@ -181,7 +190,7 @@ class _Check:
         if updates(self.definition, rule, source):
             needed[source.other].add(Right.UPDATE)
         for side, rights in needed.items():
-            near = self._column(side, rule.column(side).partition(".")[0])
+            near = self._near(side, rule.column(side))
             denied = sorted(_NEEDED_WORDS[right] for right in rights & (near.denied if near else set()))
             if denied:
                 told = self._named(side, rule.column(side))
@@ -191,7 +200,7 @@ class _Check:
     def _types(self, rule: FieldRule, source: Side, column: ColumnMetadata, target: ColumnMetadata) -> Finding | None:
         if rule.reference:
             return self._reference(rule, source, column)
-        if {column.type, target.type} & KEYS:
+        if {column.type, target.type} & KEYS and not _keeps_keys(column, target):
             both = " and ".join(self._named(side, rule.column(side)) for side in Side)
             sentence = f"{both}: a key of one system means nothing in the other."
             return self._found("CD-4604", Severity.WRONG, rule.line, sentence, rule.left)
@@ -274,7 +283,7 @@ class _Check:
             for name, values in condition.columns.items():
                 column = self.survey.column(place, name)
                 allowed = _allowed(column) if column else ()
-                for value in [one for one in values if allowed and one not in allowed]:
+                for value in [one for one in values if allowed and one not in ("", *allowed)]:
                     sentence = f"only_if: {place[0]} {place[1]}.{name} has no choice '{value}'."
                     yield self._found("CD-4606", Severity.WRONG, transfer.line, sentence, f"{name}={value}")
 
@@ -311,7 +320,7 @@ class _Check:
 
     def _written_back(self, transfer: Transfer) -> Iterator[Finding]:
         for name in transfer.write_back:
-            column = self._column(transfer.source, name.partition(".")[0])
+            column = self._near(transfer.source, name)
             if column is not None and not column.updatable:
                 told = self._named(transfer.source, name)
                 sentence = f"write_back: {told} is read-only."
@@ -319,7 +328,11 @@ class _Check:
 
     def _given(self, transfer: Transfer) -> Iterator[Finding]:
         """Values of the definition's own that a record of the target gets."""
-        for key, values in (("create_with", transfer.create_with), ("on_delete: set", transfer.set_on_delete)):
+        for key, values in (
+            ("create_with", transfer.create_with),
+            ("on_delete: set", transfer.set_on_delete),
+            ("on_unlink", transfer.on_unlink),
+        ):
             for name, value in values.items():
                 column = self._column(transfer.target, name)
                 if column is not None:
@@ -378,7 +391,7 @@ class _Check:
         if any(updates(self.definition, rule, side.other) for rule in written) or back:
             yield place, Right.UPDATE, line
         for rule in written:
-            near = self._column(side, rule.column(side).partition(".")[0])
+            near = self._near(side, rule.column(side))
             if near is not None and near.type is ColumnType.REFERENCE:
                 yield place, Right.REFER, rule.line
                 if near.target:
@@ -395,6 +408,11 @@ class _Check:
             if keys:
                 sentence = f"The alternate key {keys[0].name} over {told} is not usable: its index is not built."
             yield self._found("CD-4610", Severity.WARNING, line, sentence, told)
+
+
+def _keeps_keys(column: ColumnMetadata, target: ColumnMetadata) -> bool:
+    """Whether the target's column is made for the other system's key: it can be written, and refers to nothing."""
+    return column.type is target.type is ColumnType.KEY and target.updatable
 
 
 def _allowed(column: ColumnMetadata) -> Sequence[str]:

@@ -29,6 +29,7 @@ from shared.sync.ports import (
     Queue,
     Reports,
     Side,
+    SiteModes,
     SubscriptionRows,
     Watermarks,
 )
@@ -55,6 +56,8 @@ class StoreSet(Protocol):
     def watermarks(self) -> Watermarks: ...
     @property
     def modes(self) -> Modes: ...
+    @property
+    def site_modes(self) -> SiteModes: ...
     @property
     def breakers(self) -> Breakers: ...
     @property
@@ -108,7 +111,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything outside, as one process sees it."""
+    """Everything outside, as one process sees it. moded: systems whose exchange has a mode that people choose."""
 
     connectors: Mapping[str, Connector]
     stores: StoreSet
@@ -117,6 +120,7 @@ class Ports:
     ids: Ids
     prints: Fingerprints
     timing: Timing = field(default_factory=Timing)
+    moded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Creating:
     """Creates or links the partner of one source record.
 
     announce: tells the other direction's transfers of a new link. tell_dependents: tells the transfers of records that
-    refer to this one. tell: journals the outcome.
+    refer to this one. tell: journals the outcome. if_unlinked: what may be done for the record.
     """
 
     ports: Ports
@@ -62,6 +62,7 @@ class Creating:
     announce: Callable[[Side, str], Awaitable[None]]
     tell_dependents: Callable[[Mapping[Side, str]], Awaitable[None]]
     tell: Tell
+    if_unlinked: IfUnlinked = IfUnlinked.MATCH_OR_CREATE
 
     @property
     def claims(self) -> Claims:
@@ -185,7 +186,7 @@ class _Claimed:
         partner = await find_partner(self._prepared, self._claims, self.row, self.source)
         if partner:
             return await self._confirmed(partner, Why.LINKED)
-        if self._prepared.transfer.if_unlinked is IfUnlinked.MATCH:
+        if self.way.if_unlinked is IfUnlinked.MATCH:
             await self._claims.give_back(self.row, self._keys)
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED), None
         if self.plan.problems:

@@ -360,13 +360,27 @@ class OnDelete(StrEnum):
     REPORT = "report"
 
 
+class Selection(Part):
+    """Which records of a pair people select while the mode is manual, and what they see of them.
+
+    of: the side whose records are offered. name: its column with what people call a record. within: its column that
+    refers to the record which it is a part of. show: its columns that are shown as well.
+    """
+
+    of: Side
+    name: str
+    within: str = ""
+    show: tuple[str, ...] = ()
+
+
 class Transfer(Part):
     """One direction of a pair: one function, one queue.
 
     only_if: alternatives, one of which an unlinked record must meet; empty: all records. require: columns of the
     source without which nothing is created. create_with: columns of the target and what every new record gets there,
     unless a field rule sends a value. on_delete: what follows when a source record is deleted, where it differs from
-    what the definition says; set_on_delete: the target's columns and what they get then.
+    what the definition says; set_on_delete: the target's columns and what they get then. on_unlink: likewise when a
+    person undoes the link.
     """
 
     name: str
@@ -379,6 +393,7 @@ class Transfer(Part):
     create_with: dict[str, str] = Field(default_factory=dict)
     on_delete: OnDelete | None = None
     set_on_delete: dict[str, str] = Field(default_factory=dict)
+    on_unlink: dict[str, str] = Field(default_factory=dict)
     write_back: tuple[str, ...] = ()
     walk_seconds: int | None = None
     line: int = 0
@@ -424,7 +439,8 @@ class Brakes(Part):
 class Definition(Part):
     """A pair of tables with its transfers, match rules and field rules.
 
-    profile: what both databases must be for; definitions of different profiles never run at the same time.
+    profile: what both databases must be for; definitions of different profiles never run at the same time. selection:
+    people say which records get a partner while the mode of the two systems is manual.
     """
 
     file: str
@@ -437,6 +453,7 @@ class Definition(Part):
     foreign_edit: ForeignEdit = ForeignEdit.RESTORE
     brakes: Brakes = Brakes()
     profile: Profile | None = None
+    selection: Selection | None = None
 
     @field_validator("on_delete")
     @classmethod
@@ -467,6 +484,15 @@ class Definition(Part):
             if self.table(side) == TableName(system=system, table=table):
                 return side
         return None
+
+    @property
+    def offered(self) -> Side | None:
+        """The side whose records people select; None where none are offered."""
+        return self.selection.of if self.selection is not None else None
+
+    def creates_by(self, transfer: Transfer) -> bool:
+        """Whether a transfer of the pair ever creates records: by itself, or of those that people select."""
+        return transfer.if_unlinked is IfUnlinked.MATCH_OR_CREATE or transfer.source is self.offered
 
     @property
     def systems(self) -> tuple[str, str]:
@@ -501,7 +527,8 @@ class Definition(Part):
         for transfer in self.transfers:
             wanted += list(transfer.own_columns) if transfer.source is side else []
             wanted += [transfer.choose_key.column] if transfer.choose_key and transfer.target is side else []
-            wanted += [*transfer.create_with, *transfer.set_on_delete] if transfer.target is side else []
+            given = (*transfer.create_with, *transfer.set_on_delete, *transfer.on_unlink)
+            wanted += given if transfer.target is side else ()
         return tuple(dict.fromkeys(wanted))
 
 
@@ -538,7 +565,7 @@ class Index(Part):
         return [
             (definition, transfer)
             for definition, transfer in self.transfers()
-            if definition.table(transfer.target) == table and transfer.if_unlinked is IfUnlinked.MATCH_OR_CREATE
+            if definition.table(transfer.target) == table and definition.creates_by(transfer)
         ]
 
     def creates_elsewhere(self, definition: Definition, table: TableName) -> bool:

@@ -89,11 +89,11 @@ class FullCompares:
             if side is not None and await self._moves(definition):
                 await self._begin(definition, side.value, cause)
 
-    async def of_pair(self, definition: Definition, cause: str) -> None:
-        """Compare a pair, both sides."""
-        await self._begin(definition, BOTH, cause)
+    async def of_pair(self, definition: Definition, cause: str, delay: timedelta = timedelta()) -> None:
+        """Compare a pair, both sides; not before a delay."""
+        await self._begin(definition, BOTH, cause, delay)
 
-    async def _begin(self, definition: Definition, sides: str, cause: str) -> None:
+    async def _begin(self, definition: Definition, sides: str, cause: str, delay: timedelta = timedelta()) -> None:
         """Begin a compare, or note that there must be another one after that which is under way."""
         rows, pair = self._ports.stores.compares, self._pair(definition)
         for _ in range(_TRIES):
@@ -103,7 +103,7 @@ class FullCompares:
                     await rows.put(replace(row, wanted=joined(row.wanted, sides)))
                 else:
                     await rows.put(self._fresh(row, sides, cause))
-                return await self._go_on(pair, timedelta())
+                return await self._go_on(pair, delay)
             except RowTaken:
                 continue
         raise RowTaken("the compare's row is changed by others again and again")
@@ -316,7 +316,7 @@ class _Pass:
     async def records(self, row: CompareRow) -> _Found:
         """A page of one side's records: queue those in scope without a partner, and claims that nobody holds."""
         side = Side(row.phase)
-        transfers = [one for one in await self._heard_by() if one.source is side and _may_link(one)]
+        transfers = [one for one in await self._heard_by() if one.source is side and await self._may_link(one)]
         ready = [prepared for one in transfers if (prepared := await self._ready(one)) is not None]
         if not ready:
             return _Found(row, more=False)
@@ -330,6 +330,9 @@ class _Pass:
             sent = await self._send(row, side, keys, [prepared.transfer])
             row = replace(row, sent=row.sent + sent, unlinked=row.unlinked + len(keys))
         return _Found(replace(row, place=page.place), more=page.place is not None)
+
+    async def _may_link(self, transfer: Transfer) -> bool:
+        return await self.pipeline.site_modes.if_unlinked(self.definition, transfer) is not IfUnlinked.SKIP
 
     async def _page(self, row: CompareRow, ready: Sequence[Prepared]) -> RecordPage:
         columns = tuple(dict.fromkeys(name for one in ready for name in one.transfer.own_columns))
@@ -386,10 +389,6 @@ class _Pass:
 def _is_known(side: Side, home: LinkRow, record: Record) -> bool:
     """Whether the record still has the version at which everything was carried."""
     return record.version is not None and record.version == home.version_on(side)
-
-
-def _may_link(transfer: Transfer) -> bool:
-    return transfer.if_unlinked is not IfUnlinked.SKIP
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

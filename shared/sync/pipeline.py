@@ -61,7 +61,9 @@ from shared.sync.preparing import prepared_for
 from shared.sync.pulse import Pulses
 from shared.sync.qualifying import in_scope
 from shared.sync.reading import read_apart
+from shared.sync.releasing import Releasing
 from shared.sync.retrying import PATIENCE, Park, decide
+from shared.sync.site_modes import KnownModes
 from shared.sync.updating import Updating, with_parked
 from shared.sync.values import canonical
 
@@ -112,6 +114,7 @@ class Pipeline:
     panel: BreakerPanel = field(init=False)
     pulses: Pulses = field(init=False)
     environments: EnvironmentGuard = field(init=False)
+    site_modes: KnownModes = field(init=False)
     refused: dict[str, str] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _brakes: dict[str, Brake] = field(default_factory=dict)
@@ -124,6 +127,7 @@ class Pipeline:
         self.ports = replace(self.ports, connectors=connectors)
         self.pulses = Pulses(self.ports)
         self.environments = EnvironmentGuard(self.ports)
+        self.site_modes = KnownModes(self.ports)
 
     # --- the steps of a message ---
 
@@ -184,7 +188,9 @@ class Pipeline:
         return self.ports.connectors[definition.table(side).system]
 
     async def _must_wait(self, message: Message, definition: Definition, transfer: Transfer) -> Outcome | None:
-        """Whether the switch or an open breaker keeps the whole message from running."""
+        """Whether the mode, the switch or an open breaker keeps the whole message from running."""
+        if await self.site_modes.is_none(definition):
+            return Outcome(Kind.SKIPPED, Why.MODE_NONE)
         switch = await self.switch(transfer.name)
         if switch is Switch.OFF:
             return Outcome(Kind.SKIPPED, Why.SWITCHED_OFF)
@@ -196,7 +202,10 @@ class Pipeline:
         return None
 
     async def switch(self, transfer: str) -> Switch:
-        """The transfer's switch, at most `switch_age` old; that of a transfer being loaded is on."""
+        """The transfer's switch, at most `switch_age` old; that of a transfer being loaded is on. In mode none every
+        one is off."""
+        if await self.site_modes.is_none(self._find(transfer)[0]):
+            return Switch.OFF
         return (await self._mode(transfer)).switch
 
     async def _mode(self, transfer: str) -> Mode:
@@ -212,6 +221,7 @@ class Pipeline:
     def forget_switches(self) -> None:
         """Read the switches again at the next message; called by the process that moved one, and after a brake."""
         self._modes.clear()
+        self.site_modes.forget()
 
     async def prepare(self, name: str) -> Prepared:
         """What a transfer needs, made once per process: its columns checked against both systems' metadata.
@@ -237,7 +247,8 @@ class Pipeline:
                     self.refused[name] = error.detail
                     raise
                 self.refused.pop(name, None)
-                self._brakes[name] = Brake(self.ports, self._prepared[name], partial(self._mode, name))
+                approved = partial(self.site_modes.approved_creates, definition)
+                self._brakes[name] = Brake(self.ports, self._prepared[name], partial(self._mode, name), approved)
         return self._prepared[name]
 
     async def lengths(self, definition: Definition) -> Mapping[Side, Mapping[str, int | None]]:
@@ -296,7 +307,7 @@ class Pipeline:
             elif (
                 message.cause.startswith("retry")
                 and one.outcome.kind is not Kind.DEFERRED
-                and one.outcome.why is not Why.SWITCHED_OFF
+                and one.outcome.why not in (Why.SWITCHED_OFF, Why.MODE_NONE)
             ):
                 await self.ports.stores.parked.remove(message.transfer, message.side, one.key)
         entries = [(one.told, self.entry(message, transfer, run, one)) for one in done]
@@ -545,8 +556,7 @@ class _Work:
             return await self._from_target(row, loaded.records.get(key), tell)
         source = loaded.records.get(key)
         if row is not None and row.state is LinkState.UNLINKED:
-            await finish_undoing(self._ports, row)
-            return Outcome(Kind.SKIPPED, Why.TOMBSTONE, other=row.other)
+            return await self._after_undoing(row)
         if row is not None and row.state is LinkState.LINKED:
             home = await self._home(row)
             try:
@@ -561,12 +571,19 @@ class _Work:
                 raise Taken
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         if row.state is LinkState.UNLINKED:
-            return Outcome(Kind.SKIPPED, Why.TOMBSTONE)
+            return await self._after_undoing(row)
         home = await self._home(row)
         try:
             return await self._updating(home, tell).from_target(target)
         except Merged as merged:
             return await self._after_merge(home, merged, tell)
+
+    async def _after_undoing(self, row: LinkRow) -> Outcome:
+        """Nothing goes over a link that was undone; what a run beside the undoing has still written is let go."""
+        await finish_undoing(self._ports, row)
+        fields = await Releasing(self._ports, self.prepared).of(row)
+        why = Why.RELEASED if fields else Why.TOMBSTONE
+        return Outcome(Kind.UPDATED if fields else Kind.SKIPPED, why, other=row.other, fields=fields)
 
     async def _home(self, row: LinkRow) -> LinkRow:
         """The link's left row, which decides; a half-made or half-undone link comes again later."""
@@ -601,15 +618,23 @@ class _Work:
             return Outcome(Kind.SKIPPED, Why.MERGED, other=source.merged_into)
         if not unresolved and not await in_scope(self.prepared, source):
             return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
-        if self.prepared.transfer.if_unlinked is IfUnlinked.SKIP and not unresolved:
+        if_unlinked = await self._if_unlinked()
+        if if_unlinked is IfUnlinked.SKIP and not unresolved:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
         brake = self.pipeline.brake(self.prepared.transfer.name)
-        creating = Creating(self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents, tell)
+        creating = Creating(
+            self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents, tell, if_unlinked
+        )
         outcome, link = await creating.partner(source, row)
         if link is None:
             return outcome
         await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
         return await self._after_linking(link, outcome, tell)
+
+    async def _if_unlinked(self) -> IfUnlinked:
+        """What may be done for a record without a partner, as definition, mode and message say."""
+        modes, prepared = self.pipeline.site_modes, self.prepared
+        return await modes.if_unlinked(prepared.definition, prepared.transfer, self.message.cause)
 
     async def _tell_dependents(self, keys: Mapping[Side, str]) -> None:
         """Tell the transfers of records that refer to this one that a link is being made; before it is confirmed."""

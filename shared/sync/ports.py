@@ -770,6 +770,39 @@ class Modes(Protocol):
     async def put(self, mode: Mode) -> Mode: ...
 
 
+class SiteMode(StrEnum):
+    """How much a site exchanges with a partner. none: nothing (the default). manual: lists, records that are linked,
+    and those that a person selects. automatic: also what the definitions allow for records without a partner."""
+
+    NONE = "none"
+    MANUAL = "manual"
+    AUTOMATIC = "automatic"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteModeRow:
+    """The mode of one system towards a partner, who chose it and why. acknowledged: how many creates he was told of."""
+
+    system: str
+    partner: str
+    mode: SiteMode
+    since: datetime | None = None
+    by: str = ""
+    reason: str = ""
+    acknowledged: int = 0
+    etag: str = ""
+
+
+class SiteModes(Protocol):
+    """The modes of the sites."""
+
+    async def get(self, system: str, partner: str) -> SiteModeRow: ...
+
+    async def put(self, row: SiteModeRow) -> SiteModeRow:
+        """Conditional on the etag given (empty: must not exist yet); raises RowTaken."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentRow:
     """The environment that a system's links were made for, since when and by whose wish; former: the one before."""

@@ -124,7 +124,7 @@ def _of_related(table: str) -> TableWish:
 def _of_pair(definition: Definition, side: Side, survey: Survey) -> TableWish:
     place = (definition.table(side).system, definition.table(side).table)
     named = [part for name in definition.columns(side) for part in parts_of(name)]
-    names = tuple(dict.fromkeys(name.partition(".")[0] for name in named))
+    names = tuple(dict.fromkeys(survey.near(place, name) for name in named))
     optional = {rule.column(side) for rule in definition.fields if rule.if_missing is IfMissing.LEAVE_OUT}
     unknown = [name for name in names if survey.column(place, name) is None and name not in optional]
     missing = [_column(definition, side, name, survey) for name in unknown]

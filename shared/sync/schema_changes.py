@@ -56,7 +56,8 @@ def _named(definition: Definition, survey: Survey) -> Iterator[tuple[Place, str,
         place = (definition.table(side).system, definition.table(side).table)
         for name in definition.columns(side):
             line = line_of(definition, side, name)
-            near, _, far = name.partition(".")
+            near = survey.near(place, name)
+            far = name[len(near) + 1 :]
             yield place, near, line
             reference = survey.column(place, near)
             if far and reference and reference.target:

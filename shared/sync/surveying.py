@@ -22,14 +22,20 @@ class Survey:
     capabilities: Mapping[Place, Capabilities] = field(default_factory=dict)
 
     def column(self, place: Place, name: str) -> ColumnMetadata | None:
-        """A column as a definition names it; a dotted one is that of the table behind its reference."""
-        near, _, far = name.partition(".")
-        table = self.tables.get(place)
+        """A column as a definition names it; a dotted one is that of the table behind its reference, unless it is the
+        table's own."""
+        near = self.near(place, name)
+        table, far = self.tables.get(place), name[len(near) + 1 :]
         column = table.columns.get(near) if table else None
         if column is None or not far:
             return column
         behind = self.tables.get((place[0], column.target)) if column.target else None
         return behind.columns.get(far) if behind else None
+
+    def near(self, place: Place, name: str) -> str:
+        """The table's own column that a name stands for: that of the reference for one behind it."""
+        table = self.tables.get(place)
+        return name if table is not None and name in table.columns else name.partition(".")[0]
 
 
 async def survey(connectors: Mapping[str, Connector], index: Index, *, only: str = "") -> Survey:

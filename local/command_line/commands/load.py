@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from local.command_line.context import Context
 from local.command_line.exits import Exit
 from local.command_line.plans import find_transfer, make_plan, match_index, show_plan
+from shared.sites import require_exchange
 from shared.sync.loading import Loading, Progress, pipeline_for_load
 from shared.sync.outcome import Kind
 from shared.sync.ports import Switch
@@ -57,6 +58,7 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
 async def _load(context: Context, name: str, total: int | None, *, from_start: bool) -> Progress:
     engine = await context.engine()
     definition, transfer = find_transfer(engine, name)
+    await require_exchange(engine, definition)
     alone = await _is_alone(engine, definition, transfer)
     async with match_index() as index:
         pipeline = pipeline_for_load(engine.pipeline.ports, engine.index, transfer.name, index, alone=alone)

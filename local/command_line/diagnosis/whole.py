@@ -24,12 +24,13 @@ from shared.errors import ConnectorError, NotAllowed, QueueUnavailable, Settings
 from shared.feeds import limits_of
 from shared.operations import Operations
 from shared.registrations import SUBSCRIPTION, Failure, Registrations
+from shared.sites import SiteOperations
 from shared.stores.stores import open_stores
 from shared.sync.alarms import Alarm, Facts, alarms
 from shared.sync.checking import check
 from shared.sync.feed_tasks import QUEUE
 from shared.sync.findings import Severity
-from shared.sync.ports import Mode, Switch
+from shared.sync.ports import Mode, SiteMode, Switch
 from shared.sync.problems import PROBLEMS
 from shared.sync.registering import REGISTERING, Part, Standing, code_of
 from shared.sync.surveying import survey
@@ -181,6 +182,7 @@ async def switches(patient: Patient) -> list[Symptom]:
     engine = await patient.engine()
     modes = [await engine.stores.modes.get(transfer.name) for _, transfer in engine.index.transfers()]
     found = [symptom for mode in modes for symptom in _of_mode(mode)]
+    found += [_of_site(mode) for mode in (await SiteOperations(patient.app, engine).modes())["items"]]
     for item in (await Operations(patient.app, engine).breakers())["items"]:
         if item["open"]:
             told = f"{item['system']}: did not answer ({item['code']}) and is left alone since {item['opened_at']}."
@@ -197,6 +199,13 @@ def _of_mode(mode: Mode) -> Iterator[Symptom]:
     elif mode.switch is Switch.OFF:
         told = f"{mode.transfer}: is off, nothing moves and changes are forgotten."
         yield note(told, f"If it is to run: manage.py mode on {mode.transfer} --reason … --apply.")
+
+
+def _of_site(mode: Mapping[str, object]) -> Symptom:
+    told = f"{mode['system']} with {mode['partner']}: the mode is {mode['mode']}."
+    if mode["mode"] == SiteMode.NONE:
+        told = f"{told} Nothing is exchanged, whatever the switches say."
+    return note(told, "Nothing, if that is wanted; else manage.py mode moves it.")
 
 
 async def waiting(patient: Patient) -> list[Symptom]:

@@ -48,6 +48,7 @@ async def _transfer(stores: Stores) -> None:
     """Everything that a transfer may ask of the stores, once."""
     mode = await stores.modes.get("account_to_business_central")
     await stores.modes.put(mode)
+    await stores.site_modes.put(await stores.site_modes.get("postoffice", "dataverse"))
     await stores.environments.put(EnvironmentRow("dataverse", "nordwind"))
     await stores.environments.get("dataverse")
     breaker = await stores.breakers.get("dataverse", "nordwind")

@@ -1,4 +1,4 @@
-"""Watermarks, modes and breakers: written by condition, so that two who steer at once notice each other.
+"""Watermarks, switches, modes and breakers: written by condition, so that two who steer at once notice each other.
 
 Subscriptions: one row each, the last look counts. Compares: who comes second does not go on.
 """
@@ -12,7 +12,18 @@ import pytest
 
 from shared.errors import StoreUnavailable
 from shared.stores.stores import Stores
-from shared.sync.ports import BreakerRow, CompareRow, EnvironmentRow, Mode, RowTaken, SubscriptionRow, Switch, Watermark
+from shared.sync.ports import (
+    BreakerRow,
+    CompareRow,
+    EnvironmentRow,
+    Mode,
+    RowTaken,
+    SiteMode,
+    SiteModeRow,
+    SubscriptionRow,
+    Switch,
+    Watermark,
+)
 from tests.contract.domain_stores.fakes import START, WatchedRows
 
 
@@ -63,6 +74,18 @@ async def test_what_a_brake_stopped_is_not_switched_on_unseen(stores: Stores) ->
     await stores.modes.put(replace(shown, switch=Switch.STOPPED, by="brake", reason="creates_per_hour"))
     with pytest.raises(RowTaken):
         await stores.modes.put(replace(shown, switch=Switch.ON))
+
+
+async def test_a_site_has_no_mode_until_somebody_chooses_one(stores: Stores) -> None:
+    """Towards each partner its own; of two who choose at once one is told."""
+    none = await stores.site_modes.get("postoffice", "dataverse")
+    assert none == SiteModeRow("postoffice", "dataverse", SiteMode.NONE)
+    chosen = replace(none, mode=SiteMode.AUTOMATIC, since=START, by="operator", reason="linked", acknowledged=17)
+    moved = await stores.site_modes.put(chosen)
+    assert await stores.site_modes.get("postoffice", "dataverse") == moved
+    assert (await stores.site_modes.get("postoffice", "crm_test")).mode is SiteMode.NONE
+    with pytest.raises(RowTaken):
+        await stores.site_modes.put(replace(none, mode=SiteMode.MANUAL))
 
 
 async def test_a_breaker_comes_back_as_it_was_put(stores: Stores) -> None:

@@ -21,6 +21,7 @@ PARAMETERS = {
     "{table}": "account",
     "{key}": "0f8fad5b-d9cb-469f-a165-70867728950e",
     "{side}": "left",
+    "{partner}": "postoffice",
     "{secret}": "wrong",
     "{subscription?}": "customers",
 }

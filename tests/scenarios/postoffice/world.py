@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -20,17 +21,21 @@ from sandbox.postoffice.sandbox import PostOfficeSandbox
 from shared.app import App
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index
-from shared.sync.ports import LinkState, Side
-from tests.scenarios.account_customer.world import CRM_URL, RealWorld, Setup
+from shared.sync.ports import LinkState, Side, SiteMode
+from tests.scenarios.account_customer.world import APP_URL, CRM_URL, RealWorld, Setup
 
 FOLDER = Path(__file__).parents[3] / "transfers" / "postoffice"
 WALK_SECONDS = 300
 QUIET_SECONDS = 60
 """For so long a file must not have been written to."""
 SITE_URL = "https://post.example/gateway"
+OPERATOR_KEY = "operator-key-of-at-least-32-characters"
+TAKES_CUSTOMERS, TAKES_COST_CENTRES = "postoffice_customer_to_dataverse", "cost_centre_to_dataverse"
+TO_POSTOFFICE = "account_to_postoffice"
 SETTINGS: Mapping[str, str] = {
     "CROSSDOCK_SYSTEMS": "dataverse,postoffice",
     "CROSSDOCK_POSTOFFICE_SANDBOX_URL": SITE_URL,
+    "CROSSDOCK_OPERATOR_KEY": OPERATOR_KEY,
 }
 OTHER_ORGANIZATION = "8e2f8b5d-3c6f-4d69-8b1c-4a7c3e2d9f66"
 TWO_CRMS: Mapping[str, str] = {
@@ -117,11 +122,17 @@ def often_walked(definition: Definition) -> Definition:
 
 
 class PostWorld(RealWorld):
-    """The whole, with a site in the place of the ERP."""
+    """The whole, with a site in the place of the ERP. mode: of the site towards every CRM; None: nobody has chosen."""
 
     def __init__(
-        self, world: Sites, index: Index | None = None, more: Mapping[str, str] | None = None, **setup: Any
+        self,
+        world: Sites,
+        index: Index | None = None,
+        more: Mapping[str, str] | None = None,
+        mode: SiteMode | None = SiteMode.AUTOMATIC,
+        **setup: Any,
     ) -> None:
+        self._mode = mode
         self._options, settings = world
         self._drop = TemporaryDirectory()
         self.folder = Path(self._drop.name)
@@ -139,6 +150,20 @@ class PostWorld(RealWorld):
             clock=self.clock, issuer=self.issuer, base_path="/gateway", seed=self.setup.seed, options=self._options
         )
         return super()._make_erp()
+
+    async def _enter(self) -> None:
+        await self.apps[0].engine()  # opens the store
+        if self._mode is not None:
+            for crm in ("dataverse", "crm_test"):
+                await self.choose_mode(self._mode, crm)
+        await super()._enter()
+
+    async def choose_mode(self, mode: SiteMode, crm: str = "dataverse") -> None:
+        """Move the mode, as it stands in the store; what follows from it is the operations' business."""
+        row = await self.stores.site_modes.get("postoffice", crm)
+        await self.stores.site_modes.put(replace(row, mode=mode, since=self.clock.now(), by="test"))
+        for app in self.apps:
+            (await app.engine()).pipeline.forget_switches()
 
     def _served(self) -> dict[str, ASGIApp]:
         return super()._served() | {"postoffice": self.site.app, "crm_test": self.other_crm.app}
@@ -170,6 +195,46 @@ class PostWorld(RealWorld):
         await self.other_crm.aclose()
         if error is None:
             assert self.site.requests.unforeseen() == []
+
+    async def asked(self, method: str, path: str, *, status: int = 200, **wish: Any) -> Any:
+        """Ask the operations API as an administrator, who says who he is and why; answers what it says."""
+        headers, url = {"x-crossdock-key": OPERATOR_KEY}, f"{APP_URL}/api/ops/{path}"
+        said = {} if path.endswith("/preview") else {"by": "ticket-17", "reason": "a story"}
+        body = None if method == "GET" else said | wish
+        answer = await self._post.request(method, url, headers=headers, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def wish_mode(self, mode: str, **more: Any) -> Any:
+        """Move the mode as an administrator does, over the operations API."""
+        etag = (await self.asked("GET", "modes/postoffice/dataverse"))["etag"]
+        moved = await self.asked("PUT", "modes/postoffice/dataverse", mode=mode, etag=etag, **more)
+        await self.pass_time(seconds=6)  # until every process knows it
+        return moved
+
+    async def take_over(self, transfer: str, *keys: str) -> list[dict[str, Any]]:
+        """Take records over, over the operations API; answers how it went with each."""
+        answer = await self.asked("POST", f"transfers/{transfer}/take-over", keys=list(keys))
+        return list(answer["items"])
+
+    async def unlink(self, account: str, **more: Any) -> Any:
+        """Undo the link of an account, over the operations API."""
+        return await self.asked("POST", f"links/dataverse/account/{account}/unlink", transfer=TO_POSTOFFICE, **more)
+
+    def definition_of(self, table: str) -> Definition:
+        """The pair that has a table of PostOffice."""
+        return next(one for one in self.index.definitions if one.right.table == table)
+
+    def pair_of(self, table: str) -> str:
+        """The name of that pair, part of every link key."""
+        return pair_name(self.definition_of(table), self._connectors)
+
+    def brakes(self, **limits: int) -> None:
+        """Other brakes for every definition, from the next restart on."""
+        given = [
+            one.model_copy(update={"brakes": one.brakes.model_copy(update=limits)}) for one in self.index.definitions
+        ]
+        self.index = self.index.model_copy(update={"definitions": tuple(given)})
 
     @property
     def customers_there(self) -> Mapping[str, Mapping[str, Any]]:
