@@ -220,7 +220,7 @@ class _Story:
         self._erp.faults.remove(rule)
         writes = self._erp.requests.count("PATCH", status=200)
         last = "+390471300307"
-        await until("the last number has arrived", lambda: self._customer_has("phoneNumber", last), patience=90)
+        await until("the last number has arrived", lambda: self._customer_has("phoneNumber", last))
         await until("all notices are handled", self._is_idle)
         more = self._erp.requests.count("PATCH", status=200) - writes
         parked = [*await self.people.operator.parked("account_to_business_central")]

@@ -15,7 +15,8 @@ from local.run import operations
 from local.run_world import LocalRun
 from sandbox.business_central import AUDIENCE
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
+"""A busy machine needs a multiple of the few seconds that everything takes on an idle one."""
 
 Json = dict[str, Any]
 

@@ -98,8 +98,9 @@ class Claims:
         return await _written(self.ports.stores.links.replace(replace(row, claim=claim))), row.claim.sent
 
     def _wait(self, row: LinkRow) -> timedelta:
+        """Until the next look: most creates end within a second or two, long before their lease."""
         left = (row.claim.lease_until - self._now) if row.claim else timedelta()
-        return max(timedelta(seconds=2), min(left, timedelta(seconds=60)))
+        return max(timedelta(seconds=2), min(left, timedelta(seconds=4)))
 
     async def renew(self, row: LinkRow, claim: Claim) -> LinkRow:
         """Extend the lease with changed facts of the claim; raises Taken if the claim was lost."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sandbox.faults import FaultKind, FaultRule
 from shared.sync.ports import Side
-from tests.scenarios.account_customer.world import COMPANY_VALUES, RealWorld, Setup, differing, virtually
+from tests.scenarios.account_customer.world import COMPANY_VALUES, TO_ERP, RealWorld, Setup, differing, virtually
 
 
 @virtually
@@ -24,6 +25,23 @@ async def test_an_account_that_reaches_its_stage_becomes_a_customer_once() -> No
         assert list(differing(world.account(account), customer)) == []
         assert world.erp_writes() == 1
         assert world.crm_sent("PATCH") <= 2, "the number, and what the ERP filled in"
+
+
+@virtually
+async def test_what_is_told_while_the_create_is_under_way_waits_for_seconds_only() -> None:
+    """R-042, R-054: a slow create holds its claim for as long as it takes, and nobody waits for the end of its lease."""
+    async with RealWorld() as world:
+        world.erp.faults.add(FaultRule(FaultKind.STALL, "POST", r"/customers$", times=1, seconds=6))
+        account = await world.new_account(**COMPANY_VALUES)
+        await world.pass_time(seconds=3)
+        await world.edit_account(account, telephone1="+390471000004")
+        await world.pass_time(seconds=4)
+        assert world.queue.counts(TO_ERP).scheduled == 1, "it has met the claim"
+        await world.pass_time(seconds=20)
+        (customer,) = world.customers.values()
+        assert customer["phoneNumber"] == "+390471000004"
+        waiting = world.queue.counts(TO_ERP)
+        assert (waiting.ready, waiting.scheduled, waiting.locked) == (0, 0, 0)
 
 
 @virtually
