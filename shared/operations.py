@@ -25,6 +25,7 @@ from shared.sync.definition import Definition, Transfer
 from shared.sync.environments import Standing
 from shared.sync.explaining import Explaining, Explanation, FieldStory, Told
 from shared.sync.findings import Severity
+from shared.sync.homes import home_of
 from shared.sync.linking import CannotLink, Linking
 from shared.sync.other_direction import OtherDirection
 from shared.sync.ports import JournalEntry, LinkRow, LinkState, Mode, ParkedItem, RowTaken, Side, Switch
@@ -280,13 +281,12 @@ class Operations:
     async def _home(self, place: Place) -> LinkRow:
         """The link's left row; raises Unknown and Overtaken."""
         row = await self._row(place)
-        if row is not None and row.side is Side.RIGHT and row.other:
-            row = await self._stores.links.get(place.pair, Side.LEFT, row.other)
-        if row is None:
+        home = await home_of(self._stores.links, row) if row is not None else None
+        if home is None:
             raise Unknown("The record has no link.", "key")
-        if row.state is LinkState.CREATING:
+        if home.state is LinkState.CREATING:
             raise Overtaken("The partner is being created in this moment.")
-        return row
+        return home
 
     async def _is_undone(self, home: LinkRow) -> bool:
         """Whether both rows are tombstones; a first try may have died between them."""

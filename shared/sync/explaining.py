@@ -14,6 +14,7 @@ from shared.sync.comparing import FieldView, compared
 from shared.sync.context import Prepared
 from shared.sync.definition import Definition, FieldRule
 from shared.sync.fingerprint import Base
+from shared.sync.homes import home_of
 from shared.sync.pipeline import Pipeline
 from shared.sync.planner import Action, Reason
 from shared.sync.ports import (
@@ -79,9 +80,7 @@ class Explaining:
         prepared = await self.pipeline.prepare(self.definition.transfers[0].name)
         links = self.pipeline.ports.stores.links
         row = await links.get(prepared.pair, side, key)
-        home = row
-        if row is not None and row.side is Side.RIGHT and row.other:
-            home = await links.get(prepared.pair, Side.LEFT, row.other) or row
+        home = (await home_of(links, row) or row) if row is not None else None
         linked = home if home is not None and home.state is LinkState.LINKED else None
         keys = self._keys(side, key, linked)
         records = {one: await self._read(prepared, one, name) for one, name in keys.items()}

@@ -24,13 +24,14 @@ from shared.sync.coalescing import Coalescing
 from shared.sync.context import MatchIndex, Ports, Prepared, Timing
 from shared.sync.definition import Brakes, Definition, Index, Transfer
 from shared.sync.fingerprint import Base
+from shared.sync.homes import linked_home
 from shared.sync.load_place import LoadPlace
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.outcome import Kind, Why
 from shared.sync.pipeline import Done, Pipeline
 from shared.sync.planner import plan_update
 from shared.sync.planning import index_target
-from shared.sync.ports import DeadLetter, LinkRow, LinkState, Outgoing, Queue, QueueView, Record, RecordPage, Side
+from shared.sync.ports import DeadLetter, LinkRow, Outgoing, Queue, QueueView, Record, RecordPage, Side
 
 CHUNKS_AT_ONCE = 6
 """Messages in hand; never more, so that live changes wait behind a few chunks at most."""
@@ -214,7 +215,8 @@ class Loading:
 
     async def _unfinished(self, prepared: Prepared, records: Sequence[Record]) -> list[str]:
         """Keys of the records that have something to do; the partners are read together."""
-        homes = {record.key: await self._home(prepared, record.key) for record in records}
+        links, pair, side = self.pipeline.ports.stores.links, prepared.pair, prepared.side
+        homes = {record.key: await linked_home(links, pair, side, record.key) for record in records}
         partners = {key: home.key_on(prepared.side.other) for key, home in homes.items() if home}
         try:
             found = await self._partners(prepared, list(partners.values()))
@@ -228,15 +230,6 @@ class Loading:
         if not keys:
             return {}
         return await prepared.target.read(prepared.target_table, keys, prepared.target_columns)
-
-    async def _home(self, prepared: Prepared, key: str) -> LinkRow | None:
-        """The home row of a record's link; None for a record without one."""
-        links = self.pipeline.ports.stores.links
-        row = await links.get(prepared.pair, prepared.side, key)
-        if row is None or row.state is not LinkState.LINKED:
-            return None
-        home = row if row.side is Side.LEFT else await links.get(prepared.pair, Side.LEFT, row.other)
-        return home if home is not None and home.state is LinkState.LINKED else None
 
     def _agrees(self, prepared: Prepared, source: Record, home: LinkRow | None, targets: Mapping[str, Record]) -> bool:
         """Whether a linked record's transfer would do nothing, not even say what an earlier run has written."""

@@ -39,6 +39,7 @@ from shared.sync.creating import Creating, Linked, parked
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.environments import EnvironmentGuard
+from shared.sync.homes import home_of, linked_home
 from shared.sync.merging import MERGE, Merged, Merging
 from shared.sync.message import COMPARE, Message
 from shared.sync.other_direction import OtherDirection
@@ -388,12 +389,10 @@ class Pipeline:
         """Note on the link that an item waits, so that the next success closes it as superseded."""
         links = self.ports.stores.links
         pair = pair_name(self._find(transfer)[0], self.ports.connectors)
-        row = await links.get(pair, side, key)
-        if row and row.side is Side.RIGHT and row.state is LinkState.LINKED:
-            row = await links.get(pair, Side.LEFT, row.other)
-        if row and row.state is LinkState.LINKED:
+        home = await linked_home(links, pair, side, key)
+        if home is not None:
             with suppress(RowTaken):
-                await links.replace(with_parked(row, transfer, waits=True))
+                await links.replace(with_parked(home, transfer, waits=True))
 
     def entry(self, message: Message, transfer: Transfer, run: str, one: Done) -> JournalEntry:
         side, key = message.side, one.key
@@ -587,11 +586,11 @@ class _Work:
 
     async def _home(self, row: LinkRow) -> LinkRow:
         """The link's left row, which decides; a half-made or half-undone link comes again later."""
-        if row.side is Side.LEFT:
-            return row
-        home = await self._ports.stores.links.get(row.pair, Side.LEFT, row.other)
+        home = await home_of(self._ports.stores.links, row)
         if home is None or home.state is LinkState.CREATING:
             raise Taken
+        if home is row:
+            return row
         if home.state is LinkState.UNLINKED or home.other != row.key:
             await finish_undoing(self._ports, home)
             raise Undone

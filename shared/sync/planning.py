@@ -15,6 +15,7 @@ from shared.sync.comparing import FieldState, FieldView, compared
 from shared.sync.context import MatchIndex, Prepared
 from shared.sync.definition import IfUnlinked, MatchRule
 from shared.sync.fingerprint import Base
+from shared.sync.homes import home_of
 from shared.sync.matching import normalised, note_match_keys
 from shared.sync.pipeline import Pipeline
 from shared.sync.planner import Plan, plan_create
@@ -163,14 +164,9 @@ class Planning:
     async def _linked(self, record: Record, row: LinkRow, target: Record | None) -> PlannedRecord:
         if target is None:
             return PlannedRecord(record.key, Step.PERSON, row.other, hint="the partner does not exist any more")
-        home = await self._home(row)
+        home = await home_of(self.pipeline.ports.stores.links, row) or row
         base = Base.unpack(home.base, home.key, self.pipeline.ports.prints)
         return self._compared(record, target, base, linked=True)
-
-    async def _home(self, row: LinkRow) -> LinkRow:
-        if row.side is Side.LEFT:
-            return row
-        return await self.pipeline.ports.stores.links.get(row.pair, Side.LEFT, row.other) or row
 
     def _compared(self, record: Record, target: Record, base: Base, *, linked: bool) -> PlannedRecord:
         left, right = (record, target) if self.prepared.side is Side.LEFT else (target, record)

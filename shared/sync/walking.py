@@ -18,9 +18,10 @@ from shared.errors import ConnectorError, FeedExpired, SettingsError, SystemDown
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index, Transfer
 from shared.sync.full_compare import FullCompares
+from shared.sync.homes import linked_home
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import ChangePage, Connector, LinkState, Record, RowTaken, Side, Switch, Watermark
+from shared.sync.ports import ChangePage, Connector, Record, RowTaken, Side, Switch, Watermark
 
 log = logging.getLogger(__name__)
 
@@ -256,12 +257,8 @@ class _Walk:
         """Whether the record has the version that its link remembers: our own write, or transferred already from
         here."""
         links, pair = self.pipeline.ports.stores.links, pair_name(self.feed.definition, self.pipeline.ports.connectors)
-        home = await links.get(pair, self.feed.side, record.key)
-        if home and home.side is Side.RIGHT and home.state is LinkState.LINKED:
-            home = await links.get(pair, Side.LEFT, home.other)
-        if home is None or home.state is not LinkState.LINKED or record.version is None:
-            return False
-        return record.version == home.version_on(self.feed.side)
+        home = await linked_home(links, pair, self.feed.side, record.key)
+        return home is not None and record.version is not None and record.version == home.version_on(self.feed.side)
 
     async def _send(self, transfer: Transfer, keys: Sequence[str], versions: dict[str, str]) -> None:
         """The id names the versions seen: a walk repeated after a crash is taken once, a new change never is

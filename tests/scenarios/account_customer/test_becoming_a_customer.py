@@ -29,7 +29,7 @@ async def test_an_account_that_reaches_its_stage_becomes_a_customer_once() -> No
 
 @virtually
 async def test_what_is_told_while_the_create_is_under_way_waits_for_seconds_only() -> None:
-    """R-042, R-054: a slow create holds its claim for as long as it takes, and nobody waits for the end of its lease."""
+    """R-042, R-054: a slow create holds its claim for as long as it takes; nobody waits for the end of its lease."""
     async with RealWorld() as world:
         world.erp.faults.add(FaultRule(FaultKind.STALL, "POST", r"/customers$", times=1, seconds=6))
         account = await world.new_account(**COMPANY_VALUES)
