@@ -53,6 +53,11 @@ def _timer(name: str, work: Work) -> None:
     blueprint.function_name(name)(trigger(tick))
 
 
+async def _walks(engine: Engine) -> None:
+    await engine.walks.due()
+    await engine.windows.due()
+
+
 async def _sweep(engine: Engine) -> None:
     await engine.draining.sweep()
     await engine.feed_work.sweep()
@@ -64,7 +69,7 @@ async def _subscriptions(app: App) -> object:
     return await renew_subscriptions(app)
 
 
-_timer("walks", _of_engine(lambda engine: engine.walks.due()))
+_timer("walks", _of_engine(_walks))
 _timer("drain", _of_engine(lambda engine: engine.draining.tick()))
 _timer("sweep", _of_engine(_sweep))
 _timer("compare", _of_engine(lambda engine: engine.compares.begin_all()))

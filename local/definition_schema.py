@@ -15,7 +15,18 @@ from typing import Any
 from shared.sync.arguments import FROM, Argument
 from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
-from shared.sync.definition import Brakes, DefaultWhen, ForeignEdit, IfMissing, IfUnlinked, OnCreate, OnDelete, TooLong
+from shared.sync.definition import (
+    Brakes,
+    DefaultWhen,
+    ForeignEdit,
+    Identity,
+    IfMissing,
+    IfUnlinked,
+    OnCreate,
+    OnDelete,
+    OnVanish,
+    TooLong,
+)
 from shared.sync.normalisers import NORMALISERS
 from shared.sync.ports import Profile
 
@@ -152,6 +163,12 @@ def _transfer() -> Schema:
             "description": "How often the source's change feed is read.",
             "pattern": "^every ([0-9]+ )?(second|minute|hour|day)s?$",
         },
+        "window": {
+            "type": "string",
+            "description": "Of derived rows: how many days back from today they are computed anew.",
+            "pattern": "^[1-9][0-9]{0,2} days?$",
+        },
+        "on_vanish": _choice("Of derived rows: what follows when the source no longer has one.", OnVanish),
     }
     return _object("One direction: one function, one queue.", properties)
 
@@ -219,6 +236,9 @@ def definition_schema() -> Mapping[str, Any]:
         "pair": pair,
         "transfers": _transfers(),
         "fields": {"type": "array", "items": _field(), "minItems": 1},
+        "identity": _choice("linked: records are linked; derived: keys follow from columns of the source.", Identity),
+        "key": {**_COLUMNS, "description": "Of derived rows: the source's columns that make a row what it is."},
+        "day": {**_COLUMN, "description": "Of derived rows: the column of the key by which the window goes."},
         **common,
         "for": {"type": "array", "items": _variant(common), "minItems": 1},
     }

@@ -28,6 +28,7 @@ from shared.sync.ports import Profile, Side
 _TRANSFER_KEYS = {
     *("only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "on_unlink"),
     *("write_back", "walk"),
+    *("window", "on_vanish"),
 }
 _FIELD_KEYS = {
     *(
@@ -45,7 +46,10 @@ _FIELD_KEYS = {
     ),
 }
 _MATCH_KEYS = {"normalise", "certainty", "if_missing"}
-_FILE_KEYS = {"pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes", "profile", "selection"}
+_FILE_KEYS = {
+    *("pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes", "profile", "selection"),
+    *("identity", "key", "day"),
+}
 _SELECTION_KEYS = {"of", "name", "within", "show"}
 
 
@@ -79,7 +83,9 @@ class _Reader:
             "match": match,
             "fields": fields,
         }
-        raw |= {name: tree[name] for name in ("on_delete", "foreign_edit", "brakes", "profile") if name in tree}
+        as_they_are = ("on_delete", "foreign_edit", "brakes", "profile", "identity", "day")
+        raw |= {name: tree[name] for name in as_they_are if name in tree}
+        raw |= {"key": tuple(self._list("key", tree))} if "key" in tree else {}
         if "selection" in tree:
             raw["selection"] = self._selection(("selection",), tree["selection"])
         self._complete(raw)
@@ -152,6 +158,8 @@ class _Reader:
             source = Side.RIGHT if target == self.systems[0] else Side.LEFT
             if "walk" in facts:
                 facts["walk_seconds"] = self._seconds((*where, "walk"), facts.pop("walk"))
+            if "window" in facts:
+                facts["window_days"] = self._days((*where, "window"), facts.pop("window"))
             for name_of_list in ("write_back", "require"):
                 if isinstance(facts.get(name_of_list), list):
                     facts[name_of_list] = tuple(facts[name_of_list])
@@ -216,6 +224,12 @@ class _Reader:
         if seconds == 0:
             raise Faulty(self.document.line(where), "walk: 0 would never walk; name a time, or leave walk out")
         return seconds
+
+    def _days(self, where: Location, text: Any) -> int:
+        match = re.fullmatch(r"([1-9]\d{0,2}) days?", str(text))
+        if match is None:
+            raise Faulty(self.document.line(where), "window: is written as '30 days', 1 to 999; correct it")
+        return int(match.group(1))
 
     def _sides(self, where: Location, tree: Any) -> dict[str, Any]:
         """A rule with its systems' names replaced by left and right; one column may stand for a list of one."""

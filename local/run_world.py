@@ -437,7 +437,7 @@ def _function_app(names: Sequence[str]) -> Any:
 
 
 def _tables(index: Index, system: str) -> list[str]:
-    sides = [side for one in index.definitions for side in (one.left, one.right)]
+    sides = [side for one in index.linking for side in (one.left, one.right)]
     return list(dict.fromkeys(side.table for side in sides if side.system == system))
 
 

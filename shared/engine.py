@@ -56,6 +56,7 @@ from shared.sync.ports import Connector, Profile
 from shared.sync.schema_watch import SchemaWatch
 from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
+from shared.sync.windows import Windows
 
 if TYPE_CHECKING:
     from shared.app import App
@@ -80,6 +81,7 @@ class Engine:
     stores: Stores
     pipeline: Pipeline
     walks: Walks
+    windows: Windows
     draining: Draining
     subscriptions: Subscriptions
     schema_watch: SchemaWatch
@@ -108,6 +110,7 @@ def _prints(keys: Sequence[tuple[str, bytes]]) -> Fingerprints:
 async def build(app: App) -> Engine:
     """Make the engine. Raises SettingsError naming the setting, StoreUnavailable when the store does not answer."""
     index, kinds = load_index(app.index_json), app.settings.kinds
+    index = with_windows(index, app.settings.get(EngineSettings).window_days())
     prints = _prints(app.settings.get(EngineSettings).fingerprint_keys())
     queue = app.queue
     rows = await open_rows(app)
@@ -134,6 +137,7 @@ async def build(app: App) -> Engine:
         stores=stores,
         pipeline=pipeline,
         walks=walks,
+        windows=Windows(pipeline),
         draining=Draining(pipeline),
         subscriptions=Subscriptions(pipeline, walks),
         schema_watch=SchemaWatch(pipeline),
@@ -186,6 +190,22 @@ def load_index(index_json: bytes) -> Index:
     for problem in problems:
         log.error("a definition is disabled: %s", problem, extra={"action": "index"})
     return Index(definitions=tuple(one for one in read if isinstance(one, Definition)), problems=tuple(problems))
+
+
+def with_windows(index: Index, days: Mapping[str, int]) -> Index:
+    """The definitions with the windows that the settings give them; raises SettingsError."""
+    known = {transfer.name for definition in index.deriving for transfer in definition.transfers}
+    if strange := sorted(set(days) - known):
+        raise SettingsError(f"CROSSDOCK_WINDOWS: {strange[0]} has no window (there are: {', '.join(known) or 'none'}).")
+    return index.model_copy(update={"definitions": tuple(_with_windows(one, days) for one in index.definitions)})
+
+
+def _with_windows(definition: Definition, days: Mapping[str, int]) -> Definition:
+    changed = [
+        one.model_copy(update={"window_days": days[one.name]}) if one.name in days else one
+        for one in definition.transfers
+    ]
+    return definition.model_copy(update={"transfers": tuple(changed)})
 
 
 def _definition(entry: object) -> Definition | Problem:

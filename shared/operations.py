@@ -57,6 +57,9 @@ class Place:
     key: str
 
 
+NO_LINKS: Final = "The rows of this transfer are derived and have no links; its window is queued by the clock."
+
+
 class Operations:
     """The operations on one engine."""
 
@@ -222,6 +225,8 @@ class Operations:
 
     def _linking(self, name: str, left: str, right: str) -> tuple[Linking, tuple[str, str]]:
         definition, _ = self._find(name)
+        if definition.is_derived:
+            raise RequestError(NO_LINKS, "transfer")
         connectors = self._engine.pipeline.ports.connectors
         keys: list[str] = []
         for side, key in ((Side.LEFT, left), (Side.RIGHT, right)):
@@ -498,7 +503,7 @@ def _explanation(told: Explanation, column: str) -> Json:
     wanted = [one for one in told.fields if column in ("", one.view.rule.left, one.view.rule.right)]
     return {
         "pair": told.pair,
-        "state": row.state.value if row else "not linked",
+        "state": row.state.value if row else "derived" if told.derived else "not linked",
         "left": {"key": told.left.key, "version": told.left.version} if told.left else None,
         "right": {"key": told.right.key, "version": told.right.version} if told.right else None,
         "link": _link(row) if row else None,

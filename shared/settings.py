@@ -364,6 +364,23 @@ class EngineSettings(Section):
     fingerprint_key: Annotated[SecretStr, Field(alias="CROSSDOCK_FINGERPRINT_KEY")]
     fingerprint_key_previous: Annotated[SecretStr | None, Field(alias="CROSSDOCK_FINGERPRINT_KEY_PREVIOUS")] = None
     identity_client_id: Annotated[str | None, Field(alias="CROSSDOCK_IDENTITY_CLIENT_ID")] = None
+    windows: Annotated[str | None, Field(alias="CROSSDOCK_WINDOWS")] = None
+
+    @field_validator("windows")
+    @classmethod
+    def _windows_are_days(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        if not re.fullmatch(r"([a-z][a-z0-9_]*=[1-9]\d{0,2}(,(?=.)|$))*", text.replace(" ", "")):
+            raise ValueError(
+                "write <transfer>=<days>, several with commas, such as shipment_statistics_to_dataverse=14"
+            )
+        return text.replace(" ", "")
+
+    def window_days(self) -> Mapping[str, int]:
+        """How many days the windows of these transfers have, whatever their definitions say."""
+        named = (one.partition("=") for one in (self.windows or "").split(",") if one)
+        return {name: int(days) for name, _, days in named}
 
     @model_validator(mode="after")
     def _keys_are_readable(self) -> Self:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from shared.operations import NO_LINKS
 from shared.routes import Unknown
 from shared.sites import require_exchange
 from shared.stores.match_index import TemporaryMatchIndex
@@ -69,8 +70,10 @@ def row_of(record: PlannedRecord) -> dict[str, str]:
 
 
 def find_transfer(engine: Engine, name: str) -> tuple[Definition, Transfer]:
-    """A transfer of the installation; raises Unknown."""
+    """A transfer of the installation whose records are linked; raises Unknown."""
     for definition, transfer in engine.index.transfers():
+        if transfer.name == name and definition.is_derived:
+            raise Unknown(NO_LINKS, "transfer")
         if transfer.name == name:
             return definition, transfer
     names = ", ".join(transfer.name for _, transfer in engine.index.transfers())

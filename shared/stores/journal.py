@@ -63,16 +63,20 @@ class JournalStore:
 
 
 def _properties(entry: JournalEntry) -> Properties:
-    properties = pack(entry, without=("pair", "side", "key", "run", "fields"))
+    properties = pack(entry, without=("pair", "side", "key", "run", "fields", "counts"))
     if entry.fields:
         properties["fields"] = _fields_text(entry.fields)
+    if entry.counts:
+        properties["counts"] = _json(dict(entry.counts))
     return properties
 
 
 def _entry(pair: str, side: Side, key: str, row: Row) -> JournalEntry:
     run = decode_key(row.key)[2]
     decisions = tuple(_decisions(row.properties.get("fields", "[]")))
-    return unpack(JournalEntry, row.properties, pair=pair, side=side, key=key, run=run, fields=decisions)
+    counts = json.loads(str(row.properties.get("counts", "{}")))
+    known = {"pair": pair, "side": side, "key": key, "run": run, "fields": decisions, "counts": counts}
+    return unpack(JournalEntry, row.properties, **known)
 
 
 def _backwards(at: datetime) -> str:

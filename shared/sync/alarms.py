@@ -17,6 +17,7 @@ from shared.sync.ports import Mode, Switch, Watermark
 from shared.sync.problems import Catalogued
 from shared.sync.pulse import Pulse
 from shared.sync.walking import Feed, feed_name, feeds
+from shared.sync.windows import Window, window_name, windows
 
 MOST_READ: Final = 1000
 """Parked and waiting items of a transfer that are read to find the oldest."""
@@ -176,7 +177,8 @@ class Watch:
         return await self._transfers(await self._modes())
 
     async def _feeds(self, modes: Mapping[str, Mode]) -> Sequence[FeedFacts]:
-        return [await self._feed(feed, modes) for feed in feeds(self.pipeline.index)]
+        looked = [await self._feed(feed, modes) for feed in feeds(self.pipeline.index)]
+        return looked + [await self._window(window, modes) for window in windows(self.pipeline.index)]
 
     async def _transfers(self, modes: Mapping[str, Mode]) -> Sequence[TransferFacts]:
         return [await self._transfer(one, modes) for _, one in self.pipeline.index.transfers()]
@@ -200,6 +202,17 @@ class Watch:
             mark=mark,
             modes=[modes[one.name] for one in feed.definition.transfers],
             memory=connector.capabilities(feed.table).feed_memory,
+        )
+
+    async def _window(self, window: Window, modes: Mapping[str, Mode]) -> FeedFacts:
+        ports, source = self.pipeline.ports, window.definition.table(window.transfer.source)
+        name = window_name(pair_name(window.definition, ports.connectors))
+        return FeedFacts(
+            table=f"{source.system} {source.table}",
+            every=window.every,
+            mark=await ports.stores.watermarks.get(name),
+            modes=[modes[window.transfer.name]],
+            memory=None,
         )
 
     async def _transfer(self, transfer: Transfer, modes: Mapping[str, Mode]) -> TransferFacts:

@@ -1,4 +1,5 @@
-"""Limits that stop a transfer and ask a person: too many creates, changes, sudden blanks or deletes within an hour.
+"""Limits that stop a transfer and ask a person: too many creates, changes, sudden blanks or deletes within an hour; or
+most of a day's derived rows have vanished at once.
 
 Creates and deletes are counted one by one in the shared store, before anything is done. Changes and blanks are gathered
 in the process and added in steps of a twentieth of the limit (at most 25), so that counting costs next to nothing; each
@@ -10,11 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.sync.context import Ports, Prepared
 from shared.sync.ports import Mode, RowTaken, Switch
+
+FEW_ROWS = 10
+"""So many rows of a day, or fewer, may all vanish."""
+LOOKED = timedelta(hours=1)
+"""How long days may be emptied after a person has looked."""
 
 
 class Counted(StrEnum):
@@ -24,6 +30,7 @@ class Counted(StrEnum):
     CHANGES = "changes"
     BLANKS = "blanks"
     DELETES = "deletes"
+    VANISHED = "vanished"
 
     @property
     def code(self) -> str:
@@ -36,6 +43,7 @@ _CODES = {
     Counted.CHANGES: "CD-4412",
     Counted.BLANKS: "CD-4413",
     Counted.DELETES: "CD-4414",
+    Counted.VANISHED: "CD-4415",
 }
 
 
@@ -77,6 +85,30 @@ class Brake:
         if blanks:
             await self._gather(Counted.BLANKS, blanks, brakes.blanks_per_hour)
 
+    async def rows(self, what: Counted, amount: int) -> None:
+        """Count derived rows before they are created, changed or deleted together; raises BrakePulled."""
+        brakes = self.prepared.definition.brakes
+        limits = {
+            Counted.CREATES: brakes.creates_per_hour,
+            Counted.CHANGES: brakes.changes_per_hour,
+            Counted.DELETES: brakes.deletes_per_hour,
+        }
+        await self._count(what, amount, limits[what])
+
+    async def vanished(self, gone: int, of: int) -> None:
+        """Stop before most rows of a day are deleted at once; raises BrakePulled. Whoever has looked and switched the
+        transfer on lets such days pass for an hour."""
+        if of <= FEW_ROWS or gone * 100 <= of * self.prepared.definition.brakes.vanished_percent:
+            return
+        name, now = self.prepared.transfer.name, self.ports.clock.now()
+        mode, asked = await self.ports.stores.modes.get(name), await self.ports.stores.reports.get(_asked(name))
+        on_since = mode.since if mode.switch is Switch.ON else None
+        if asked and on_since and datetime.fromisoformat(asked) < on_since and now - on_since < LOOKED:
+            return
+        await self.ports.stores.reports.put(_asked(name), now.isoformat())
+        await self._stop(mode, Counted.VANISHED, f"{gone} of {of} rows of a day have vanished at once")
+        raise BrakePulled(Counted.VANISHED)
+
     async def _gather(self, what: Counted, amount: int, limit: int) -> None:
         waiting = self.gathered.get(what, 0) + amount
         self.gathered[what] = waiting
@@ -110,6 +142,11 @@ class Brake:
             await self.ports.stores.modes.put(stopped)
         except RowTaken:
             return
+
+
+def _asked(transfer: str) -> str:
+    """The report that says when a person was last asked whether rows may vanish."""
+    return f"vanished/{transfer}"
 
 
 def _window(now: datetime, since: datetime | None) -> str:

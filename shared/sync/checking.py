@@ -108,6 +108,8 @@ class _Check:
         for transfer in self.definition.transfers:
             yield from self._transfer(transfer)
         yield from self._keys()
+        if self.definition.is_derived:
+            yield from self._days()
 
     def _table(self, side: Side) -> TableMetadata | None:
         return self.survey.tables.get(_place(self.definition, side))
@@ -306,7 +308,9 @@ class _Check:
                 yield self._found("CD-4614", Severity.WRONG, transfer.line, sentence, f"{system} {table}")
 
     def _hearing(self, transfer: Transfer) -> Iterator[Finding]:
-        """Whether the transfer ever hears of a change."""
+        """Whether the transfer ever hears of a change; the days of a window are read whether or not."""
+        if self.definition.is_derived:
+            return
         table = self._table(transfer.source)
         assert table is not None, "its table was found"
         told = self._named(transfer.source)
@@ -408,6 +412,23 @@ class _Check:
             if keys:
                 sentence = f"The alternate key {keys[0].name} over {told} is not usable: its index is not built."
             yield self._found("CD-4610", Severity.WARNING, line, sentence, told)
+
+    def _days(self) -> Iterator[Finding]:
+        """Whether the rows of a day can be asked for on both sides, and keys and deletes be ours on the target's."""
+        (transfer,) = self.definition.transfers
+        for rule in self.definition.fields:
+            column = self._column(transfer.target, rule.column(transfer.target))
+            if rule.column(transfer.source) == self.definition.day and column and column.type is not ColumnType.DATE:
+                told = self._named(transfer.target, column.name)
+                yield self._found("CD-4618", Severity.WRONG, rule.line, f"{told} holds no days without time.", told)
+        for side in Side:
+            offers = self.survey.capabilities.get(_place(self.definition, side))
+            derives = offers is not None and (side is transfer.source or (offers.chooses_key and offers.deletes_many))
+            if offers is not None and not (offers.days and derives):
+                told = self._named(side)
+                yield self._found(
+                    "CD-4618", Severity.WRONG, transfer.line, f"{told} is no table for derived rows.", told
+                )
 
 
 def _keeps_keys(column: ColumnMetadata, target: ColumnMetadata) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.errors import AlreadyExists, ConnectorError, UnknownResult
+from shared.errors import AlreadyExists, ConnectorError, CrossdockError, UnknownResult
 from shared.sync.brakes import Brake
 from shared.sync.claims import BY_HAND, MERGED, Claims, Doubled, MatchKey, Taken, Undone, undo_link
 from shared.sync.context import Ports, Prepared
@@ -486,6 +486,22 @@ def parked(code: str, field: str = "", others: Sequence[str] = ()) -> Outcome:
         remedy=known.remedy,
         others=others,
     )
+
+
+def parked_for(error: Exception, code: str) -> Outcome:
+    """Parked with the words of the error where the code is its own, else with the catalogue's."""
+    if isinstance(error, CrossdockError) and error.code == code:
+        field = error.answer.field if isinstance(error, ConnectorError) else ""
+        return Outcome(
+            Kind.PARKED,
+            Why.PROBLEM,
+            code=code,
+            field=field,
+            sentence=error.sentence,
+            who=error.who.value,
+            remedy=error.remedy,
+        )
+    return parked(code)
 
 
 def problem_outcome(plan: Plan, base: Base | None, target: Mapping[str, Value] | None) -> Outcome:

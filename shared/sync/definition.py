@@ -8,7 +8,7 @@ form: the two systems' names are already resolved into left and right, and every
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import cached_property
@@ -373,6 +373,21 @@ class Selection(Part):
     show: tuple[str, ...] = ()
 
 
+class Identity(StrEnum):
+    """How a record of one side finds its partner. linked: by a link. derived: the partner's key follows from columns of
+    the source, so nothing is remembered; for rows that nobody edits and that are computed anew again and again."""
+
+    LINKED = "linked"
+    DERIVED = "derived"
+
+
+class OnVanish(StrEnum):
+    """What follows when the source no longer has a derived row within the window: it stays, or it is deleted."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
 class Transfer(Part):
     """One direction of a pair: one function, one queue.
 
@@ -380,7 +395,8 @@ class Transfer(Part):
     source without which nothing is created. create_with: columns of the target and what every new record gets there,
     unless a field rule sends a value. on_delete: what follows when a source record is deleted, where it differs from
     what the definition says; set_on_delete: the target's columns and what they get then. on_unlink: likewise when a
-    person undoes the link.
+    person undoes the link. Of derived rows only: window_days: how many days back from today they are computed anew;
+    on_vanish.
     """
 
     name: str
@@ -396,6 +412,8 @@ class Transfer(Part):
     on_unlink: dict[str, str] = Field(default_factory=dict)
     write_back: tuple[str, ...] = ()
     walk_seconds: int | None = None
+    window_days: Annotated[int, Field(ge=1, le=999)] | None = None
+    on_vanish: OnVanish = OnVanish.KEEP
     line: int = 0
 
     @field_validator("name")
@@ -427,6 +445,7 @@ class Brakes(Part):
     """Limits that stop a transfer and ask a person: counts of records within an hour.
 
     put_backs_per_day: how often one field of one record is put back within a day before it is left to a person.
+    vanished_percent: how many of a day's derived rows may vanish at once.
     """
 
     creates_per_hour: Annotated[int, Field(ge=0)] = 200
@@ -434,13 +453,15 @@ class Brakes(Part):
     blanks_per_hour: Annotated[int, Field(ge=0)] = 100
     deletes_per_hour: Annotated[int, Field(ge=0)] = 25
     put_backs_per_day: Annotated[int, Field(ge=0)] = 3
+    vanished_percent: Annotated[int, Field(ge=0, le=100)] = 50
 
 
 class Definition(Part):
     """A pair of tables with its transfers, match rules and field rules.
 
     profile: what both databases must be for; definitions of different profiles never run at the same time. selection:
-    people say which records get a partner while the mode of the two systems is manual.
+    people say which records get a partner while the mode of the two systems is manual. Where the identity is derived:
+    key: the source's columns that make a row what it is; day: that of them by which the window goes.
     """
 
     file: str
@@ -454,6 +475,9 @@ class Definition(Part):
     brakes: Brakes = Brakes()
     profile: Profile | None = None
     selection: Selection | None = None
+    identity: Identity = Identity.LINKED
+    key: tuple[str, ...] = ()
+    day: str = ""
 
     @field_validator("on_delete")
     @classmethod
@@ -475,6 +499,17 @@ class Definition(Part):
                     )
                 seen[column] = rule.line
         return self
+
+    @model_validator(mode="after")
+    def _identity_fits(self) -> Definition:
+        for text in misfits(self):
+            raise ValueError(text)
+        return self
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether its rows have no links."""
+        return self.identity is Identity.DERIVED
 
     def table(self, side: Side) -> TableName:
         return self.left if side is Side.LEFT else self.right
@@ -532,6 +567,63 @@ class Definition(Part):
         return tuple(dict.fromkeys(wanted))
 
 
+def misfits(definition: Definition) -> Iterator[str]:
+    """What does not go together with the definition's identity."""
+    if definition.is_derived:
+        yield from _misfits_of_derived(definition)
+        return
+    if definition.key or definition.day:
+        yield "key: and day: belong to identity: derived; say it, or take them out"
+    for transfer in definition.transfers:
+        if transfer.window_days is not None or transfer.on_vanish is not OnVanish.KEEP:
+            yield f"line {transfer.line}: window: and on_vanish: belong to identity: derived; say it, or take them out"
+
+
+_OF_DERIVED = ("name", "source", "walk_seconds", "window_days", "on_vanish", "line")
+"""What a transfer of derived rows may say; everything else concerns partners."""
+
+
+def _misfits_of_derived(definition: Definition) -> Iterator[str]:
+    if len(definition.transfers) != 1:
+        yield "identity: derived goes one way; keep one transfer"
+        return
+    (transfer,) = definition.transfers
+    for name, field in Transfer.model_fields.items():
+        if name not in _OF_DERIVED and getattr(transfer, name) != field.get_default(call_default_factory=True):
+            yield f"line {transfer.line}: {name}: is not for derived rows; take it out"
+    if transfer.window_days is None or transfer.walk_seconds is None:
+        yield f"line {transfer.line}: derived rows need window: and walk:; add what is missing"
+    for name in ("match", "on_delete", "foreign_edit", "selection"):
+        if getattr(definition, name) != Definition.model_fields[name].default:
+            yield f"{name}: is not for derived rows; take it out"
+    yield from _misfits_of_key(definition, transfer.source)
+    for rule in definition.fields:
+        yield from _misfits_of_rule(rule, transfer.source)
+
+
+def _misfits_of_key(definition: Definition, source: Side) -> Iterator[str]:
+    rules = {rule.column(source): rule for rule in definition.fields}
+    if not definition.key or definition.day not in definition.key:
+        yield "identity: derived needs key: (the source's columns that make a row what it is) and day: (one of them)"
+    for column in definition.key:
+        rule = rules.get(column)
+        if rule is None:
+            yield f"key: {column} has no field rule; add one to fields:"
+        elif rule.if_missing is IfMissing.LEAVE_OUT:
+            yield f"line {rule.line}: {column} is part of the key and cannot be left out; take if_missing: out"
+        elif column == definition.day and (rule.reference or rule.convert != "same" or rule.default != Default()):
+            yield f"line {rule.line}: the day goes over as it is; take reference:, convert: and default: out"
+
+
+def _misfits_of_rule(rule: FieldRule, source: Side) -> Iterator[str]:
+    if not (rule.master_unlinked.is_side(source) and rule.master_linked.is_side(source)):
+        yield f"line {rule.line}: the source is master of derived rows; name it as master"
+    if rule.on_create is not OnCreate.CARRY:
+        yield f"line {rule.line}: on_create: is not for derived rows; take it out"
+    if rule.reference and not rule.reference.needed:
+        yield f"line {rule.line}: a derived row waits for the records it refers to; say needed: true"
+
+
 class Problem(Part):
     """Why a definition was not loaded, where, and what to do."""
 
@@ -556,6 +648,16 @@ class Index(Part):
     def systems(self) -> list[str]:
         """Every system that a definition names, once."""
         return list(dict.fromkeys(name for definition in self.definitions for name in definition.systems))
+
+    @property
+    def linking(self) -> Sequence[Definition]:
+        """The definitions whose records are linked; the others derive their rows."""
+        return [definition for definition in self.definitions if not definition.is_derived]
+
+    @property
+    def deriving(self) -> Sequence[Definition]:
+        """The definitions that derive their rows."""
+        return [definition for definition in self.definitions if definition.is_derived]
 
     def transfers(self) -> Sequence[tuple[Definition, Transfer]]:
         return [(definition, transfer) for definition in self.definitions for transfer in definition.transfers]

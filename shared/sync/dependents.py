@@ -30,7 +30,7 @@ class Dependents:
 
     async def tell_of_link(self, pair: Definition, keys: Mapping[Side, str], message: Message, run: str) -> None:
         """Send every transfer with references to the pair a message about the record on its source's side."""
-        for definition in self.index.definitions:
+        for definition in self.index.linking:
             for transfer in definition.transfers:
                 if self._rules(definition, pair, transfer):
                     side = transfer.source

@@ -27,6 +27,7 @@ from shared.sync.ports import (
     Record,
     Side,
 )
+from shared.sync.values import canonical
 
 MOST_ENTRIES = 200
 """Journal entries of a record that an explanation looks at."""
@@ -54,7 +55,7 @@ class FieldStory:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of one record in one pair."""
+    """All that is known of one record in one pair. derived: it has no link, and the entries are those of its day."""
 
     pair: str
     side: Side
@@ -66,6 +67,7 @@ class Explanation:
     entries: Sequence[JournalEntry]
     parked: Sequence[ParkedItem]
     pending: Sequence[PendingItem]
+    derived: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Explaining:
 
     async def record(self, side: Side, key: str) -> Explanation:
         """Explain a record, by its key on either side. Raises what the connectors raise."""
+        if self.definition.is_derived:
+            return await self._derived(side, key)
         prepared = await self.pipeline.prepare(self.definition.transfers[0].name)
         links = self.pipeline.ports.stores.links
         row = await links.get(prepared.pair, side, key)
@@ -96,6 +100,29 @@ class Explaining:
             entries=entries,
             parked=[one for one in waiting if isinstance(one, ParkedItem)],
             pending=[one for one in waiting if isinstance(one, PendingItem)],
+        )
+
+    async def _derived(self, side: Side, key: str) -> Explanation:
+        """A day of the source by its date, or a row of the target by its key: the runs of its day tell of it."""
+        (transfer,) = self.definition.transfers
+        prepared = await self.pipeline.prepare(transfer.name)
+        row = await self._read(prepared, side, key) if side is transfer.target else None
+        days = [rule.column(side) for rule in self.definition.fields if rule.column(side.other) == self.definition.day]
+        day = (canonical(row.values.get(days[0])) if row else None) or key
+        keys = {transfer.source: day}
+        waiting = await self._waiting(keys)
+        return Explanation(
+            pair=prepared.pair,
+            side=side,
+            key=key,
+            row=None,
+            left=row if side is Side.LEFT else None,
+            right=row if side is Side.RIGHT else None,
+            fields=[],
+            entries=await self._entries(prepared.pair, keys),
+            parked=[one for one in waiting if isinstance(one, ParkedItem)],
+            pending=[one for one in waiting if isinstance(one, PendingItem)],
+            derived=True,
         )
 
     def _keys(self, side: Side, key: str, linked: LinkRow | None) -> dict[Side, str]:

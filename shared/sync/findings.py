@@ -125,4 +125,9 @@ FINDINGS: Mapping[str, Catalogued] = {
         Who.CONSULTANT,
         "Look at the definition's line; manage.py check says whether it still fits.",
     ),
+    "CD-4618": Catalogued(
+        "Rows cannot be derived here: they are not kept by days, or their keys and deletes are not ours.",
+        Who.CONSULTANT,
+        "Name a column of days on both sides, and a table of Dataverse as the target.",
+    ),
 }

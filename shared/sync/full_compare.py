@@ -75,7 +75,7 @@ class FullCompares:
 
     async def begin_all(self) -> None:
         """Ask for a compare of every pair that moves, by the clock; one that is under way goes on instead."""
-        for definition in self.pipeline.index.definitions:
+        for definition in self.pipeline.index.linking:
             row = await self._ports.stores.compares.get(self._pair(definition))
             if row.run:
                 await self._go_on(row.pair, timedelta())
@@ -84,7 +84,7 @@ class FullCompares:
 
     async def of_table(self, system: str, table: str, cause: str) -> None:
         """Compare all pairs of a table, looking at its side only."""
-        for definition in self.pipeline.index.definitions:
+        for definition in self.pipeline.index.linking:
             side = definition.side_of(system, table)
             if side is not None and await self._moves(definition):
                 await self._begin(definition, side.value, cause)
@@ -125,7 +125,7 @@ class FullCompares:
     async def revive(self) -> None:
         """Go on with compares whose next step was lost."""
         stalls = self._ports.timing.compare_stalls
-        for definition in self.pipeline.index.definitions:
+        for definition in self.pipeline.index.linking:
             row = await self._ports.stores.compares.get(self._pair(definition))
             if row.run and row.moved_at and self._ports.clock.now() - row.moved_at > 2 * stalls:
                 await self._go_on(row.pair, timedelta())
@@ -147,7 +147,7 @@ class FullCompares:
     async def step(self, pair: str) -> None:
         """Go on with a pair's compare for a while, then queue the next step. Raises when store or queue fail."""
         row = await self._ports.stores.compares.get(pair)
-        definition = next((one for one in self.pipeline.index.definitions if self._pair(one) == pair), None)
+        definition = next((one for one in self.pipeline.index.linking if self._pair(one) == pair), None)
         if not row.run:
             return
         try:

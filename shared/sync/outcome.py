@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -57,11 +58,16 @@ class Why(StrEnum):
     BRAKE = "a brake stopped the transfer"
     PROBLEM = "a problem needs a person"
     HANDED_BACK = "the time budget of the run was used up"
+    RECOMPUTED = "the day's rows were brought in line with the source"
+    SAME_ROWS = "all rows of the day agree with the source"
+    OUTSIDE_WINDOW = "the day is not within the window"
+    DAY_TAKEN = "another run is at this day's rows"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run. delay: for deferred ones. code, field, sentence, who, remedy: for parked ones."""
+    """The end of a run. delay: for deferred ones. code, field, sentence, who, remedy: for parked ones. counts: of a day
+    of derived rows, how many ended how."""
 
     kind: Kind
     why: Why
@@ -77,6 +83,7 @@ class Outcome:
     remedy: str = ""
     others: Sequence[str] = ()
     candidates: Sequence[Candidate] = ()
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 Tell = Callable[[Outcome], Awaitable[None]]

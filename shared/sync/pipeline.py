@@ -35,7 +35,7 @@ from shared.sync.brakes import Brake, BrakePulled
 from shared.sync.breaker import BreakerPanel, watched
 from shared.sync.claims import Doubled, Taken, Undone, finish_undoing
 from shared.sync.context import MatchIndex, Ports, Prepared, pair_name
-from shared.sync.creating import Creating, Linked, parked
+from shared.sync.creating import Creating, Linked, parked, parked_for
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.environments import EnvironmentGuard
@@ -58,13 +58,14 @@ from shared.sync.ports import (
     Side,
     Switch,
 )
-from shared.sync.preparing import prepared_for
+from shared.sync.preparing import prepared_for, reference_pairs
 from shared.sync.pulse import Pulses
 from shared.sync.qualifying import in_scope
 from shared.sync.reading import read_apart
 from shared.sync.releasing import Releasing
 from shared.sync.retrying import PATIENCE, Park, decide
 from shared.sync.site_modes import KnownModes
+from shared.sync.slicing import Partners, Slicing
 from shared.sync.updating import Updating, with_parked
 from shared.sync.values import canonical
 
@@ -164,7 +165,7 @@ class Pipeline:
         started = self.ports.clock.monotonic()
         pending = await self._pending_rows(message)
         work = _Work(self, message, prepared, run, started)
-        done = await work.all()
+        done = await (work.days() if prepared.definition.is_derived else work.all())
         return await self._settle(message, prepared.transfer, run, done, pending)
 
     async def _handed_on(
@@ -284,7 +285,7 @@ class Pipeline:
         decision = decide(error, message.attempt, message.failures, age, self.ports.ids.fraction())
         code = error.code if isinstance(error, CrossdockError) else type(error).__name__
         if isinstance(decision, Park):
-            return _parked_for(error, decision.code), False
+            return parked_for(error, decision.code), False
         if decision.failed:
             where = "".join(traceback.format_tb(error.__traceback__))
             log.warning("run failed", extra={"transfer": message.transfer, "code": code, "where": where})
@@ -416,6 +417,7 @@ class Pipeline:
             attempt=message.attempt,
             correlation_id=message.correlation_id,
             fields=one.outcome.fields,
+            counts=one.outcome.counts,
             field=one.outcome.field,
         )
         return _then(one.told.wrote, entry) if one.told and one.told.wrote else entry
@@ -448,6 +450,43 @@ class _Work:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._one(key, loaded, gate)) for key in self.message.keys]
         return [task.result() for task in tasks]
+
+    async def days(self) -> list[Done]:
+        """Every day that the message names, one after another, within the time budget."""
+        return [await self._day(key) for key in self.message.keys]
+
+    async def _day(self, key: str) -> Done:
+        if self._is_late():
+            return Done(key, Outcome(Kind.DEFERRED, Why.HANDED_BACK, burns_attempt=False))
+        slicing = self._slicing()
+        try:
+            outcome, failed = await slicing.day(key), False
+        except WrongEnvironment as error:
+            outcome, failed = Outcome(Kind.DEFERRED, Why.ENVIRONMENT, pending=True, code=error.code), False
+        except Exception as error:
+            done = await self._failed(key, error)
+            outcome, failed = done.outcome, done.failed
+        if outcome.kind in (Kind.CREATED, Kind.UPDATED, Kind.UNCHANGED):
+            await self._ports.stores.parked.remove(self.message.transfer, self._side, key)
+        return Done(key, replace(outcome, counts=slicing.told), failed)
+
+    def _slicing(self) -> Slicing:
+        prepared, pipeline = self.prepared, self.pipeline
+        pairs = reference_pairs(self._ports, pipeline.index, prepared.definition, prepared.side)
+        require = pipeline.environments.require_one_profile
+        return Slicing(
+            ports=self._ports,
+            prepared=prepared,
+            run=self.run,
+            brake=pipeline.brake(prepared.transfer.name),
+            started=self.started,
+            partners=Partners(self._ports, prepared.side, pairs),
+            before_deleting=partial(require, prepared.definition.systems, prepared.definition.profile),
+        )
+
+    def _is_late(self) -> bool:
+        """Whether the time budget is used up."""
+        return self._ports.clock.monotonic() - self.started > self._ports.timing.budget.total_seconds()
 
     async def _load(self) -> _Loaded:
         """Link rows first, then all records in as few calls as the system allows; never the other way round."""
@@ -486,7 +525,7 @@ class _Work:
 
     async def _one(self, key: str, loaded: _Loaded, gate: asyncio.Semaphore) -> Done:
         async with gate:
-            if self._ports.clock.monotonic() - self.started > self._ports.timing.budget.total_seconds():
+            if self._is_late():
                 return Done(key, Outcome(Kind.DEFERRED, Why.HANDED_BACK, burns_attempt=False))
             subject = loaded.subjects.get(key)
             if subject is None:
@@ -760,21 +799,6 @@ def _why(error: Exception) -> Why:
         VersionConflict: Why.RACE,
     }
     return next((why for kind, why in reasons.items() if isinstance(error, kind)), Why.FAILED)
-
-
-def _parked_for(error: Exception, code: str) -> Outcome:
-    if isinstance(error, CrossdockError) and error.code == code:
-        field = error.answer.field if isinstance(error, ConnectorError) else ""
-        return Outcome(
-            Kind.PARKED,
-            Why.PROBLEM,
-            code=code,
-            field=field,
-            sentence=error.sentence,
-            who=error.who.value,
-            remedy=error.remedy,
-        )
-    return parked(code)
 
 
 def _log_outcome(message: Message, run: str, one: Done) -> None:

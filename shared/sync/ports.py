@@ -6,6 +6,7 @@ Every port has one contract suite under tests/contract that runs on each of its 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -612,7 +613,10 @@ class FieldDecision:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One record in one run: what was decided and why. No values, only ids, codes and fingerprints."""
+    """One record in one run: what was decided and why. No values, only ids, codes and fingerprints.
+
+    counts: of a day of derived rows, whose key is the day, how many ended how.
+    """
 
     run: str
     at: datetime
@@ -629,6 +633,7 @@ class JournalEntry:
     correlation_id: str = ""
     fields: Sequence[FieldDecision] = ()
     field: str = ""
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Journal(Protocol):

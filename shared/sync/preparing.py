@@ -67,16 +67,26 @@ def _needed(definition: Definition, side: Side) -> AbstractSet[str]:
 
 
 def _translating(ports: Ports, index: Index, definition: Definition, side: Side) -> Connector:
-    """The connector of one side; before it translators for joined columns and, where there are any, references."""
+    """The connector of one side; before it translators for joined columns and, where there are any, references.
+
+    References of derived rows are translated for a whole page at once; see `slicing`.
+    """
     connector = Joining(ports.connectors[definition.table(side).system])
-    columns = {
+    columns = reference_pairs(ports, index, definition, side)
+    if definition.is_derived or not columns:
+        return connector
+    rule = definition.editor_rule(side)
+    editors = frozenset({rule.column(side)} if rule else ())
+    return Referring(connector, side, ports.stores.links, columns, editors)
+
+
+def reference_pairs(ports: Ports, index: Index, definition: Definition, side: Side) -> Mapping[str, str]:
+    """The columns of one side that hold other records' keys, each with the pair whose links translate them."""
+    return {
         rule.column(side): pair_name(pair, ports.connectors)
         for pair in index.definitions
         for rule in definition.refers_to(pair)
     }
-    rule = definition.editor_rule(side)
-    editors = frozenset({rule.column(side)} if rule else ())
-    return Referring(connector, side, ports.stores.links, columns, editors) if columns else connector
 
 
 def where(definition: Definition, side: Side, column: str, known: Mapping[str, object]) -> str:

@@ -195,4 +195,10 @@ PROBLEMS: Mapping[str, Catalogued] = {
         "Find out why they are gone: deleted in bulk, or merely out of our application user's sight? Restore them, or "
         "switch the transfer on if it is right; what waits then goes on, and what is back is left alone.",
     ),
+    "CD-4415": Catalogued(
+        "A brake has stopped the transfer: most rows of a day have vanished from the source at once.",
+        Who.ADMINISTRATOR,
+        "Find out why the source tells of so few: a restored or empty database, a wrong address, a filter? If it is "
+        "right, switch the transfer on; for an hour such days then pass.",
+    ),
 }

@@ -101,7 +101,7 @@ class Subscribed:
 def tables_of(index: Index, system: str) -> list[str]:
     """The tables of a system whose changes concern a transfer: those of the pairs, and related ones."""
     found: list[str] = []
-    for definition in index.definitions:
+    for definition in index.linking:
         for side in Side:
             if definition.table(side).system == system:
                 found.append(definition.table(side).table)

@@ -73,7 +73,7 @@ class Feed:
 
 def feeds(index: Index) -> Iterator[Feed]:
     """Every feed that concerns a transfer."""
-    for definition in index.definitions:
+    for definition in index.linking:
         for side in Side:
             yield _feed(definition, side, definition.table(side).table, definition.transfers)
             from_here = [transfer for transfer in definition.transfers if transfer.source is side]

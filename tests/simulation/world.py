@@ -52,6 +52,7 @@ from shared.sync.ports import (
     Watermark,
 )
 from shared.sync.walking import Walks
+from shared.sync.windows import Windows
 from tests.simulation.loop import LoopClock, SteppedClock
 from tests.simulation.systems import MemorySystem
 
@@ -458,7 +459,7 @@ class World:
         """One round of the timers; an error is logged by the host and the next round comes."""
         calls: list[Callable[[], Awaitable[object]]] = [Draining(pipeline).tick, Draining(pipeline).sweep]
         if self.setup.walks:
-            calls.insert(0, Walks(pipeline).due)
+            calls[:0] = [Walks(pipeline).due, Windows(pipeline).due]
         for call in calls:
             with suppress(Exception):
                 await call()

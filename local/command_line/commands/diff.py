@@ -75,8 +75,8 @@ async def _compare(context: Context, engine: Engine, edited: Index) -> tuple[lis
 
 def _pairs(present: Index, edited: Index) -> Iterator[tuple[Definition, Definition]]:
     """Definitions of the same two tables; one that is new or gone has no linked records to compare."""
-    for now in present.definitions:
-        for other in edited.definitions:
+    for now in present.linking:
+        for other in edited.linking:
             if (now.left, now.right) == (other.left, other.right):
                 yield now, other
 

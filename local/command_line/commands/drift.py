@@ -59,7 +59,7 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _definitions(engine: Engine, transfer: str) -> Sequence[Definition]:
-    return [find_transfer(engine, transfer)[0]] if transfer else engine.index.definitions
+    return [find_transfer(engine, transfer)[0]] if transfer else engine.index.linking
 
 
 async def _repair(context: Context, engine: Engine, found: Sequence[tuple[Definition, Drift]]) -> int:
@@ -67,7 +67,7 @@ async def _repair(context: Context, engine: Engine, found: Sequence[tuple[Defini
     if len(wanted) >= MANY:
         context.confirm(f"Queue {len(wanted)} pairs of records?")
     queued = 0
-    for definition in engine.index.definitions:
+    for definition in engine.index.linking:
         drifts = [drift for one, drift in wanted if one is definition]
         queued += await Drifting(engine.pipeline, definition).repair(drifts, context.by)
     return queued

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(context: Context, arguments: argparse.Namespace) -> int:
     index = compile_folder(folder_of(arguments))
-    tables = locks_of(index.definitions, arguments.system)
+    tables = locks_of(index.linking, arguments.system)
     if not tables:
         raise WrongUsage(f"No definition has a table of {arguments.system}.")
     if arguments.form_script is not None:

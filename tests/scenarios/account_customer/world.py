@@ -419,7 +419,13 @@ class RealWorld:
     async def _timers(self, engine: Engine) -> None:
         while True:
             await self.clock.sleep(10)
-            for tick in (engine.walks.due, engine.draining.tick, engine.draining.sweep, engine.feed_work.sweep):
+            for tick in (
+                engine.walks.due,
+                engine.windows.due,
+                engine.draining.tick,
+                engine.draining.sweep,
+                engine.feed_work.sweep,
+            ):
                 with suppress(Exception):
                     await tick()
 

@@ -28,6 +28,7 @@ FOLDER = Path(__file__).parents[3] / "transfers" / "postoffice"
 WALK_SECONDS = 300
 QUIET_SECONDS = 60
 """For so long a file must not have been written to."""
+WINDOW_DAYS = 3
 SITE_URL = "https://post.example/gateway"
 OPERATOR_KEY = "operator-key-of-at-least-32-characters"
 TAKES_CUSTOMERS, TAKES_COST_CENTRES = "postoffice_customer_to_dataverse", "cost_centre_to_dataverse"
@@ -116,9 +117,26 @@ def for_two_crms() -> Index:
 
 
 def often_walked(definition: Definition) -> Definition:
-    """A definition walked every five minutes."""
+    """A definition walked every five minutes; one of derived rows as it says, but over the last three days only."""
+    if definition.is_derived:
+        return with_window(definition, walk_seconds=None)
     walked = [one.model_copy(update={"walk_seconds": WALK_SECONDS}) for one in definition.transfers]
     return definition.model_copy(update={"transfers": tuple(walked)})
+
+
+def with_window(definition: Definition, walk_seconds: int | None) -> Definition:
+    """A definition of derived rows with a window of three days, walked as often as said or as it says itself."""
+    transfers = [
+        one.model_copy(update={"window_days": WINDOW_DAYS, "walk_seconds": walk_seconds or one.walk_seconds})
+        for one in definition.transfers
+    ]
+    return definition.model_copy(update={"transfers": tuple(transfers)})
+
+
+def with_windows_walked(index: Index, seconds: int) -> Index:
+    """The definitions, the windows of those of derived rows walked as often as said."""
+    changed = [with_window(one, seconds) if one.is_derived else one for one in index.definitions]
+    return index.model_copy(update={"definitions": tuple(changed)})
 
 
 class PostWorld(RealWorld):

@@ -78,7 +78,7 @@ def test_every_normaliser_is_explained_in_its_own_words() -> None:
     ("title", "model", "compiled"),
     [
         ("## The file", Definition, {"file", "left", "right"}),
-        ("## A transfer", Transfer, {"name", "source", "line", "walk_seconds", "set_on_delete"}),
+        ("## A transfer", Transfer, {"name", "source", "line", "walk_seconds", "window_days", "set_on_delete"}),
         ("## Matching", MatchRule, {"left", "right", "line", "normalise_with"}),
         ("## A field", FieldRule, COMPILED),
         ("## A transfer", ChooseKey, set()),
@@ -92,7 +92,7 @@ def test_every_key_is_explained(title: str, model: type[Definition], compiled: s
 
 def test_brakes_are_told_with_their_defaults() -> None:
     """The figures of the page are those of the code."""
-    rows = re.findall(r"^\| `(\w+_per_(?:hour|day))` \| (\d+) \|", DEFINITIONS, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+_(?:per_hour|per_day|percent))` \| (\d+) \|", DEFINITIONS, re.MULTILINE)
     assert {name: int(limit) for name, limit in rows} == Brakes().model_dump()
 
 

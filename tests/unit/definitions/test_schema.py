@@ -128,14 +128,21 @@ def test_the_schema_knows_every_key_of_the_models() -> None:
     parts = definition_schema()["properties"]
     (transfer,) = parts["transfers"]["patternProperties"].values()
     known = transfer["properties"]
-    assert set(known) == _keys(Transfer, "name", "source", "walk_seconds", "set_on_delete") | {"walk"}
+    assert set(known) == _keys(Transfer, *_COMPILED) | {"walk", "window"}
     assert set(known["choose_key"]["properties"]) == _keys(ChooseKey)
     assert set(parts["brakes"]["properties"]) == _keys(Brakes)
     own = {"left", "right", "line", "master_unlinked", "master_linked", "convert_with", "check_with"}
     assert set(parts["fields"]["items"]["properties"]) == _keys(FieldRule, *own) | {"master"}
     assert set(parts["match"]["items"]["properties"]) == _keys(MatchRule, *own, "normalise_with")
     assert set(parts) == _keys(Definition, "file", *own) | {"pair", "for"}
-    assert set(parts["for"]["items"]["properties"]) == _keys(Definition, "file", *own) | {"without", "hands_over"}
+    alike = {"identity", "key", "day"}
+    assert set(parts["for"]["items"]["properties"]) == _keys(Definition, "file", *own, *alike) | {
+        "without",
+        "hands_over",
+    }
+
+
+_COMPILED = ("name", "source", "walk_seconds", "window_days", "set_on_delete")
 
 
 def _keys(model: type[Any], *compiled: str) -> set[str]:

@@ -133,6 +133,9 @@ WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
         },
         "another id",
     ),
+    "a window without days": (EngineSettings, {"CROSSDOCK_WINDOWS": "sums_to_dataverse"}, "<transfer>=<days>"),
+    "a window of no days": (EngineSettings, {"CROSSDOCK_WINDOWS": "sums_to_dataverse=0"}, "<transfer>=<days>"),
+    "a window with an open end": (EngineSettings, {"CROSSDOCK_WINDOWS": "sums_to_dataverse=3,"}, "<transfer>=<days>"),
     "a short fingerprint key": (EngineSettings, {"CROSSDOCK_FINGERPRINT_KEY": "k1:a2V5"}, "16 to 64"),
     "neither on nor off": (Place, {"CROSSDOCK_LOCAL": "short-secret"}, "'on' or 'off'"),
 }
@@ -314,3 +317,10 @@ def test_the_page_states_the_defaults() -> None:
         for field in kind.model_fields.values():
             default = "" if field.is_required() or field.default is None else f"`{field.default}`"
             assert rows[str(field.alias)].strip() == default, field.alias
+
+
+def test_windows_of_derived_rows_are_named_by_their_transfers() -> None:
+    """None unless a setting says so."""
+    settings = Settings({**ENVIRONMENT, "CROSSDOCK_WINDOWS": "sums_to_dataverse=14, others_to_dataverse=3"})
+    assert settings.get(EngineSettings).window_days() == {"sums_to_dataverse": 14, "others_to_dataverse": 3}
+    assert Settings(ENVIRONMENT).get(EngineSettings).window_days() == {}
