@@ -1,6 +1,7 @@
 """The crash sweep: every effect of a story, killed before and after, and with its answer lost.
 
-    python -m tests.simulation.sweep      every point of every story on Azure Tables (Azurite)
+    python -m tests.simulation.sweep      every point of every story on Azure Tables (Azurite), and every one of
+                                          PostOffice's transfers on the embedded store
 
 Exit code 0: every point ended right; 1: the points named did not.
 """
@@ -18,6 +19,7 @@ from shared.stores.azure_rows import AzureRows
 from shared.stores.rows import Operation, Page, Properties, Row, RowStore, encode_key
 from shared.stores.stores import TABLES
 from tests.azurite.server import shared_azurite
+from tests.simulation import postoffice_sweep
 from tests.simulation.stories import STORIES, Story, tell
 from tests.simulation.systems import Stored
 from tests.simulation.world import Faults, How, World
@@ -150,6 +152,7 @@ def main() -> int:
         found = asyncio.run(on_azure_tables(story, connection))
         wrong += len(found)
         print("\n".join([f"{story.name}: {len(found)} wrong", *found]), flush=True)
+    wrong += asyncio.run(postoffice_sweep.swept())
     return 1 if wrong else 0
 
 

@@ -67,12 +67,13 @@ class Crash(BaseException):
 
 
 class How(StrEnum):
-    """What a fault does to an effect."""
+    """What a fault does to an effect. MEANWHILE is none: somebody does something else right before it."""
 
     BEFORE = "before"
     AFTER = "after"
     LOST = "answer lost"
     REFUSED = "refused"
+    MEANWHILE = "meanwhile"
 
 
 @dataclass
@@ -98,6 +99,10 @@ class Faults:
         self.struck += 1
         if how is How.BEFORE:
             raise Crash
+        if how is How.MEANWHILE:
+            assert self.on_strike is not None
+            await self.on_strike()
+            return await do()
         if how is How.REFUSED:
             raise refused
         await do()
@@ -115,7 +120,7 @@ class Faults:
         if self.at and self.at[0] == self.count:
             return self.at[1]
         if self.chance and self.rng.random() < self.chance:
-            return self.rng.choice(list(How))
+            return self.rng.choice([How.BEFORE, How.AFTER, How.LOST, How.REFUSED])
         return None
 
 

@@ -53,6 +53,14 @@ for:
     profile: test
 """
 FILED = ("customer-groups", "price-groups", "invoicing-clients", "services", "articles", "employees", "vehicles")
+LEAST: Mapping[str, Any] = {
+    "versions": False,
+    "feed": False,
+    "idempotency_keys": False,
+    "paging": "offset",
+    "filters": False,
+    "account_managers": False,
+}
 WHOLE = (
     PostOfficeOptions(auth=Auth.API_KEY),
     {"CROSSDOCK_POSTOFFICE_SIGN_IN": "api_key", "CROSSDOCK_POSTOFFICE_IDENTITIES": "X-Api-Key:postoffice-sandbox-key"},
@@ -62,10 +70,7 @@ POOR = (
     {
         "CROSSDOCK_POSTOFFICE_SIGN_IN": "basic",
         "CROSSDOCK_POSTOFFICE_IDENTITIES": "crossdock:postoffice-sandbox-password",
-        "CROSSDOCK_POSTOFFICE_SITE": (
-            '{"versions": false, "feed": false, "idempotency_keys": false, "paging": "offset", "filters": false, '
-            '"account_managers": false}'
-        ),
+        "CROSSDOCK_POSTOFFICE_SITE": json.dumps(LEAST),
     },
 )
 FILES = (
@@ -74,10 +79,7 @@ FILES = (
         **POOR[1],
         "CROSSDOCK_POSTOFFICE_SITE": json.dumps(
             {
-                "versions": False,
-                "feed": False,
-                "idempotency_keys": False,
-                "paging": "offset",
+                **LEAST,
                 "lists": {"vehicles": {"active": "yes_no", "load": "amount"}},
                 "files": {"folder": "<folder>", "lists": {name: f"{name}.csv" for name in FILED}},
             }

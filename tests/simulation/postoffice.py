@@ -1,0 +1,318 @@
+"""A world with the real connectors of Dataverse and PostOffice on their sandboxes, struck at every call.
+
+The definitions are the product's own, each story with those that it needs. Dataverse tells of every change at once, as
+its webhooks do; PostOffice tells nobody, so its changes are found by walks. The site offers all of its contract or the
+least of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from local.definitions import read_definition
+from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
+from sandbox.postoffice.sandbox import PostOfficeSandbox
+from sandbox.tokens import TENANT_ID, TokenIssuer
+from sandbox.transport import SandboxTransport
+from shared.app import App, Outside
+from shared.connectors.dataverse.connector import DataverseConnector
+from shared.connectors.postoffice.connector import PostOfficeConnector
+from shared.connectors.postoffice.site import Site
+from shared.engine import Engine
+from shared.http_client import HttpClient, basic
+from shared.identity import FixedCredential, TokenEndpointTokens
+from shared.messaging.memory import MemoryQueue, Rules
+from shared.operations import Operations
+from shared.stores.rows import RowStore
+from shared.stores.stores import open_stores
+from shared.sync.alarms import Watch
+from shared.sync.context import Ports, Timing, pair_name
+from shared.sync.definition import Definition, Index
+from shared.sync.draining import Draining
+from shared.sync.drifting import Drifting, Standing
+from shared.sync.feed_tasks import QUEUE
+from shared.sync.feed_work import FeedWork
+from shared.sync.full_compare import FullCompares
+from shared.sync.message import Message
+from shared.sync.pipeline import Pipeline
+from shared.sync.ports import Connector, LinkRow, LinkState, Outgoing, Side, SiteMode
+from shared.sync.schema_watch import SchemaWatch
+from shared.sync.subscribing import Subscriptions
+from shared.sync.walking import Walks
+from shared.sync.windows import Windows
+from tests.scenarios.postoffice.world import LEAST
+from tests.simulation.faulty import FaultyConnector
+from tests.simulation.loop import SteppedClock
+from tests.simulation.world import TRANSFERS, Faults, FaultyQueue, FaultyRows, SeededIds, Setup, World, _run_now
+
+FOLDER = TRANSFERS / "postoffice"
+APPLICATION = "11111111-1111-4111-8111-111111111111"
+ORGANIZATION = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
+LOGIN = f"https://login.example/{TENANT_ID}/oauth2/v2.0/token"
+WALK_SECONDS = 60
+SITES: Mapping[str, tuple[PostOfficeOptions, Site]] = {
+    "whole": (PostOfficeOptions(auth=Auth.BASIC), Site()),
+    "poor": (poor(), Site(**LEAST, page_size=2)),
+}
+"""A site that offers all of the contract, and one that offers the least, with a page of as few rows as may be."""
+
+
+@cache
+def definitions(*names: str) -> tuple[Definition, ...]:
+    """The product's definitions of these names, walked every minute; without fields that refer to others."""
+    paths = {name: FOLDER / f"{name}.yaml" for name in names}
+    read = [
+        read_definition(path.read_text("utf-8"), f"transfers/postoffice/{name}.yaml") for name, path in paths.items()
+    ]
+    return tuple(_for_a_story(one, read) for one in read)
+
+
+def _for_a_story(definition: Definition, others: Sequence[Definition]) -> Definition:
+    walked = [one.model_copy(update={"walk_seconds": WALK_SECONDS}) for one in definition.transfers]
+    answered = {rule.id for other in others for rule in definition.refers_to(other)}
+    fields = [one for one in definition.fields if one.reference is None or one.id in answered]
+    return definition.model_copy(update={"transfers": tuple(walked), "fields": tuple(fields)})
+
+
+class PostWorld(World):
+    """The engine between a CRM and a site."""
+
+    def __init__(
+        self, site: str, names: Sequence[str], faults: Faults, rows: RowStore | None = None, seed: int = 0
+    ) -> None:
+        self.stepped = SteppedClock()
+        super().__init__(Setup(seed=seed, workers=1, quiet_seconds=130), faults, rows, self.stepped)
+        self.options, self.binding = SITES[site]
+        self.index = Index(definitions=definitions(*names))
+        self.names = [transfer.name for _, transfer in self.index.transfers()]
+        self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=self.setup.lock))
+        issuer = TokenIssuer(self.stepped)
+        issuer.register(APPLICATION, "made-up")
+        self.dataverse = DataverseSandbox(
+            base_url="https://crm.example",
+            organization_id=ORGANIZATION,
+            clock=self.stepped,
+            issuer=issuer,
+            options=DataverseOptions(application_users=(APPLICATION,), limits=False),
+        )
+        self.site = PostOfficeSandbox(clock=self.stepped, issuer=issuer, base_path="/gateway", options=self.options)
+        self.clean: Mapping[str, Connector] = {
+            "dataverse": self._crm_connector(issuer),
+            "postoffice": self._connector(),
+        }
+        self.heard = 0
+        self._rounds = 0
+        self._was_quiet = True
+        self.effects = 0
+
+    def _crm_connector(self, issuer: TokenIssuer) -> DataverseConnector:
+        tokens = TokenEndpointTokens(LOGIN, APPLICATION, "made-up", self.clock, transport=SandboxTransport(issuer.app))
+        client = HttpClient(
+            system="dataverse",
+            base_url="https://crm.example",
+            scope="https://crm.example/.default",
+            tokens=tokens,
+            clock=self.clock,
+            ids=SeededIds(self.rng),
+            http=SandboxTransport(self.dataverse.app),
+            owns_tokens=True,
+        )
+        return DataverseConnector([client], self.clock, ORGANIZATION)
+
+    def _connector(self) -> PostOfficeConnector:
+        client = HttpClient(
+            system="postoffice",
+            base_url="https://post.example",
+            scope="",
+            tokens=FixedCredential(f"{self.options.user}:{self.options.password}"),
+            clock=self.clock,
+            ids=SeededIds(self.rng),
+            http=SandboxTransport(self.site.app),
+            owns_tokens=True,
+            sign=basic,
+        )
+        return PostOfficeConnector(
+            [client], self.clock, instance="post.example/gateway", base_path="/gateway", site=self.binding
+        )
+
+    async def prepare(self) -> None:
+        """Everything that the definitions allow is exchanged."""
+        await self.rows.prepare()
+        row = await self.stores.site_modes.get("postoffice", "dataverse")
+        await self.stores.site_modes.put(replace(row, mode=SiteMode.AUTOMATIC, since=self.clock.now(), by="test"))
+        await super().prepare()
+
+    async def aclose(self) -> None:
+        """Close everything."""
+        for connector in self.clean.values():
+            await connector.aclose()  # type: ignore[attr-defined]  # both have it, the port has not
+        await self.dataverse.aclose()
+        await self.site.aclose()
+
+    # --- people in the CRM, and what Dataverse tells ---
+
+    async def typed(self, table: str, values: Mapping[str, Any], key: str | None = None) -> str:
+        """A person in the CRM makes or edits a record."""
+        if key is None:
+            key = await self.dataverse.create(table, values)
+        else:
+            await self.dataverse.edit(table, key, values)
+        self.hear(table, key)
+        return key
+
+    async def removed(self, table: str, key: str) -> None:
+        """A person in the CRM deletes a record."""
+        await self.dataverse.delete(table, key)
+        self.hear(table, key)
+
+    def hear(self, table: str, key: str) -> None:
+        """Queue Dataverse's notice to every transfer that the table concerns."""
+        self.heard += 1
+        for definition in self.index.definitions:
+            for transfer in definition.transfers:
+                if table == definition.left.table or table in transfer.also_on:
+                    self._queue_notice(transfer.name, table, key)
+
+    def _queue_notice(self, transfer: str, table: str, key: str) -> None:
+        change = f"notice/{self.heard}"
+        message = Message(
+            transfer=transfer,
+            side=Side.LEFT,
+            table=table,
+            keys=(key,),
+            cause="notice",
+            occurred_at=self.clock.now(),
+            attempt=0,
+            correlation_id=change,
+            change_id=change,
+        )
+        _run_now(self.queue.send(transfer, [Outgoing(message.message_id(), message.to_json(), None, change)]))
+
+    # --- processes ---
+
+    def process(self) -> Pipeline:
+        """A fresh process: nothing remembered."""
+        connectors = {
+            "dataverse": FaultyConnector(self.clean["dataverse"], self.faults, self.hear),
+            "postoffice": FaultyConnector(self.clean["postoffice"], self.faults),
+        }
+        return Pipeline(self._ports(connectors, FaultyRows(self.rows, self.faults)), self.index)
+
+    def untroubled(self) -> Pipeline:
+        """A process that no fault strikes."""
+        return Pipeline(self._ports(self.clean, self.rows), self.index)
+
+    def _ports(self, connectors: Mapping[str, Connector], rows: RowStore) -> Ports:
+        return Ports(
+            connectors=connectors,
+            stores=open_stores(rows, self.clock),
+            queue=FaultyQueue(self.queue, self.faults, self._wake) if rows is not self.rows else self.queue,
+            clock=self.clock,
+            ids=SeededIds(self.rng),
+            prints=self.prints,
+            timing=Timing(),
+            moded=frozenset({"postoffice"}),
+        )
+
+    def operations(self) -> Operations:
+        """The doors of people, behind which no fault strikes."""
+        pipeline = self.untroubled()
+        walks, compares = Walks(pipeline), FullCompares(pipeline)
+        engine = Engine(
+            index=self.index,
+            stores=self.stores,
+            pipeline=pipeline,
+            walks=walks,
+            draining=Draining(pipeline),
+            subscriptions=Subscriptions(pipeline, walks),
+            schema_watch=SchemaWatch(pipeline),
+            watch=Watch(pipeline),
+            compares=compares,
+            feed_work=FeedWork(pipeline, walks, compares),
+            windows=Windows(pipeline),
+            own=(),
+        )
+        return Operations(App({}, Outside(clock=self.clock), self.index.model_dump_json().encode()), engine)
+
+    async def settled(self) -> None:
+        """Run until nothing is under way and a walk has found nothing more."""
+        await self.run_stepped(self.stepped, self.setup.quiet_seconds)
+
+    def begin_counting(self, rounds: int) -> None:
+        """From here on faults strike. A story's effects are those until everything is quiet for the first time; with
+        two rounds, once more after that, when a walk has found something."""
+        self.faults.active, self.faults.count = True, 0
+        self.faults.names.clear()
+        self._rounds, self._was_quiet = rounds, False
+
+    async def _is_quiet(self) -> bool:
+        quiet = await super()._is_quiet()
+        if quiet and not self._was_quiet and self._rounds:
+            self._rounds -= 1
+            self.effects = self.faults.count
+        self._was_quiet = quiet
+        return quiet
+
+    # --- what must hold ---
+
+    async def check(self) -> list[str]:
+        """Everything that is wrong: half links, doubled partners, and linked records that are not equal."""
+        pipeline, wrong = self.untroubled(), list[str]()
+        for definition in self.index.definitions:
+            wrong += await self._half_links(pipeline, definition)
+            async for page in Drifting(pipeline, definition).pages():
+                wrong += [
+                    f"stale: {definition.right.table} {one.right}: {one.standing} {','.join(one.columns)}"
+                    for one in page
+                    if one.standing is not Standing.EQUAL
+                ]
+        return wrong
+
+    async def _half_links(self, pipeline: Pipeline, definition: Definition) -> list[str]:
+        links, pair = pipeline.ports.stores.links, pair_name(definition, pipeline.ports.connectors)
+        wrong = []
+        for side in Side:
+            for row in await links.page(pair, side, None, 1000):
+                other = await links.get(pair, side.other, row.other) if row.other else None
+                if row.state is LinkState.CREATING or not _fits(row, other):
+                    wrong.append(f"half a link: {definition.right.table} {row.side} {row.key} is {row.state}")
+        return wrong
+
+    async def linked(self) -> list[str]:
+        """The keys of the first definition's CRM records that are linked."""
+        pipeline = self.untroubled()
+        pair = pair_name(self.index.definitions[0], pipeline.ports.connectors)
+        rows = await self.stores.links.page(pair, Side.LEFT, None, 1000)
+        return [row.key for row in rows if row.state is LinkState.LINKED]
+
+    async def contents(self) -> dict[str, list[str]]:
+        """What both systems hold in the tables of the definitions, without keys and numbers, and what waits for a
+        person."""
+        found: dict[str, list[str]] = {}
+        for definition in self.index.definitions:
+            for side in Side:
+                place = definition.table(side)
+                pages = self.clean[place.system].pages(place.table, None, _own(definition, side))
+                told = {one.key: str(sorted(one.values.items())) async for page in pages for one in page.records}
+                found[f"{place.system} {place.table}"] = sorted(told.values())
+        for name in self.names:
+            parked = await self.stores.parked.page(name, None, 1000)
+            found[f"parked by {name}"] = sorted(f"{one.code} {one.field}" for one in parked)
+        return found
+
+
+def _fits(row: LinkRow, other: LinkRow | None) -> bool:
+    """Whether the other side's row says the same. Of a tombstone the other record may be linked anew."""
+    if row.state is LinkState.UNLINKED:
+        return True
+    return other is not None and other.state is row.state and other.other == row.key
+
+
+def _own(definition: Definition, side: Side) -> list[str]:
+    """Columns whose values do not depend on which keys and numbers were given."""
+    keys = {"crmId", "number", "cdock_number", "cdock_postnumber", definition.left.table + "id"}
+    return [one.column(side) for one in definition.fields if one.reference is None and not keys & {one.left, one.right}]

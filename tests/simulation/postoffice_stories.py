@@ -1,0 +1,234 @@
+"""What people do in a CRM and at a site of PostOffice while the engine runs; each story at a site that offers all of
+its contract and at one that offers the least."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.routes import Overtaken, Unknown
+from shared.stores.rows import RowStore
+from shared.sync.full_compare import FullCompares
+from tests.simulation.postoffice import SITES, PostWorld
+from tests.simulation.world import Faults
+
+Doing = Callable[[PostWorld], Awaitable[None]]
+ACCOUNT: Mapping[str, Any] = {"name": "Alfa", "telephone1": "+41 44 1", "address1_city": "Zug"}
+
+
+async def _nothing(world: PostWorld) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class PostStory:
+    """What happens before (without faults) and while the engine runs. definitions: those that it needs.
+
+    rounds: 2 where a walk has to find what begins it. meanwhile: what a person does in the moment of the strike, in the
+    place of a fault. after: what happens at the end, without faults. holds: how many records of each of PostOffice's
+    tables there are then.
+    """
+
+    name: str
+    definitions: tuple[str, ...]
+    begin: Doing
+    before: Doing = _nothing
+    after: Doing = _nothing
+    meanwhile: Doing | None = None
+    rounds: int = 1
+    holds: Mapping[str, int] = field(default_factory=dict)
+    site: str = "whole"
+
+    async def tell(self, faults: Faults, rows: RowStore | None = None) -> PostWorld:
+        """Tell the story in a fresh world, one message at a time."""
+        faults.active = False
+        world = PostWorld(self.site, self.definitions, faults, rows)
+        await world.prepare()
+        await self.before(world)
+        await world.settled()
+        if self.meanwhile is not None:
+            faults.on_strike = lambda: self._struck(world)
+        world.begin_counting(self.rounds)
+        await self.begin(world)
+        await world.settled()
+        faults.active = False
+        await self.after(world)
+        await world.settled()
+        return world
+
+    async def _struck(self, world: PostWorld) -> None:
+        assert self.meanwhile is not None
+        was, world.faults.active = world.faults.active, False
+        await self.meanwhile(world)
+        world.faults.active = was
+
+
+def _at_each_site(*stories: PostStory) -> list[PostStory]:
+    return [
+        PostStory(**{**vars(story), "site": site, "name": f"{story.name}, {site} site"})
+        for story in stories
+        for site in SITES
+    ]
+
+
+# --- people ---
+
+
+async def _account(world: PostWorld) -> None:
+    await world.typed("account", ACCOUNT)
+
+
+async def _customer_is_there(world: PostWorld) -> None:
+    world.site.create("customers", {"number": "77", "name": "ALFA", "email": "post@alfa.example"})
+
+
+async def _account_of_that_number(world: PostWorld) -> None:
+    await world.typed("account", {**ACCOUNT, "cdock_postnumber": "77"})
+
+
+def _the_account(world: PostWorld) -> str:
+    return next(iter(world.dataverse.rows("account")))
+
+
+def _the_customer(world: PostWorld) -> str:
+    return next(iter(world.site.rows("customers")))
+
+
+async def _edited_on_both_sides(world: PostWorld) -> None:
+    """In the CRM what it masters, at the site past the lock what it does not."""
+    world.site.edit("customers", _the_customer(world), {"name": "Typed in vain"}, past_the_lock=True)
+    await world.typed("account", {"telephone1": "+41 44 2", "address1_city": None}, _the_account(world))
+
+
+async def _edited_in_vain(world: PostWorld) -> None:
+    world.site.edit("customers", _the_customer(world), {"name": "Typed in vain"}, past_the_lock=True)
+
+
+async def _account_deleted(world: PostWorld) -> None:
+    await world.removed("account", _the_account(world))
+
+
+async def _account_and_cost_centre(world: PostWorld) -> None:
+    """The cost centre is told of first."""
+    account = await world.dataverse.create("account", ACCOUNT)
+    await world.typed("cdock_costcentre", {"cdock_name": "Mill 2", "cdock_accountid": account})
+    world.hear("account", account)
+
+
+async def _cost_centre_moves(world: PostWorld) -> None:
+    other = await world.typed("account", {"name": "Beta"})
+    centre = next(iter(world.dataverse.rows("cdock_costcentre")))
+    await world.typed("cdock_costcentre", {"cdock_accountid": other, "cdock_city": "Chur"}, centre)
+
+
+async def _articles(world: PostWorld) -> None:
+    for number in ("1", "2", "3"):
+        world.site.create("articles", {"number": number, "name": f"A{number}", "price": "1.5"})
+
+
+async def _article_known_by_its_number(world: PostWorld) -> None:
+    await world.typed("cdock_postarticle", {"cdock_number": "2", "cdock_name": "by hand"})
+
+
+async def _articles_change(world: PostWorld) -> None:
+    first, second, _ = world.site.rows("articles")
+    world.site.edit("articles", first, {"name": "New", "price": None})
+    world.site.edit("articles", second, {"active": False})
+    row = next(iter(world.dataverse.rows("cdock_postarticle")))
+    await world.typed("cdock_postarticle", {"cdock_name": "Typed in vain"}, row)
+
+
+async def _article_vanishes(world: PostWorld) -> None:
+    """One of three is deleted, and another one follows."""
+    first, second, _ = world.site.rows("articles")
+    world.site.delete("articles", second)
+    world.site.edit("articles", first, {"name": "New"})
+
+
+async def _night(world: PostWorld) -> None:
+    """The nightly compare: the poorest site tells of no deletes."""
+    await FullCompares(world.untroubled()).begin_all()
+
+
+# --- unlinking ---
+
+
+async def _unlinked(world: PostWorld) -> None:
+    """A person undoes the link of the account; one that is being used in this moment, or is not made yet, stays."""
+    try:
+        place = ("dataverse", "account", _the_account(world))
+        await world.operations().unlink(place, "account_to_postoffice", "a person", "two companies")
+    except (Overtaken, Unknown):
+        return
+
+
+async def _edited_once_more(world: PostWorld) -> None:
+    """After the link is undone for certain, PostOffice has its customer back, and an edit of the CRM reaches nobody."""
+    await _unlinked(world)
+    await world.typed("account", {"telephone1": "+41 44 9"}, _the_account(world))
+    await world.settled()
+    customer = world.site.rows("customers")[_the_customer(world)]
+    assert (customer["crmId"], customer["master"]) == (None, "PO")
+    assert customer["telephone"] != "+41 44 9"
+
+
+STORIES = _at_each_site(
+    PostStory("account becomes a customer", ("customer",), _account, holds={"customers": 1}),
+    PostStory(
+        "account finds its customer by the number",
+        ("customer",),
+        _account_of_that_number,
+        before=_customer_is_there,
+        holds={"customers": 1},
+    ),
+    PostStory("edits on both sides", ("customer",), _edited_on_both_sides, before=_account, holds={"customers": 1}),
+    PostStory(
+        "an edit at the site is put back", ("customer",), _edited_in_vain, _account, rounds=2, holds={"customers": 1}
+    ),
+    PostStory("account deleted", ("customer",), _account_deleted, before=_account, holds={"customers": 1}),
+    PostStory(
+        "cost centre comes with its account",
+        ("customer", "cost_centre"),
+        _account_and_cost_centre,
+        holds={"customers": 1, "cost-centres": 1},
+    ),
+    PostStory(
+        "cost centre moves to a new account",
+        ("customer", "cost_centre"),
+        _cost_centre_moves,
+        before=_account_and_cost_centre,
+        holds={"customers": 2, "cost-centres": 1},
+    ),
+    PostStory(
+        "articles arrive", ("article",), _articles, _article_known_by_its_number, rounds=2, holds={"articles": 3}
+    ),
+    PostStory("articles change", ("article",), _articles_change, before=_articles, rounds=2, holds={"articles": 3}),
+    PostStory(
+        "an article vanishes",
+        ("article",),
+        _article_vanishes,
+        before=_articles,
+        after=_night,
+        rounds=2,
+        holds={"articles": 2},
+    ),
+    PostStory(
+        "unlinked while an edit is carried",
+        ("customer",),
+        _edited_on_both_sides,
+        before=_account,
+        meanwhile=_unlinked,
+        after=_edited_once_more,
+        holds={"customers": 1},
+    ),
+    PostStory(
+        "unlinked while the partner is made",
+        ("customer",),
+        _account,
+        meanwhile=_unlinked,
+        after=_edited_once_more,
+        holds={"customers": 1},
+    ),
+)
+"""Every story of PostOffice's transfers."""
