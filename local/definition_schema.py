@@ -57,6 +57,7 @@ def _table(told: str, of: Schema) -> Schema:
 
 
 _WORDS_ON_DELETE = [one.value for one in OnDelete if one is not OnDelete.SET]
+_ON_EITHER_SIDE = [word for word in _WORDS_ON_DELETE if word != OnDelete.DELETE]
 
 
 def _choice(told: str, names: Iterable[str]) -> Schema:
@@ -226,7 +227,7 @@ def definition_schema() -> Mapping[str, Any]:
     pair = _object("The two systems, each with its table.", {}, (), _COLUMN) | {"minProperties": 2, "maxProperties": 2}
     common: Schema = {
         "match": {"type": "array", "items": _match_rule()},
-        "on_delete": _choice("What follows when one record of a link is deleted.", _WORDS_ON_DELETE),
+        "on_delete": _choice("What follows when one record of a link is deleted.", _ON_EITHER_SIDE),
         "foreign_edit": _choice("What happens to an edit where the field is not mastered.", ForeignEdit),
         "brakes": _brakes(),
         "profile": _choice("What both databases must be for.", Profile),

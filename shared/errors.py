@@ -230,6 +230,16 @@ class NotAllowed(Refused):
     remedy = "Give the application user the privilege or permission set that the system's documentation names."
 
 
+class NotMastered(ConnectorError):
+    """The record, or the one that it is a part of, is maintained in its own system, because it is not linked there yet
+    or not any more; nothing was written."""
+
+    code = "CD-1018"
+    sentence = "The record is maintained in its own system until it is linked there."
+    who = Who.NOBODY
+    remedy = "Nothing: the transfer tries again. If it lasts, look whether the record's own transfer is switched on."
+
+
 class FeedExpired(ConnectorError):
     """The watermark of a change feed is too old for the system; only a full walk helps."""
 

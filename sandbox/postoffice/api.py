@@ -100,6 +100,9 @@ class Api:
                 return self._unlink(table, row_id)
             case (row_id, "journal"), "POST" if table.journal:
                 return self._journal(call, table, row_id)
+            case (row_id, "journal"), "GET" if table.journal:
+                self._there(table, row_id)
+                return Answer(200, self._lists.journal(table, row_id, call.query, limit_of(call.query)))
             case (row_id, name, key), "PUT" | "DELETE" if name in table.parts:
                 return self._part(call, table, row_id, name, key)
         known = not rest or (table.written and (len(rest) == 1 or rest[1] in {"crm-link", "journal", *table.parts}))

@@ -119,6 +119,24 @@ class Lists:
         items = [shown(table, row_id, row, versions=self._options.etag) for row_id, row in rows]
         return {"items": items, "nextCursor": following, "hasMore": more, "serverTime": iso(self._store.now())}
 
+    def journal(self, table: Table, row_id: str, query: Mapping[str, str], limit: int) -> dict[str, Any]:
+        """Answer one page of a record's journal, the oldest entry first."""
+        unknown = next((name for name in query if name not in ("limit", "externalId", self._place_parameter())), None)
+        if unknown is not None:
+            raise bad_request("UnknownParameter", f"The journal takes no {unknown}.", unknown)
+        at, wanted = f"{table.name}/{row_id}/", query.get("externalId")
+        entries = [one for key, one in self._store.spaces["journal"].items() if key.startswith(at)]
+        entries = [one for one in entries if wanted in (None, one["externalId"])]
+        asked = json.dumps(["journal", table.name, row_id, wanted])
+        by_offset = self._options.paging is Paging.OFFSET
+        place = _whole(query.get("offset", "0"), "offset", 0, None)
+        if "cursor" in query:
+            place = cursor_from(query["cursor"], asked).place
+        more = len(entries) > place + limit
+        following = Cursor(place + limit, asked, self._store.now()).text() if more and not by_offset else None
+        now = iso(self._store.now())
+        return {"items": entries[place : place + limit], "nextCursor": following, "hasMore": more, "serverTime": now}
+
     # --- the feed of changes ---
 
     def changes(self, query: Mapping[str, str], limit: int) -> dict[str, Any]:

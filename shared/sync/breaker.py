@@ -197,6 +197,9 @@ class Watched(PassingOn):
     ) -> Record:
         return await self._told(self.inner.update(table, key, values, columns, version=version))
 
+    async def delete(self, table: str, key: str) -> None:
+        await self._told(self.inner.delete(table, key))
+
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         await self._told(self.inner.note(table, key, seed, subject, text))
 

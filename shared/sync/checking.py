@@ -16,6 +16,7 @@ from shared.sync.definition import (
     Index,
     Master,
     OnCreate,
+    OnDelete,
     Transfer,
 )
 from shared.sync.findings import FINDINGS, Finding, Severity
@@ -183,9 +184,14 @@ class _Check:
         if not near.writable:
             sentence = f"{told} is read-only, but {self.definition.table(source).system} is master of the field."
             yield self._found("CD-4608", Severity.WRONG, rule.line, sentence, told)
-        elif not near.updatable and updates(self.definition, rule, source):
+        elif not near.updatable and updates(self.definition, rule, source) and not self._is_immutable(source.other):
             sentence = f"{told} can be written at a create only; later changes would be refused."
             yield self._found("CD-4609", Severity.WARNING, rule.line, sentence, told)
+
+    def _is_immutable(self, side: Side) -> bool:
+        """Whether the engine knows that records of this side never change."""
+        capabilities = self.survey.capabilities.get(_place(self.definition, side))
+        return capabilities is not None and capabilities.immutable
 
     def _secured(self, rule: FieldRule, source: Side) -> Iterator[Finding]:
         needed = {source: {Right.READ}, source.other: {Right.READ, Right.CREATE}}
@@ -268,6 +274,7 @@ class _Check:
         yield from self._hearing(transfer)
         yield from self._written_back(transfer)
         yield from self._given(transfer)
+        yield from self._deleting(transfer)
         if transfer.choose_key:
             told = self._named(transfer.target, transfer.choose_key.column)
             sentence = f"{transfer.name} chooses {told}; whether its number series allows that cannot be read."
@@ -342,6 +349,12 @@ class _Check:
                 if column is not None:
                     writable = column.writable if key == "create_with" else column.updatable
                     yield from self._fits(transfer, key, column, value, writable=writable)
+
+    def _deleting(self, transfer: Transfer) -> Iterator[Finding]:
+        capabilities = self.survey.capabilities.get(_place(self.definition, transfer.target))
+        if transfer.on_delete is OnDelete.DELETE and capabilities and not capabilities.deletes:
+            told = self._named(transfer.target)
+            yield self._found("CD-4619", Severity.WRONG, transfer.line, f"Records of {told} cannot be deleted.", told)
 
     def _fits(
         self, transfer: Transfer, key: str, column: ColumnMetadata, value: str, *, writable: bool

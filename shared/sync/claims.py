@@ -121,13 +121,16 @@ class Claims:
 
     async def give_back(self, row: LinkRow, keys: Sequence[MatchKey]) -> None:
         """Remove a claim under which certainly nothing was created."""
-        links = self.ports.stores.links
         if row.other:
-            reverse = await links.get(row.pair, row.side.other, row.other)
-            if reverse and self._mine(reverse, row):
-                await self._forget(reverse)
+            await self.give_up_reserved(row)
         await self.release_keys(row, keys)
         await self._forget(row)
+
+    async def give_up_reserved(self, row: LinkRow) -> None:
+        """Remove the reverse row of the target key that the source row names, if it belongs to this claim."""
+        reverse = await self.ports.stores.links.get(row.pair, row.side.other, row.other)
+        if reverse and self._mine(reverse, row):
+            await self._forget(reverse)
 
     async def _forget(self, row: LinkRow) -> None:
         try:
@@ -233,6 +236,8 @@ class Claims:
             linked_by=self.prepared.transfer.name,
         )
         reverse = replace(linked, side=row.side.other, key=target_key, other=row.key, etag="")
+        if row.other not in ("", target_key):  # an earlier try was about another record
+            await self.give_up_reserved(row)
         if row.side is Side.LEFT:
             await self._put_reverse(row, reverse)
             return await _written(self.ports.stores.links.replace(self._home(linked, base, versions)))
@@ -272,6 +277,19 @@ async def undo_link(ports: Ports, home: LinkRow, reason: str) -> None:
         other = await links.get(home.pair, home.side.other, home.other) if home.other else None
         if other and other.state is not LinkState.UNLINKED:
             await links.replace(replace(other, state=LinkState.UNLINKED, generation=tomb.generation, reason=reason))
+    except RowTaken:
+        raise Taken from None
+
+
+async def forget_link(ports: Ports, home: LinkRow) -> None:
+    """Remove both rows of a link, without a tombstone: its record goes on as one without a partner. Harmless to
+    repeat; raises Taken on a race."""
+    links = ports.stores.links
+    try:
+        other = await links.get(home.pair, home.side.other, home.other)
+        if other is not None and other.state is LinkState.LINKED and other.other == home.key:
+            await links.delete(other)
+        await links.delete(home)
     except RowTaken:
         raise Taken from None
 

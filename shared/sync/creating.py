@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from shared.errors import AlreadyExists, ConnectorError, CrossdockError, UnknownResult
 from shared.sync.brakes import Brake
-from shared.sync.claims import BY_HAND, MERGED, Claims, Doubled, MatchKey, Taken, Undone, undo_link
+from shared.sync.claims import BY_HAND, MERGED, Claims, Doubled, MatchKey, Taken, Undone
 from shared.sync.context import Ports, Prepared
 from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base, Fingerprints, Sent
@@ -40,10 +40,10 @@ class NumbersTaken(Exception):
 @dataclass(frozen=True)
 class Linked:
     """A link that was just made: its home row, and both records as last seen (the target's version is the older
-    reading)."""
+    reading). source: None if it was deleted meanwhile."""
 
     home: LinkRow
-    source: Record
+    source: Record | None
     target: Record
 
 
@@ -86,9 +86,14 @@ class Creating:
         if missing:
             outcome = parked("CD-4020", field=missing[0])
             return replace(outcome, remedy=f"{outcome.remedy} (missing: {', '.join(missing)})")
-        if any(one.rule.reference and one.rule.reference.needed for one in plan.waits):
+        if any(one.rule.reference and one.rule.reference.needed for one in plan.waits) or self.lacks_owner(plan):
             return Outcome(Kind.SKIPPED, Why.NO_PARTNER, fields=plan.told(None, None))
         return None
+
+    def lacks_owner(self, plan: Plan) -> bool:
+        """Whether the target's records are parts of others, and the source names none that has a partner."""
+        owner = self.prepared.capabilities.owner
+        return bool(owner) and is_blank(plan.writes.get(owner))
 
     async def choose(self) -> str:
         """A number of our own series for the target's enforced column; empty where the target gives its own."""
@@ -189,19 +194,21 @@ class _Claimed:
         if self.way.if_unlinked is IfUnlinked.MATCH:
             await self._claims.give_back(self.row, self._keys)
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED), None
-        if self.plan.problems:
+        if self.plan.problems or self.way.lacks_owner(self.plan):
             await self._claims.give_back(self.row, self._keys)
-            return problem_outcome(self.plan, None, None), None
+            return self._without_owner() if not self.plan.problems else problem_outcome(self.plan, None, None), None
         return await self._created()
+
+    def _without_owner(self) -> Outcome:
+        """The owner went away after an earlier try had begun."""
+        return Outcome(Kind.SKIPPED, Why.NO_PARTNER, fields=self.plan.told(None, None))
 
     # --- finding again what may have been created ---
 
     async def _ours(self) -> Record | None:
         """The record that an earlier try of ours has created, if it can be found."""
-        chooses = self._prepared.capabilities.chooses_key and not self._is_by_hand
-        known = self._chosen_key() if chooses else self.row.other
-        if known:
-            return (await self._read_target([known])).get(known)
+        if self.row.other:
+            return (await self._read_target([self.row.other])).get(self.row.other)
         if self._chosen:
             return await self._by_number()
         async for candidate in self._candidates():
@@ -220,7 +227,7 @@ class _Claimed:
 
     def _chosen_key(self) -> str:
         seed = f"{self.row.pair}|{self.row.side}|{self.row.key}|{self.row.generation}"
-        return self._prepared.target.derived_key(self._prepared.target_table, seed)
+        return self._prepared.target.derived_key(self._prepared.target_table, seed, self.plan.writes)
 
     async def _read_target(self, keys: Sequence[str]) -> Mapping[str, Record]:
         prepared = self._prepared
@@ -304,18 +311,30 @@ class _Claimed:
 
         A similar record that is free then is put before a person; a second create would be a guess.
         """
-        claim, caps = self.row.claim, self._prepared.capabilities
-        if caps.chooses_key or self._chosen or claim is None or claim.sent_at is None:
+        claim = self.row.claim
+        if self._is_enforced or claim is None or claim.sent_at is None:
             return True
-        if self.way.ports.clock.now() < claim.sent_at + self.way.ports.timing.lease + caps.longest_run:
+        longest = self.way.ports.timing.lease + self._prepared.capabilities.longest_run
+        if self.way.ports.clock.now() < claim.sent_at + longest:
             return False
-        if await self._has_sure_hits():
+        if self._prepared.capabilities.chooses_key or await self._has_sure_hits():
             return True
         similar = {record.key: record async for record in self._candidates() if self._resembles(record)}
         free = [record for key, record in similar.items() if await self._claims.free_target(key, self.row)]
         if free:
             raise Ambiguous("CD-4201", tuple(free))
         return True
+
+    @property
+    def _is_enforced(self) -> bool:
+        """Whether the system itself keeps what was sent from being there twice. It does not where the record has got
+        another owner since, for then it would be created under another key."""
+        caps = self._prepared.capabilities
+        if self._chosen or not caps.chooses_key:
+            return bool(self._chosen)
+        if caps.owner and (self.way.lacks_owner(self.plan) or self.row.other != self._chosen_key()):
+            return False
+        return caps.enforces_key
 
     async def _has_sure_hits(self) -> bool:
         """Whether a sure match rule finds anything: then the ordinary search decides (one links, several are
@@ -328,10 +347,9 @@ class _Claimed:
 
     def _patience(self) -> timedelta:
         """Until the next look: soon where a look decides, spread over the longest run where only time does."""
-        caps = self._prepared.capabilities
-        if caps.chooses_key or self._chosen:
+        if self._is_enforced:
             return timedelta(seconds=5)
-        return max(timedelta(seconds=30), caps.longest_run / 8)
+        return max(timedelta(seconds=30), self._prepared.capabilities.longest_run / 8)
 
     # --- creating ---
 
@@ -349,7 +367,10 @@ class _Claimed:
         claim = replace(self.row.claim, sent=True, sent_at=self.way.ports.clock.now(), sent_print=sent_print)
         if not self._prepared.capabilities.chooses_key:
             return await self._claims.renew(self.row, claim)
-        row = await self._claims.renew(replace(self.row, other=self._chosen_key()), claim)
+        key = self._chosen_key()
+        if self.row.other and self.row.other != key:  # an earlier try was for another owner
+            await self._claims.give_up_reserved(self.row)
+        row = await self._claims.renew(replace(self.row, other=key), claim)
         await self._claims.reserve(row)
         return row
 
@@ -423,8 +444,7 @@ class _Claimed:
         home = await self._claims.confirm(self.row, target.key, base, self._versions(base, source, target))
         await self._claims.release_keys(self.row, self._keys)
         if now is None:
-            await undo_link(self.way.ports, home, Why.SOURCE_GONE.value)
-            return Outcome(Kind.SKIPPED, Why.SOURCE_GONE, other=target.key), None
+            return Outcome(Kind.SKIPPED, Why.SOURCE_GONE, other=target.key), Linked(home, None, target)
         return outcome, Linked(home, now, target)
 
     async def _source_now(self) -> Record | None:
@@ -437,8 +457,11 @@ class _Claimed:
         side, rules, lengths = self.row.side, self._prepared.rules, self._prepared.lengths
         sent = self._sent
         if sent.prints is None or sent != self.way.will_send(self.plan, self.row.key, sent.prints):
-            return plan_behind(side, rules, now.values, target.values, sent.columns, lengths)
-        return plan_caught_up(side, rules, self.source.values, now.values, lengths)
+            behind = plan_behind(side, rules, now.values, target.values, sent.columns, lengths)
+        else:
+            behind = plan_caught_up(side, rules, self.source.values, now.values, lengths)
+        owner = self._prepared.capabilities.owner  # another owner is another record; that is seen to afterwards
+        return Plan(side, [one for one in behind.decisions if not owner or one.rule.column(side.other) != owner])
 
     async def _caught_up(self, target: Record, plan: Plan) -> Record:
         """Write the late edits. The target's key is remembered first, since the record no longer equals what was

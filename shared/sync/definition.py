@@ -353,10 +353,12 @@ class IfUnlinked(StrEnum):
 
 class OnDelete(StrEnum):
     """What follows when one record of a link is deleted. unlink: the link is undone, the partner stays as it is. set:
-    the partner gets values before that. report: the link stays and a person decides."""
+    the partner gets values before that. delete: the partner is deleted before that. report: the link stays and a person
+    decides."""
 
     UNLINK = "unlink"
     SET = "set"
+    DELETE = "delete"
     REPORT = "report"
 
 
@@ -484,6 +486,8 @@ class Definition(Part):
     def _concerns_both_directions(cls, policy: OnDelete) -> OnDelete:
         if policy is OnDelete.SET:
             raise ValueError("values are set on one side; say on_delete: {set: …} within the transfer")
+        if policy is OnDelete.DELETE:
+            raise ValueError("only one side decides about a record's life; say on_delete: delete within its transfer")
         return policy
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from shared.sync.claims import Taken, undo_link
 from shared.sync.context import Ports, Prepared
 from shared.sync.creating import parked
 from shared.sync.definition import OnDelete, Transfer
+from shared.sync.moving import delete_part_or_record, hold
 from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Action
@@ -52,7 +53,8 @@ class Deleting:
         if not acting:
             policy = self._policy(others.transfers[0]) if others.transfers else self.prepared.definition.on_delete
             await self._verify_target()
-            return await self._follow(Why.TARGET_GONE, OnDelete.UNLINK if policy is OnDelete.SET else policy)
+            follows = OnDelete.REPORT if policy is OnDelete.REPORT else OnDelete.UNLINK
+            return await self._follow(Why.TARGET_GONE, follows)
         if not told:
             await self._verify_target()
             await others.tell(acting, self.home.key_on(self.prepared.side.other), DELETED, self.run)
@@ -71,11 +73,15 @@ class Deleting:
         if policy is OnDelete.REPORT:
             return await self._reported()
         await self.brake.one_delete()
+        home, key = self.home, self.home.key_on(self.prepared.side.other)
         fields = await self._set(self.prepared.transfer.set_on_delete) if policy is OnDelete.SET else []
-        kind = Kind.UPDATED if fields else Kind.SKIPPED
-        outcome = Outcome(kind, why, other=self.home.key_on(self.prepared.side.other), fields=fields)
+        deleted = False
+        if policy is OnDelete.DELETE:
+            home = await hold(self.ports, home, self.run, why.value)
+            deleted = await delete_part_or_record(self.prepared, key)
+        outcome = Outcome(Kind.UPDATED if fields or deleted else Kind.SKIPPED, why, other=key, fields=fields)
         await self.tell(outcome)
-        await undo_link(self.ports, self.home, why.value)
+        await undo_link(self.ports, home, why.value)
         await self._close_parked()
         return outcome
 

@@ -130,4 +130,9 @@ FINDINGS: Mapping[str, Catalogued] = {
         Who.CONSULTANT,
         "Name a column of days on both sides, and a table of Dataverse as the target.",
     ),
+    "CD-4619": Catalogued(
+        "The records of a table cannot be deleted, but on_delete says so.",
+        Who.CONSULTANT,
+        "Say on_delete: unlink, or set values that mark the record as no longer used.",
+    ),
 }

@@ -257,7 +257,8 @@ class _Pass:
         page = await self._ports.stores.links.page(self.pair, Side.LEFT, row.place, _LINKS_AT_ONCE)
         linked = [one for one in page if one.state is LinkState.LINKED]
         transfers = await self._heard_by()
-        for side in [Side(name) for name in row.sides.split(",")] if linked and transfers else []:
+        sides = [Side(name) for name in row.sides.split(",") if not self._is_immutable(Side(name))]
+        for side in sides if linked and transfers else []:
             homes = {one.key_on(side): one for one in linked}
             gone, differing = await self._looked_at(side, homes, renews=side is transfers[0].source)
             sent = await self._send(row, side, {**gone, **differing}, transfers)
@@ -269,6 +270,11 @@ class _Pass:
             )
         row = replace(row, looked=row.looked + len(linked), place=page[-1].key if page else row.place)
         return _Found(row, more=len(page) == _LINKS_AT_ONCE)
+
+    def _is_immutable(self, side: Side) -> bool:
+        """Whether the records of a side never change, so that looking at them would find nothing."""
+        table = self.definition.table(side)
+        return self._ports.connectors[table.system].capabilities(table.table).immutable
 
     async def _looked_at(
         self, side: Side, homes: Mapping[str, LinkRow], *, renews: bool

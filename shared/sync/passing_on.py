@@ -41,8 +41,8 @@ class PassingOn:
     def canonical_key(self, table: str, key: str) -> str:
         return self.inner.canonical_key(table, key)
 
-    def derived_key(self, table: str, seed: str) -> str:
-        return self.inner.derived_key(table, seed)
+    def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
+        return self.inner.derived_key(table, seed, values)
 
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
         return self.inner.watermark_at(table, at, no_later_than)
@@ -96,6 +96,9 @@ class PassingOn:
         self, table: str, keys: Sequence[str], *, within_seconds: float
     ) -> Sequence[ConnectorError | None]:
         return await self.inner.delete_many(table, keys, within_seconds=within_seconds)
+
+    async def delete(self, table: str, key: str) -> None:
+        await self.inner.delete(table, key)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         await self.inner.note(table, key, seed, subject, text)

@@ -21,6 +21,7 @@ from hashlib import blake2b
 from shared.errors import (
     ConnectorError,
     CrossdockError,
+    NotMastered,
     SettingsError,
     StoreUnavailable,
     SystemDown,
@@ -42,6 +43,7 @@ from shared.sync.environments import EnvironmentGuard
 from shared.sync.homes import home_of, linked_home
 from shared.sync.merging import MERGE, Merged, Merging
 from shared.sync.message import COMPARE, Message
+from shared.sync.moving import Moved, is_elsewhere
 from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import sent_after
@@ -601,6 +603,8 @@ class _Work:
                 return await self._updating(home, tell).from_source(source)
             except Merged as merged:
                 return await self._after_merge(home, merged, tell)
+            except Moved as moved:
+                return await self._moved_on(key, source, moved.outcome, tell)
         return await self._unlinked(key, source, row, tell)
 
     async def _from_target(self, row: LinkRow | None, target: Record | None, tell: Tell) -> Outcome:
@@ -612,7 +616,7 @@ class _Work:
             return await self._after_undoing(row)
         home = await self._home(row)
         try:
-            return await self._updating(home, tell).from_target(target)
+            return await replace(self._updating(home, tell), from_afar=True).from_target(target)
         except Merged as merged:
             return await self._after_merge(home, merged, tell)
 
@@ -679,10 +683,21 @@ class _Work:
         dependents = Dependents(self._ports, self.pipeline.index)
         await dependents.tell_of_link(self.prepared.definition, keys, self.message, self.run)
 
+    async def _moved_on(self, key: str, source: Record | None, away: Outcome, tell: Tell) -> Outcome:
+        """The record has left its former owner; with the new one it is as any record without a partner."""
+
+        async def tell_both(made: Outcome) -> None:
+            await tell(_after_moving(away, made))
+
+        return _after_moving(away, await self._unlinked(key, source, None, tell_both))
+
     async def _after_linking(self, link: Linked, outcome: Outcome, tell: Tell) -> Outcome:
         """Write back at once; a link with a record that existed already also brings both records together, and a new
-        record gets what the create does not send."""
+        record gets what the create does not send. A source that has gone or got another owner meanwhile is followed."""
+        if link.source is None:
+            return await self._updating(link.home, tell).from_source(None)
         later = any(sent_after(rule, self.prepared.side) for rule in self.prepared.rules)
+        later = later or is_elsewhere(self.prepared, link.source, link.target)
         if outcome.why is not Why.LINKED and not link.home.write_back and not later:
             return outcome
 
@@ -693,6 +708,9 @@ class _Work:
             return _with(outcome, await self._updating(link.home, tell_both).from_linked(link))
         except Merged as merged:
             return await self._after_merge(link.home, merged, tell)
+        except Moved as moved:
+            key = link.home.key_on(self.prepared.side)
+            return await self._moved_on(key, link.source, moved.outcome, tell)
 
     # --- merges ---
 
@@ -768,6 +786,13 @@ def _with(linked: Outcome, updated: Outcome) -> Outcome:
     return replace(linked, fields=[*linked.fields, *updated.fields])
 
 
+def _after_moving(away: Outcome, made: Outcome) -> Outcome:
+    """The outcome of leaving one owner and being made anew at another one, if that could be."""
+    if made.kind is Kind.SKIPPED:
+        return away
+    return replace(made, fields=[*away.fields, *made.fields])
+
+
 def _canonical_or_none(connector: Connector, table: str, key: str) -> str | None:
     try:
         return connector.canonical_key(table, key)
@@ -797,6 +822,7 @@ def _why(error: Exception) -> Why:
         Throttled: Why.THROTTLED,
         UnknownResult: Why.UNSURE,
         VersionConflict: Why.RACE,
+        NotMastered: Why.NOT_MASTERED,
     }
     return next((why for kind, why in reasons.items() if isinstance(error, kind)), Why.FAILED)
 

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     UNFIT = "the value does not fit"
     UNTOLD = "the value is not told and counts as unchanged"
     NO_EDITOR = "who changed the record last has no partner"
+    IMMUTABLE = "the target takes no change after the create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,15 @@ class Plan:
         return any(d.agrees for d in self.decisions)
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is to be written, waited for or asked a person about."""
+        return not any(d.action in (Action.WRITE, Action.WAIT, Action.PARK) for d in self.decisions)
+
+    def immutable(self) -> Plan:
+        """The plan where the target never changes: what differs stays as it is, and that is agreed on."""
+        return Plan(self.source, [_kept_back(d) for d in self.decisions])
+
+    @property
     def blanks(self) -> int:
         """How many fields of the target become empty."""
         return sum(d.action is Action.WRITE and is_blank(d.value) for d in self.decisions)
@@ -125,6 +135,12 @@ class Plan:
     def told(self, base: Base | None, target: Values | None) -> list[FieldDecision]:
         """The decisions for the journal: fingerprints instead of values, plainly unchanged fields left out."""
         return [_told(d, self.source.other, base, target) for d in self.decisions if not _is_plain(d, base)]
+
+
+def _kept_back(decision: Decision) -> Decision:
+    if decision.action is Action.KEEP:
+        return decision
+    return Decision(decision.rule, Action.KEEP, Reason.IMMUTABLE, agrees=True)
 
 
 def _is_plain(decision: Decision, base: Base | None) -> bool:

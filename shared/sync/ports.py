@@ -23,9 +23,18 @@ GUID, 0001-01-01) into None and back. Whole numbers and choices are int, money i
 
 
 class Unlinked(str):
-    """The key of a record that has no partner: nothing on the other side can refer to it yet."""
+    """The key of a record that has no partner: nothing on the other side can refer to it (yet).
 
-    __slots__ = ()
+    former: the key, on the pair's right side, of the link that it once had; empty if it never had one.
+    """
+
+    __slots__ = ("former",)
+    former: str
+
+    def __new__(cls, key: str, former: str = "") -> Unlinked:
+        made = super().__new__(cls, key)
+        made.former = former
+        return made
 
 
 class Untold(str):
@@ -92,6 +101,9 @@ class Capabilities:
     given a note that people see. feed_memory: after how long the change feed forgets a place in it; None: never.
     days: the table's records can be asked for by the day that a column holds (`of_day`). deletes_many: they can be
     deleted in bulk.
+    enforces_key: a key that we chose is kept unique, so a second create with it is refused or does nothing. deletes:
+    records can be deleted. owner: the column that names the record which a record of the table is a part of; it
+    belongs to the key, so a part of another owner is another record. immutable: what was created is never changed.
     """
 
     chooses_key: bool
@@ -105,6 +117,10 @@ class Capabilities:
     feed_memory: timedelta | None = None
     days: bool = False
     deletes_many: bool = False
+    enforces_key: bool = True
+    deletes: bool = True
+    owner: str = ""
+    immutable: bool = False
 
 
 class ColumnType(StrEnum):
@@ -251,8 +267,11 @@ class Connector(Protocol):
         """The one spelling of a key; raises ValueError for text that cannot be a key of the table."""
         ...
 
-    def derived_key(self, table: str, seed: str) -> str:
-        """A key we choose ourselves, always the same for the same seed; only where `chooses_key`."""
+    def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
+        """A key we choose ourselves, always the same for the same seed; only where `chooses_key`.
+
+        values: of the new record, for a key that its owner belongs to; raises ValueError where that is not named.
+        """
         ...
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
@@ -352,6 +371,10 @@ class Connector(Protocol):
     ) -> Record:
         """Change only the given columns if the record still has `version` (None: whatever it has, but it must
         exist)."""
+        ...
+
+    async def delete(self, table: str, key: str) -> None:
+        """Delete a record; only where `deletes`. One that is gone already is fine."""
         ...
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:

@@ -15,6 +15,7 @@ from shared.sync.passing_on import PassingOn
 from shared.sync.ports import (
     Change,
     ChangePage,
+    LinkRow,
     Links,
     LinkState,
     NewRecord,
@@ -120,8 +121,14 @@ class Referring(PassingOn):
     async def _partner(self, pair: str, key: str) -> Value:
         row = await self.links.get(pair, self.side, key)
         if row is None or row.state is not LinkState.LINKED:
-            return Unlinked(key)
+            return Unlinked(key, self._former(row))
         return row.other if self.side is Side.LEFT else key
+
+    def _former(self, row: LinkRow | None) -> str:
+        """The right side's key of a link that was undone."""
+        if row is None or row.state is not LinkState.UNLINKED:
+            return ""
+        return row.key_on(Side.RIGHT)
 
     async def _own(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
         """Values with this side's keys; raises Taken for a link that has gone since it was read."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from shared.errors import (
     CrossdockError,
     FileUnfit,
+    NotMastered,
     Refused,
     SettingsError,
     SystemDown,
@@ -51,7 +52,7 @@ def decide(error: Exception, copies: int, failures: int, age: timedelta, fractio
         return Park("CD-4401")
     if isinstance(error, Throttled):
         return Defer(error.retry_after + backoff(0, fraction))
-    if isinstance(error, (SystemDown, UnknownResult, VersionConflict, FileUnfit, SettingsError)):
+    if isinstance(error, (SystemDown, UnknownResult, VersionConflict, FileUnfit, NotMastered, SettingsError)):
         return Defer(backoff(copies, fraction))
     if failures + 1 >= MAX_FAILURES:
         return Park(error.code if isinstance(error, CrossdockError) else "CD-4402")

@@ -21,6 +21,8 @@ from shared.sync.editors import with_editor
 from shared.sync.edits import who_of
 from shared.sync.fingerprint import Base
 from shared.sync.merging import Merged
+from shared.sync.moving import MOVING, Moved, Moving, OwnerUnlinked, has_moved, owner_rule
+from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import Action, Decision, NeedsTarget, Plan, Reason, agree, converted, plan_update
 from shared.sync.ports import (
@@ -40,6 +42,8 @@ from shared.sync.values import Unfit, canonical, is_blank, same_value
 from shared.sync.vouching import vouched
 
 _ROUNDS = 4
+MOVED = "moved"
+"""The cause of a message about a record whose part is on its way to another owner."""
 
 
 class SourceGone(Exception):
@@ -54,7 +58,8 @@ class TargetGone(Exception):
 class Updating:
     """Brings the target of one link up to date. `home` is the newest version of the link's home row.
 
-    editor: the last edit of the source that the message tells of. _sent: what this run has written, or may have written
+    editor: the last edit of the source that the message tells of. from_afar: the message is about the target's record;
+    what has to begin at the source is left to its own message. _sent: what this run has written, or may have written
     where an answer was lost, by the names of the fields.
     """
 
@@ -65,6 +70,7 @@ class Updating:
     home: LinkRow
     tell: Tell
     editor: str = ""
+    from_afar: bool = False
     _put_back: dict[bytes, int] = field(default_factory=dict)
     _sent: dict[tuple[str, str], FieldDecision] = field(default_factory=dict)
 
@@ -86,11 +92,18 @@ class Updating:
         return Base.unpack(self.home.base, self.home.key, self.ports.prints)
 
     async def from_source(self, source: Record | None) -> Outcome:
-        """The source may have changed; it was read after the home row, and is asked for again if it was not found."""
+        """The source may have changed; it was read after the home row, and is asked for again if it was not found.
+
+        Raises Moved once the record has left its owner.
+        """
+        if self.home.reason == MOVING:
+            raise Moved(await self._away(None))
         return await self._kept(source, None)
 
     async def from_target(self, target: Record | None) -> Outcome:
         """The target may have changed: put back what it does not master. An echo costs the one read that was done."""
+        if self.home.reason == MOVING:
+            return await self._left_to_the_source()
         if target is None:
             return await self._deleting.target_gone(told=True)
         self._refuse_merged(None, target)
@@ -100,8 +113,40 @@ class Updating:
         return await self._kept(None, target, both=True)
 
     async def from_linked(self, link: Linked) -> Outcome:
-        """The link was just made: write back, and bring both records together."""
+        """The link was just made: write back, and bring both records together; or the source has gone meanwhile."""
         return await self._kept(link.source, link.target, both=True)
+
+    # --- parts that get another owner ---
+
+    async def _stays(self, source: Record, target: Record | None) -> bool:
+        """Whether the target's record is a part of the owner that the source names; raises Moved or OwnerUnlinked where
+        it is not, and NeedsTarget while that cannot be told."""
+        rule = owner_rule(self.prepared)
+        if rule is None or self.prepared.capabilities.immutable:
+            return True
+        if self._base.is_same(rule, self.prepared.side, source.values.get(rule.column(self.prepared.side))):
+            return True
+        if target is None:
+            raise NeedsTarget
+        if not has_moved(rule, self.prepared, source, target):
+            return True
+        if self.from_afar:
+            return False
+        raise Moved(await self._away(target))
+
+    async def _away(self, target: Record | None) -> Outcome:
+        rule = owner_rule(self.prepared)
+        assert rule is not None, "only parts get another owner"
+        moving = Moving(self.ports, self.prepared, self.run, self.brake, self.home, self.tell)
+        there = target.values.get(rule.column(self.prepared.side.other)) if target else None
+        return await moving.away(rule, there)
+
+    async def _left_to_the_source(self) -> Outcome:
+        """The part is on its way to another owner: told of the source's record, this transfer goes on with it."""
+        await self._release()
+        others = OtherDirection(self.ports, self.prepared.definition, self.prepared.side)
+        await others.tell([self.prepared.transfer], self._source_key, MOVED, self.run)
+        return Outcome(Kind.SKIPPED, Why.MOVED, other=self._target_key)
 
     async def _seen(self, target: Record) -> Outcome:
         """Only what we do not watch has changed: remember the version, so that our next write names the right one.
@@ -151,6 +196,9 @@ class Updating:
                 except RecordMissing:
                     return await self._deleting.target_gone(told=False)
             return Outcome(Kind.DEFERRED, Why.BUSY, delay=timedelta(seconds=5), burns_attempt=False)
+        except OwnerUnlinked:
+            await self._release()
+            return Outcome(Kind.SKIPPED, Why.NO_PARTNER, other=self._target_key)
         except SourceGone:
             return await self._deleting.source_gone()
         except TargetGone:
@@ -159,6 +207,8 @@ class Updating:
     async def _once(self, source: Record, target: Record | None) -> Outcome:
         self._refuse_stale(source)
         self._refuse_merged(source, target)
+        if not await self._stays(source, target):
+            return await self._left_to_the_source()
         source = await self._with_editor(source)
         plan, base = self._plan(source, target), self._base
         values = target.values if target else None
@@ -202,6 +252,8 @@ class Updating:
         if self._sent:
             return Outcome(Kind.UPDATED, Why.CHANGED, other=self._target_key, fields=fields)
         why = Why.AGREED if agrees else Why.ECHO
+        if any(one.reason == Reason.IMMUTABLE.value for one in last.values()):
+            why = Why.IMMUTABLE
         return Outcome(Kind.UNCHANGED, why, other=self._target_key, fields=fields)
 
     async def _overruling(self, plan: Plan, target: Record) -> Plan:
@@ -277,7 +329,7 @@ class Updating:
 
     def _plan(self, source: Record, target: Record | None) -> Plan:
         values = target.values if target else None
-        return plan_update(
+        plan = plan_update(
             self.prepared.side,
             self.prepared.rules,
             self._base,
@@ -286,6 +338,11 @@ class Updating:
             self.prepared.lengths,
             self.prepared.definition.foreign_edit,
         )
+        if not self.prepared.capabilities.immutable or plan.is_quiet:
+            return plan
+        if target is None:
+            raise NeedsTarget
+        return plan.immutable()
 
     def _refuse_stale(self, source: Record) -> None:
         """A lagging replica must never bring an old value back."""
@@ -450,6 +507,12 @@ class Updating:
         except RowTaken:
             raise Taken from None
         return True
+
+    async def _release(self) -> None:
+        """Give the lease back where nothing is to be remembered."""
+        if self._is_leased:
+            with suppress(RowTaken):
+                self.home = await self.ports.stores.links.replace(replace(self.home, claim=None))
 
     @property
     def _deleting(self) -> Deleting:

@@ -80,8 +80,8 @@ class TwoTables:
     def canonical_key(self, table: str, key: str) -> str:
         return self._of(table).canonical_key(table, key)
 
-    def derived_key(self, table: str, seed: str) -> str:
-        return self._of(table).derived_key(table, f"{table}|{seed}")
+    def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
+        return self._of(table).derived_key(table, f"{table}|{seed}", values)
 
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
         return self._of(table).watermark_at(table, at, no_later_than)
@@ -135,6 +135,9 @@ class TwoTables:
         self, table: str, keys: Sequence[str], *, within_seconds: float
     ) -> Sequence[ConnectorError | None]:
         return await self._of(table).delete_many(table, keys, within_seconds=within_seconds)
+
+    async def delete(self, table: str, key: str) -> None:
+        await self._of(table).delete(table, key)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         await self._of(table).note(table, key, seed, subject, text)

@@ -163,7 +163,7 @@ class MemorySystem:
     def canonical_key(self, table: str, key: str) -> str:
         return str(uuid.UUID(key))
 
-    def derived_key(self, table: str, seed: str) -> str:
+    def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
         return str(uuid.uuid5(_NAMES, f"{self.system}|{seed}"))
 
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
@@ -354,6 +354,13 @@ class MemorySystem:
             return [UnknownResult(self.system) for _ in keys]
         assert isinstance(done, list)
         return done
+
+    async def delete(self, table: str, key: str) -> None:
+        async def do() -> None:
+            if key in self.records:
+                self.remove(key)
+
+        await self._pass("delete", do)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         async def do() -> None:

@@ -140,6 +140,11 @@ class BusinessCentralClient:
         except WrongShape:
             raise self._http.unusable(call) from None
 
+    async def delete(self, path: str, template: str, within_seconds: float) -> None:
+        """Delete a record whatever its version; raises RecordMissing for one that is gone already."""
+        call = Call("DELETE", self._company + path, template, {**HEADERS, "If-Match": "*"})
+        _checked(await self._http.send(call, within_seconds), Doing.UPDATE)
+
     async def batch(self, parts: Mapping[int, Part], within_seconds: float) -> Reply:
         """Send a `$batch`; the reply is the caller's to judge, part by part.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -37,6 +38,7 @@ from shared.errors import (
     CrossdockError,
     FeedExpired,
     NotAllowed,
+    RecordMissing,
     SettingsError,
     SystemDown,
     UnknownColumn,
@@ -164,7 +166,7 @@ class BusinessCentralConnector:
     def canonical_key(self, table: str, key: str) -> str:
         return canonical_guid(key)
 
-    def derived_key(self, table: str, seed: str) -> str:
+    def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
         """Not offered: Business Central gives the keys itself."""
         raise ValueError(f"{SYSTEM} does not let us choose a key")
 
@@ -287,6 +289,13 @@ class BusinessCentralConnector:
             if error.answer.vendor_code == PLACE_GONE:
                 raise FeedExpired(SYSTEM, error.answer) from None
             raise
+
+    async def delete(self, table: str, key: str) -> None:
+        """Raises Refused for a record that something has been booked on."""
+        place = await self._schema.place(table)
+        target = f"{place.page}({canonical_guid(key)})"
+        with suppress(RecordMissing):
+            await place.client.delete(target, f"{place.page}(..)", self._client.timeout_seconds)
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """API v2.0 has no notes; `capabilities` says so."""

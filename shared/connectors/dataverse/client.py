@@ -100,6 +100,11 @@ class DataverseClient:
         except WrongShape:
             raise self._http.unusable(call) from None
 
+    async def delete(self, path: str, query: Query, template: str, within_seconds: float) -> None:
+        """Delete a record; raises RecordMissing for one that is gone already."""
+        call = Call("DELETE", ROOT + path + encoded(query), template, HEADERS)
+        _checked(await self._http.send(call, within_seconds), Doing.UPDATE)
+
     async def act(self, path: str, query: Query, template: str, body: JsonObject, within_seconds: float) -> Reply:
         """Call an action that writes. From 400 on the reply is the caller's to judge."""
         call = Call("POST", ROOT + path + encoded(query), template, HEADERS, body)

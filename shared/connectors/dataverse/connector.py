@@ -147,7 +147,7 @@ class DataverseConnector:
     def canonical_key(self, table: str, key: str) -> str:
         return canonical_guid(key)
 
-    def derived_key(self, table: str, seed: str) -> str:
+    def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
         return str(uuid.uuid5(NAMESPACE, f"{table}\n{seed}"))
 
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
@@ -272,9 +272,19 @@ class DataverseConnector:
     ) -> Sequence[ConnectorError | None]:
         return await self._bulk.delete(table, keys, within_seconds)
 
+    async def delete(self, table: str, key: str) -> None:
+        """What hangs on the record goes with it, as the organisation's relationships say."""
+        budget = Budget(SYSTEM, self._clock, self._client.timeout_seconds)
+        async with budget.preparing():
+            shape = await self._schema.table(table)
+        with suppress(RecordMissing):
+            await self._client.delete(
+                f"{shape.set_name}({canonical_guid(key)})", [("tag", self._tag)], f"{shape.set_name}(..)", budget.left()
+            )
+
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """A row of the table annotation, under a key that the seed gives; one that exists already is left as it is."""
-        note_key, shape = self.derived_key("annotation", seed), await self._schema.table(table)
+        note_key, shape = self.derived_key("annotation", seed, {}), await self._schema.table(table)
         body: JsonObject = {
             "subject": subject[:LONGEST_SUBJECT],
             "notetext": text[:LONGEST_NOTE],

@@ -57,17 +57,27 @@ class PostOfficeClient:
         return None if reply.status == 404 else _checked(reply, Doing.READ)
 
     async def pages(
-        self, path: str, query: Query, place: str | None, size: int, named: Callable[[JsonObject], str] | None = None
+        self,
+        path: str,
+        query: Query,
+        place: str | None,
+        size: int,
+        named: Callable[[JsonObject], str] | None = None,
+        template: str = "",
     ) -> AsyncIterator[Page]:
-        """The pages of a list from a place on. named: what a row is known by, where that is not its id."""
+        """The pages of a list from a place on. named: what a row is known by, where that is not its id. template: the
+        path without ids, where there are any in it."""
+        at = (path, template or path)
         if self.site.paging is Paging.OFFSET:
-            async for page in self._by_offset(path, query, place, size, named or _id):
+            async for page in self._by_offset(at, query, place, size, named or _id):
                 yield page
         else:
-            async for page in self._by_cursor(path, query, place, size):
+            async for page in self._by_cursor(at, query, place, size):
                 yield page
 
-    async def _by_cursor(self, path: str, query: Query, place: str | None, size: int) -> AsyncIterator[Page]:
+    async def _by_cursor(
+        self, path: tuple[str, str], query: Query, place: str | None, size: int
+    ) -> AsyncIterator[Page]:
         while True:
             at = {} if place is None else {self.site.parameter("cursor"): place}
             page = await self._page(path, {**query, **at}, size)
@@ -77,7 +87,7 @@ class PostOfficeClient:
             place = page.place
 
     async def _by_offset(
-        self, path: str, query: Query, place: str | None, size: int, named: Callable[[JsonObject], str]
+        self, path: tuple[str, str], query: Query, place: str | None, size: int, named: Callable[[JsonObject], str]
     ) -> AsyncIterator[Page]:
         """Each page begins with the last row of the one before: if it is not there, rows have gone meanwhile, and the
         reading steps back until it meets that row, or to the beginning; so none is missed. A row may be told twice.
@@ -97,9 +107,9 @@ class PostOfficeClient:
             offset, last = offset + max(1, len(ids) - 1), ids[-1]
             yield Page(page.rows, f"{offset} {last}", more=True, told_at=page.told_at)
 
-    async def _page(self, path: str, query: Query, size: int) -> Page:
+    async def _page(self, path: tuple[str, str], query: Query, size: int) -> Page:
         asked = {**query, self.site.parameter("limit"): str(min(size, self.site.page_size))}
-        body = object_of(await self.get(path, asked, path))
+        body = object_of(await self.get(path[0], asked, path[1]))
         try:
             rows = [as_object(row, "a row") for row in as_list(body.get("items"), "items")]
             place = None if body.get("nextCursor") is None else as_text(body["nextCursor"], "nextCursor")

@@ -14,11 +14,12 @@ from shared.connectors.postoffice.client import PostOfficeClient, object_of
 from shared.connectors.postoffice.errors import SYSTEM, Doing
 from shared.connectors.postoffice.feed import Asked, by_feed, by_time, watermark_at
 from shared.connectors.postoffice.further import FurtherLists
+from shared.connectors.postoffice.parts import Parts, derived_part, in_turn
 from shared.connectors.postoffice.rows import Rows
 from shared.connectors.postoffice.site import Site
 from shared.connectors.postoffice.sums import asking, of_day
 from shared.connectors.postoffice.tables import ACCOUNT_MANAGER, COST_CENTRE, CRM_ID, CUSTOMER, TABLES, Table
-from shared.connectors.postoffice.values import canonical_id
+from shared.connectors.postoffice.values import canonical_id, canonical_part
 from shared.connectors.turns import InTurn
 from shared.errors import (
     Answer,
@@ -77,6 +78,7 @@ class PostOfficeConnector:
         self._rows = Rows(self._site)
         self._further = FurtherLists(self._site, clock, self._first_page)
         self._booked = Booked(self.read, self._every)
+        self._parts = Parts(self._client, self._site, self._rows)
 
     @property
     def system(self) -> str:
@@ -91,10 +93,17 @@ class PostOfficeConnector:
         await self._client.aclose()
 
     def capabilities(self, table: str) -> Capabilities:
+        """Of a table that there is not, as of any list."""
+        at = TABLES.get(table)
+        part, immutable = bool(at and at.part), bool(at and at.immutable)
         return Capabilities(
-            chooses_key=False,
+            chooses_key=part,
+            enforces_key=not immutable or self._site.idempotency_keys,
+            deletes=part and not immutable,
+            owner=at.owner if at else "",
+            immutable=immutable,
             enforced_columns=frozenset(),
-            version=VersionKind.OPAQUE if self._site.versions else VersionKind.NONE,
+            version=VersionKind.OPAQUE if self._site.versions or immutable else VersionKind.NONE,
             returns_new_version=self._site.versions,
             read_after_write=True,
             longest_run=LONGEST_RUN,
@@ -103,11 +112,15 @@ class PostOfficeConnector:
         )
 
     def canonical_key(self, table: str, key: str) -> str:
-        return canonical_id(key)
+        at = TABLES.get(table)
+        return canonical_part(key) if at and at.part else canonical_id(key)
 
-    def derived_key(self, table: str, seed: str) -> str:
-        """Not offered: PostOffice gives the keys itself."""
-        raise ValueError(f"{SYSTEM} does not let us choose a key")
+    def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
+        """Of parts; PostOffice gives the keys of its records itself."""
+        at = TABLES.get(table)
+        if at is None or not at.part:
+            raise ValueError(f"{SYSTEM} does not let us choose a key")
+        return derived_part(at, seed, values)
 
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
         return None if self._site.feed else watermark_at(at, no_later_than)
@@ -115,9 +128,11 @@ class PostOfficeConnector:
     # --- reading ---
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
-        asked = dict.fromkeys(canonical_id(key) for key in keys)
         at = await self._at(table)
         wanted = self._rows.columns(at, with_centre(at, columns))
+        if at.part:
+            return await self._parts.read(at, keys, wanted)
+        asked = dict.fromkeys(canonical_id(key) for key in keys)
         if not asked:
             return {}
         if not at.written:
@@ -140,6 +155,8 @@ class PostOfficeConnector:
         at = await self._at(table)
         (by,), wanted = self._rows.columns(at, [column]), self._rows.columns(at, columns)
         texts = [value for value in dict.fromkeys(values) if value]
+        if column == at.owner:
+            return (await self._parts.all_of(at, [canonical_id(one) for one in texts], wanted))[:limit]
         if column not in at.searchable and not (at.booked and column in (CUSTOMER, COST_CENTRE) and self._site.filters):
             return await self._compared(at, by, texts, wanted, limit)
         found: dict[str, Record] = {}
@@ -172,6 +189,11 @@ class PostOfficeConnector:
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         at = await self._at(table)
         wanted = self._rows.columns(at, with_centre(at, columns))
+        if at.part:
+            async for page in self.changes(at.owners, since, ()):
+                owners = [one.key for one in page.records]
+                yield ChangePage(await self._parts.all_of(at, owners, wanted), [], page.watermark)
+            return
         asked = Asked(
             self._client,
             at.name,
@@ -185,9 +207,15 @@ class PostOfficeConnector:
     async def pages(
         self, table: str, place: str | None, columns: Sequence[str], most: int = 1000
     ) -> AsyncIterator[RecordPage]:
-        """In the order of the list; a place is its cursor, or how many rows stand before and the last of them."""
+        """In the order of the list; a place is its cursor, or how many rows stand before and the last of them. The
+        parts of as many owners as a page would hold are on a page together."""
         at = await self._at(table)
         wanted = self._rows.columns(at, with_centre(at, columns))
+        if at.part:
+            async for owners in self.pages(at.owners, place, (), most):
+                keys = [one.key for one in owners.records]
+                yield RecordPage(await self._parts.all_of(at, keys, wanted), owners.place)
+            return
         async for page in self._client.pages(self._site.path(table), {}, place, most):
             records = [self._listed(at, row, wanted) for row in page.rows]
             yield RecordPage(await self._with_parts(at, records, columns), page.place)
@@ -203,6 +231,11 @@ class PostOfficeConnector:
     async def _every(
         self, at: Table, query: Mapping[str, str], wanted: Sequence[ColumnMetadata]
     ) -> AsyncIterator[Record]:
+        if at.part:
+            async for parts in self.pages(at.name, None, [one.name for one in wanted]):
+                for one in parts.records:
+                    yield one
+            return
         path = self._site.path(at.name)
         names = [one.name for one in wanted]
         async for page in self._client.pages(path, query, None, self._site.page_size):
@@ -260,10 +293,12 @@ class PostOfficeConnector:
         within_seconds: float,
     ) -> Record:
         """The CRM's id is the key of repetition: a site that knows it answers the same record again."""
-        if key is not None:
-            raise ValueError(f"{SYSTEM} does not let us choose a key")
         at, budget = await self._at(table), Budget(SYSTEM, self._clock, within_seconds)
         wanted, path = self._rows.columns(at, columns), self._site.path(table)
+        if at.part:
+            return await self._parts.create(at, NewRecord(values, key), wanted, budget)
+        if key is not None:
+            raise ValueError(f"{SYSTEM} does not let us choose a key")
         if values.get(ACCOUNT_MANAGER) is not None:
             detail = f"{SYSTEM}: a new record takes no {ACCOUNT_MANAGER}; the definition says on_create: after."
             raise Refused(SYSTEM, Answer(field=ACCOUNT_MANAGER), detail)
@@ -286,6 +321,10 @@ class PostOfficeConnector:
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
         """One call for each: the contract has no bulk form."""
+        at = await self._at(table)
+        if at.part:
+            budget, columns_of = Budget(SYSTEM, self._clock, within_seconds), self._rows.columns(at, columns)
+            return await in_turn([(one.key or "", self._parts.create(at, one, columns_of, budget)) for one in wanted])
         return await asyncio.gather(
             *(
                 _result(self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds))
@@ -308,8 +347,11 @@ class PostOfficeConnector:
     async def _changed(self, table: str, change: Change, columns: Sequence[str], budget: Budget) -> Record:
         """The link goes first: a record that is not linked yet takes nothing else, and one that is being unlinked
         nothing afterwards."""
-        at, record_key = await self._at(table), canonical_id(change.key)
+        at = await self._at(table)
         values, version, wanted = change.values, change.version, self._rows.columns(at, columns)
+        if at.part:
+            return await self._parts.update(at, change, wanted, budget)
+        record_key = canonical_id(change.key)
         plain = {name: value for name, value in values.items() if name not in (CRM_ID, ACCOUNT_MANAGER)}
         body = self._rows.body(at, plain)
         manager = self._managed(record_key, values) if ACCOUNT_MANAGER in values else None
@@ -332,16 +374,18 @@ class PostOfficeConnector:
     ) -> Sequence[Record | ConnectorError]:
         """One call for each, those of one record one after another."""
         budget = Budget(SYSTEM, self._clock, within_seconds)
+        if (await self._at(table)).part:
+            return await in_turn([(one.key, self._changed(table, one, columns, budget)) for one in changes])
         by_key: dict[str, list[int]] = {}
         for place, one in enumerate(changes):
             by_key.setdefault(one.key, []).append(place)
         results: dict[int, Record | ConnectorError] = {}
 
-        async def in_turn(places: Sequence[int]) -> None:
+        async def one_by_one(places: Sequence[int]) -> None:
             for place in places:
                 results[place] = await _result(self._changed(table, changes[place], columns, budget))
 
-        await asyncio.gather(*map(in_turn, by_key.values()))
+        await asyncio.gather(*map(one_by_one, by_key.values()))
         return [results[place] for place in range(len(changes))]
 
     async def delete_many(
@@ -349,6 +393,13 @@ class PostOfficeConnector:
     ) -> Sequence[ConnectorError | None]:
         """Not offered: the contract deletes no records."""
         raise ValueError(f"{SYSTEM} deletes nothing in bulk")
+
+    async def delete(self, table: str, key: str) -> None:
+        """Of parts; records of PostOffice's own stay, as `capabilities` says."""
+        at = await self._at(table)
+        if not at.part:
+            raise ValueError(f"{SYSTEM}: a record of {table} cannot be deleted")
+        await self._parts.delete(at, key, Budget(SYSTEM, self._clock, self._client.timeout_seconds))
 
     async def note(self, table: str, key: str, seed: str, subject: str, text: str) -> None:
         """Journal entries are records of their own; `capabilities` says so."""
@@ -364,7 +415,7 @@ class PostOfficeConnector:
         if table not in TABLES and self._further.may_be(table):
             return TableMetadata(table, (await self._further.table(table, anew=True)).columns, announced=False)
         at = await self._at(table)
-        path, query = self._site.path(table), {self._site.parameter("limit"): "1"}
+        path, query = self._site.path(at.owners or table), {self._site.parameter("limit"): "1"}
         if at.grouped:
             query |= asking(self._client, at, self._clock.now().date(), list(at.grouped))
         await self._client.get(path, query, path)

@@ -127,7 +127,7 @@ class Site(BaseModel):
     def strangers(self) -> list[str]:
         """Names that neither the contract nor `lists` knows, which therefore bind nothing."""
         known = {f"{table.name}.{column}" for table in TABLES.values() for column in table.columns}
-        lists = {*TABLES, *self.further, "system", "changes"}
+        lists = {*(name for name, table in TABLES.items() if not table.part), *self.further, "system", "changes"}
         others = [name for name in self.paths if name not in lists]
         return others + [
             name for name in self.columns if name not in known and name.partition(".")[0] not in self.further

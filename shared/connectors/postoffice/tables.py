@@ -7,7 +7,7 @@ name: `addresses.main.city`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.sync.ports import ColumnMetadata, ColumnType
 
@@ -18,6 +18,7 @@ CRM_ID = "crmId"
 MASTER = "master"
 NUMBER = "number"
 STATISTICS = "shipment-statistics"
+JOURNAL = "journal"
 
 _ADDRESS = {"name": 80, "name2": 80, "street": 80, "postcode": 12, "city": 50, "country": 2}
 
@@ -29,7 +30,8 @@ class Table:
     mastered: an unlinked record of it belongs to PostOffice alone, a linked one to the CRM. further: the contract does
     not name it; its columns are those that the site shows. grouped: of a list of sums, which has no rows of its own,
     the columns it can be grouped by, each with its name in `groupBy`. booked: on a customer and perhaps a cost centre,
-    by which the list can be filtered; of_centre: a row may name the cost centre only.
+    by which the list can be filtered; of_centre: a row may name the cost centre only. part: what the interface calls it
+    below a record of `owners`, where it is no list of its own; owner: the column that names that record.
     """
 
     name: str
@@ -41,6 +43,14 @@ class Table:
     booked: bool = False
     of_centre: bool = False
     grouped: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
+    owners: str = ""
+    owner: str = ""
+
+    @property
+    def immutable(self) -> bool:
+        """Whether its records are never changed nor deleted."""
+        return self.part == JOURNAL
 
     def expands(self, name: str) -> str:
         """The part that a column belongs to, as `expand` names it; empty for the record's own."""
@@ -54,8 +64,13 @@ def _text(name: str, length: int, *, writable: bool = True, required: bool = Fal
     return ColumnMetadata(name, ColumnType.TEXT, length, writable, updatable=writable, required=required)
 
 
-def _of(name: str, kind: ColumnType, *, writable: bool = True) -> ColumnMetadata:
-    return ColumnMetadata(name, kind, writable=writable, updatable=writable)
+def _of(name: str, kind: ColumnType, *, writable: bool = True, required: bool = False) -> ColumnMetadata:
+    return ColumnMetadata(name, kind, writable=writable, updatable=writable, required=required)
+
+
+def _once(column: ColumnMetadata) -> ColumnMetadata:
+    """The column where it is written with a create only."""
+    return replace(column, updatable=False)
 
 
 def _refers(name: str, table: str, *, writable: bool = True, required: bool = False) -> ColumnMetadata:
@@ -124,6 +139,43 @@ _PICKUP = (
     _text("closesAt", 5),
     _of("active", ColumnType.BOOLEAN),
 )
+
+_TERMS = (
+    _refers("serviceId", "services"),
+    _refers("articleId", "articles"),
+    _of("validFrom", ColumnType.DATE),
+    _of("validTo", ColumnType.DATE),
+)
+_PARTS: Mapping[str, tuple[ColumnMetadata, ...]] = {
+    "contacts": (
+        _text("salutation", 20),
+        _text("firstName", 40),
+        _text("lastName", 40, required=True),
+        _text("function", 60),
+        _text("telephone", 30),
+        _text("mobile", 30),
+        _text("email", 80),
+    ),
+    "discounts": (_of("percent", ColumnType.DECIMAL, required=True), *_TERMS),
+    "prices": (_of("price", ColumnType.DECIMAL, required=True), _text("currency", 3), *_TERMS),
+    JOURNAL: (
+        _once(_of("at", ColumnType.DATETIME, required=True)),
+        _once(_text("subject", 200, required=True)),
+        _once(_text("text", 4000)),
+        _once(_text("author", 80)),
+    ),
+}
+
+
+def _parts() -> Iterator[Table]:
+    """What belongs to a customer or a cost centre: `customer-contacts`, `cost-centre-contacts` …"""
+    for owners, column in (("customers", "customerId"), ("cost-centres", "costCentreId")):
+        for part, own in _PARTS.items():
+            owner = _refers(column, owners, required=True)
+            columns = {one.name: one for one in (owner if part != JOURNAL else _once(owner), *own)}
+            name = f"{owners.removesuffix('s')}-{part}"
+            yield Table(name, columns, frozenset({column}), written=True, part=part, owners=owners, owner=column)
+
 
 TABLES: Mapping[str, Table] = {
     table.name: table
@@ -198,5 +250,6 @@ TABLES: Mapping[str, Table] = {
             ),
             grouped={"customerId": "customer", "costCentreId": "costCentre", "serviceId": "service", "day": "day"},
         ),
+        *_parts(),
     )
 }

@@ -21,9 +21,10 @@ from shared.connectors.values import (
 from shared.strict_json import Json
 from shared.sync.ports import ColumnType, Value
 
-__all__ = ["UnfitValue", "canonical_id", "to_json", "to_value"]
+__all__ = ["UnfitValue", "canonical_id", "canonical_part", "to_json", "to_value"]
 
 PLACES = Decimal("0.0001")
+_PART = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
 
@@ -32,6 +33,14 @@ def canonical_id(text: str) -> str:
     if not _ID.fullmatch(text) or text in (".", ".."):
         raise ValueError("this text is no id of PostOffice")
     return text
+
+
+def canonical_part(text: str) -> str:
+    """The one spelling of a part's key, `<owner>/<part>`; raises ValueError for text that can be none."""
+    owner, _, part = text.partition("/")
+    if not _PART.fullmatch(part):
+        raise ValueError("this text is no key of a part of PostOffice")
+    return f"{canonical_id(owner)}/{part}"
 
 
 def to_value(kind: ColumnType, value: Json, place: str) -> Value:

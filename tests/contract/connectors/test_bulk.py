@@ -59,7 +59,7 @@ class Bulk:
     def one(self, name: str, number: str, **more: str) -> NewRecord:
         """A new record; its key, where we choose it, follows from its number."""
         connector, table = self.rig.connector, self.rig.table
-        key = connector.derived_key(table, number) if connector.capabilities(table).chooses_key else None
+        key = connector.derived_key(table, number, {}) if connector.capabilities(table).chooses_key else None
         return NewRecord(self.rig.values(name, number) | more, key)
 
     async def create(self, records: Sequence[NewRecord], seconds: float = MINUTES) -> list[Record | ConnectorError]:

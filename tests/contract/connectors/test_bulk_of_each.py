@@ -43,7 +43,7 @@ def customers(rig: BusinessCentralRig, count: int) -> list[NewRecord]:
 
 def accounts(rig: DataverseRig, count: int) -> list[NewRecord]:
     """So many new accounts with keys of ours."""
-    keys = [rig.connector.derived_key(ACCOUNTS, str(at)) for at in range(count)]
+    keys = [rig.connector.derived_key(ACCOUNTS, str(at), {}) for at in range(count)]
     return [NewRecord(rig.values(f"Company {at:03d}"), key) for at, key in enumerate(keys)]
 
 

@@ -33,7 +33,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[DataverseRig]:
 
 
 def key(rig: DataverseRig, number: int) -> str:
-    return rig.connector.derived_key("account", str(number))
+    return rig.connector.derived_key("account", str(number), {})
 
 
 def wanted(rig: DataverseRig, count: int, day: date = DAY, first: int = 0) -> list[NewRecord]:

@@ -120,10 +120,10 @@ async def test_a_table_without_change_tracking_has_no_feed(rig: DataverseRig) ->
 def test_a_derived_key_never_changes() -> None:
     """A repeated create must find its record, in any later release; so these values are part of the product."""
     rig = DataverseRig()
-    key = rig.connector.derived_key(TABLE, "business_central/Production/1")
+    key = rig.connector.derived_key(TABLE, "business_central/Production/1", {})
     assert key == str(uuid.uuid5(NAMESPACE, "account\nbusiness_central/Production/1"))
     assert str(NAMESPACE) == "6f0d3f4e-5b0a-5c55-9a57-0f6f1d5f3c11"
-    assert key != rig.connector.derived_key("contact", "business_central/Production/1")
+    assert key != rig.connector.derived_key("contact", "business_central/Production/1", {})
     assert rig.connector.canonical_key(TABLE, key) == key
 
 

@@ -13,7 +13,7 @@ from tests.contract.connectors.rigs import UNKNOWN_KEY, Rig
 
 async def create(rig: Rig, name: str, number: str | None = None, seed: str = "") -> Record:
     chooses = rig.connector.capabilities(rig.table).chooses_key
-    key = rig.connector.derived_key(rig.table, seed or name) if chooses else None
+    key = rig.connector.derived_key(rig.table, seed or name, {}) if chooses else None
     return await rig.connector.create(rig.table, rig.values(name, number), rig.asked, key=key, within_seconds=60)
 
 
@@ -117,6 +117,17 @@ async def test_an_update_never_brings_a_deleted_record_back(rig: Rig, with_versi
     with pytest.raises(RecordMissing):
         await rig.connector.update(rig.table, made.key, {rig.columns.text: "1"}, rig.asked, version=version)
     assert rig.stored() == {}
+
+
+async def test_a_deleted_record_is_gone_and_deleting_it_again_is_fine(rig: Rig) -> None:
+    """Whatever it holds by then; the others stay."""
+    made, other = await create(rig, "Aurora Milling", "N1"), await create(rig, "Borealis Milling", "N2")
+    await rig.person_renames(made.key, "Aurora Mills")
+    for _ in range(2):
+        await rig.connector.delete(rig.table, made.key)
+    assert rig.names() == ["Borealis Milling"]
+    assert set(await rig.connector.read(rig.table, [made.key, other.key], [])) == {other.key}
+    assert rig.connector.capabilities(rig.table).deletes
 
 
 async def test_a_taken_key_is_told_from_every_other_refusal(rig: Rig) -> None:

@@ -549,7 +549,7 @@ class RealWorld:
     def derived_account(self, customer: str, generation: int) -> str:
         """The key that an account made of this customer must have."""
         seed = f"{self.pair}|{Side.RIGHT}|{customer}|{generation}"
-        return str(self._connectors["dataverse"].derived_key("account", seed))
+        return str(self._connectors["dataverse"].derived_key("account", seed, {}))
 
     async def parked(self, transfer: str = TO_ERP) -> list[ParkedItem]:
         """What waits for a person."""

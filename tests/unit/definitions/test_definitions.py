@@ -226,6 +226,7 @@ MISTAKES = {
     "written back from nowhere": ("[accountnumber]", "[accountno]", 9, "accountno has no field rule; add one"),
     "a delete that cascades": ("brakes:", "on_delete: cascade\nbrakes:", 19, "'unlink'"),
     "a delete that sets in both directions": ("brakes:", "on_delete: set\nbrakes:", 19, "within the transfer"),
+    "a delete that deletes in both directions": ("brakes:", "on_delete: delete\nbrakes:", 19, "within its transfer"),
     "a delete that sets nothing": ("if_unlinked: match", "on_delete: {set: {}}", 10, "names no column"),
     "a delete that sets without values": ("if_unlinked: match", "on_delete: set", 10, "needs columns and values"),
     "a delete that sets a list": ("if_unlinked: match", "on_delete: {set: [x]}", 10, "names with values"),

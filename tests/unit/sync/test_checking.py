@@ -70,11 +70,17 @@ PAIR = Definition(
 )
 
 
+ERP_CAPABLE = capable(False, "code")
+
+
 def found(
-    left: TableMetadata = LEFT, right: TableMetadata = RIGHT, pair: Definition = PAIR
+    left: TableMetadata = LEFT,
+    right: TableMetadata = RIGHT,
+    pair: Definition = PAIR,
+    erp: Capabilities = ERP_CAPABLE,
 ) -> list[tuple[str, str, int]]:
     """Code, severity and line of everything that is found."""
-    survey = Survey({CRM: left, ERP: right}, {CRM: capable(True, None), ERP: capable(False, "code")})
+    survey = Survey({CRM: left, ERP: right}, {CRM: capable(True, None), ERP: erp})
     return [(one.code, one.severity.value, one.line) for one in check(Index(definitions=(pair,)), survey)]
 
 
@@ -154,6 +160,13 @@ def test_a_write_back_into_a_read_only_column_is_wrong() -> None:
     blocked = with_transfers(TO_ERP.model_copy(update={"on_delete": "set", "set_on_delete": {"code": "Two"}}))
     right = replace(RIGHT, columns={**RIGHT.columns, "code": replace(choice, name="code", updatable=False)})
     assert {code for code, _, _ in found(right=right, pair=blocked)} == {"CD-4606", "CD-4608"}
+
+
+def test_a_delete_that_the_target_does_not_take_is_wrong() -> None:
+    """A table whose records stay cannot follow the source's deletes."""
+    gone = with_transfers(TO_ERP.model_copy(update={"on_delete": "delete"}), TO_CRM)
+    assert found(pair=gone) == []
+    assert found(pair=gone, erp=replace(ERP_CAPABLE, deletes=False)) == [("CD-4619", "wrong", 4)]
 
 
 def test_a_number_that_we_choose_is_a_note() -> None:
