@@ -416,40 +416,65 @@ def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition
     return kept, problems
 
 
+@dataclass(frozen=True)
+class _Mastering:
+    """A line by which a column of a table is mastered from outside. by: the table whose values it gets."""
+
+    table: TableName
+    column: str
+    by: TableName
+    profile: Profile | None
+    place: str
+    line: int
+
+    def clashes_with(self, other: _Mastering) -> bool:
+        """Whether both would write the same column of the same records. Definitions of different profiles never run at
+        the same time; different tables of one system bring records of their own."""
+        together = None in (self.profile, other.profile) or self.profile == other.profile
+        same = (self.table, self.column) == (other.table, other.column)
+        return same and together and (self.by.system != other.by.system or self.by == other.by)
+
+
 def _without_second_masters(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:
     """A column of a table that several definitions share gets its value from one other system at most: two would
-    overwrite each other for ever. The later definition is refused. Definitions of different profiles never run at the
-    same time and do not count."""
-    masters: dict[tuple[Profile | None, TableName, str], tuple[str, str]] = {}
+    overwrite each other for ever. The later definition is refused."""
+    masters: dict[tuple[TableName, str], list[_Mastering]] = {}
     kept: list[Definition] = []
     problems: list[Problem] = []
     for definition in definitions:
-        mastered, mine = list(_mastered_outside(definition)), definition.profile
-        together = [one for one in (None, *Profile) if one == mine or None in (one, mine)]
-        clashes = [one for one in mastered if any((profile, *one[:2]) in masters for profile in together)]
-        if not clashes:
-            kept.append(definition)
-            masters |= {(mine, *one[:2]): (one[2], f"{definition.file}:{one[3]}") for one in mastered}
+        mastered = list(_mastered_outside(definition))
+        before = ((one, other) for one in mastered for other in masters.get((one.table, one.column), ()))
+        clashes = [(one, other) for one, other in before if one.clashes_with(other)]
+        if clashes:
+            problems.append(_second_master(definition, clashes))
             continue
-        table, column, system, line = clashes[0]
-        first, place = next(masters[one, table, column] for one in together if (one, table, column) in masters)
-        more = ", ".join(one[1] for one in clashes[1:])
-        text = (
-            f"{table.system}.{column} would have two masters, {first} ({place}) and {system}; let {table.system} be "
-            f"master of it here, or give it a column of its own{f' (likewise {more})' if more else ''}"
-        )
-        names = tuple(transfer.name for transfer in definition.transfers)
-        problems.append(Problem(file=definition.file, line=line, text=text, transfers=names))
+        kept.append(definition)
+        for one in mastered:
+            masters.setdefault((one.table, one.column), []).append(one)
     return kept, problems
 
 
-def _mastered_outside(definition: Definition) -> Iterator[tuple[TableName, str, str, int]]:
-    """Columns whose master, once linked, is the other system: table, column, that system, and the line."""
+def _second_master(definition: Definition, clashes: Sequence[tuple[_Mastering, _Mastering]]) -> Problem:
+    (one, first), *rest = clashes
+    more = ", ".join(dict.fromkeys(other.column for other, _ in rest if other.column != one.column))
+    text = (
+        f"{one.table.system}.{one.column} would have two masters, {first.by.system} ({first.place}) and "
+        f"{one.by.system}; let {one.table.system} be master of it here, or give it a column of its own"
+        f"{f' (likewise {more})' if more else ''}"
+    )
+    names = tuple(transfer.name for transfer in definition.transfers)
+    return Problem(file=definition.file, line=one.line, text=text, transfers=names)
+
+
+def _mastered_outside(definition: Definition) -> Iterator[_Mastering]:
+    """Columns whose master, once linked, is the other system."""
     for side in Side:
+        table, by = definition.table(side), definition.table(side.other)
         for rule in definition.fields:
             if rule.master_linked.is_side(side.other):
+                place = f"{definition.file}:{rule.line}"
                 for column in parts_of(rule.column(side)):
-                    yield definition.table(side), column, definition.table(side.other).system, rule.line
+                    yield _Mastering(table, column, by, definition.profile, place, rule.line)
 
 
 def _without_unknown_references(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:

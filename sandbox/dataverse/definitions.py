@@ -284,6 +284,7 @@ class Definitions:
             "ChangeTrackingEnabled": table.tracked,
             "IsOptimisticConcurrencyEnabled": table.versioned,
             "IsCustomEntity": table.custom,
+            "HasNotes": table.has_notes,
             "IsPrivate": False,
             "IsIntersect": False,
             "OwnershipType": "UserOwned" if "ownerid" in table.columns else "OrganizationOwned",

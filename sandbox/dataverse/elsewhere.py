@@ -3,7 +3,6 @@
 ELSEWHERE = frozenset(
     {
         "AddSolutionComponent",
-        "appointments",
         "campaigns",
         "CloseIncident",
         "contracts",
@@ -26,7 +25,6 @@ ELSEWHERE = frozenset(
         "msdyn_customerassets",
         "msdyn_workorders",
         "opportunityproducts",
-        "phonecalls",
         "plugintypes",
         "pricelevels",
         "productpricelevels",
@@ -47,7 +45,6 @@ ELSEWHERE = frozenset(
         "sharepointsites",
         "solutions",
         "systemforms",
-        "tasks",
         "teams",
         "WinOpportunity",
         "workflows",

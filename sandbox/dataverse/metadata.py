@@ -82,6 +82,8 @@ class Column:
     default: Any = None
     targets: tuple[str, ...] = ()
     polymorphic: bool = False
+    suffix: str = ""
+    """What follows the target's name in the navigation properties of a polymorphic lookup: activities have one."""
     on_delete: str = "RemoveLink"
     write: str = "both"
     readable: bool = True
@@ -109,7 +111,7 @@ class Column:
         if self.kind is Kind.OWNER:
             return {self.name: self.targets[0]}
         if self.kind is Kind.CUSTOMER or self.polymorphic:
-            return {f"{self.name}_{target}": target for target in self.targets}
+            return {f"{self.name}_{target}{self.suffix}": target for target in self.targets}
         if not self.is_lookup:
             return {}
         return {(self.schema_name if self.custom else self.name): self.targets[0]}
@@ -145,6 +147,7 @@ class Table:
     read_only: bool = False
     delete_only: bool = False
     custom: bool = False
+    has_notes: bool = False
     collection_display: str | None = None
     properties: Mapping[str, Column] = field(init=False)
     navigations: Mapping[str, tuple[Column, str]] = field(init=False)
@@ -256,7 +259,7 @@ def read_table(name: str, about: Mapping[str, Any]) -> Table:
     described: dict[str, Any] = {about["primary_id"]: {"type": "guid", "write": "create"}}
     for source in (about["columns"], *(common[group] for group in about["common"])):
         described.update({column: rest for column, rest in source.items() if column not in described})
-    flags = ("tracked", "versioned", "notices", "read_only", "delete_only", "custom")
+    flags = ("tracked", "versioned", "notices", "read_only", "delete_only", "custom", "has_notes")
     return Table(
         name=name,
         set_name=about["set"],
@@ -304,6 +307,7 @@ def read_column(name: str, about: Mapping[str, Any]) -> Column:
         default=about.get("default"),
         targets=tuple(about.get("targets", ())),
         polymorphic=about.get("polymorphic", False),
+        suffix=about.get("suffix", ""),
         on_delete=about.get("on_delete", "RemoveLink"),
         write=about.get("write", "both"),
         readable=about.get("read", True),

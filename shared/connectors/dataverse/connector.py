@@ -72,8 +72,6 @@ CAPABILITIES = Capabilities(
 
 longest_run: a Web API call ends after two minutes at most (Microsoft Learn, 'Execution timeout'), with margin."""
 
-WITH_NOTES = frozenset({"account", "contact", "opportunity", "lead", "incident"})
-"""Standard tables whose records have notes (`HasNotes` of their metadata)."""
 LONGEST_SUBJECT = 500
 LONGEST_NOTE = 100_000
 """Of the columns subject and notetext of the table annotation."""
@@ -142,7 +140,8 @@ class DataverseConnector:
         await self._client.aclose()
 
     def capabilities(self, table: str) -> Capabilities:
-        return replace(CAPABILITIES, notes=table in WITH_NOTES)
+        """Notes are known of once the table's metadata was read."""
+        return replace(CAPABILITIES, notes=self._schema.has_notes(table))
 
     def canonical_key(self, table: str, key: str) -> str:
         return canonical_guid(key)

@@ -69,6 +69,7 @@ class Table:
     tracked: bool
     columns: Mapping[str, ColumnMetadata]
     lookups: Sequence[Lookup]
+    has_notes: bool = False
 
     @property
     def merges(self) -> bool:
@@ -102,10 +103,15 @@ class Schema:
         self._details = Cache(clock, self._load_details)
         self._resolved: dict[tuple[str, tuple[str, ...]], tuple[Table, list[Field]]] = {}
         self._messages = Cache(clock, self._load_message)
+        self._with_notes: set[str] = set()
 
     async def table(self, name: str) -> Table:
         """A table by its logical name; raises UnknownColumn."""
         return await self._tables.get(_safe(name))
+
+    def has_notes(self, name: str) -> bool:
+        """Whether records of a table that has been looked at can have notes."""
+        return name in self._with_notes
 
     async def detailed_columns(self, name: str) -> Mapping[str, ColumnMetadata]:
         """The columns with lengths and choices, for checks of definitions; costs several requests."""
@@ -169,9 +175,11 @@ class Schema:
         cast = "Attributes/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata"
         dates = await self._client.get(f"{path}/{cast}", [], f"{template}/{cast}", Doing.METADATA)
         try:
-            return _table(name, definition, _date_only(dates))
+            table = _table(name, definition, _date_only(dates))
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
+        (self._with_notes.add if table.has_notes else self._with_notes.discard)(name)
+        return table
 
     async def _load_details(self, name: str) -> Mapping[str, ColumnMetadata]:
         table = await self.table(name)
@@ -195,7 +203,7 @@ class Schema:
 _COLUMN = "LogicalName,AttributeType,AttributeTypeName,IsValidForCreate,IsValidForUpdate"
 _RELATION = "ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity"
 _DEFINITION = [
-    ("$select", "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled"),
+    ("$select", "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled,HasNotes"),
     ("$expand", f"Attributes($select={_COLUMN}),ManyToOneRelationships($select={_RELATION})"),
 ]
 _OPTIONS = [("$select", "LogicalName"), ("$expand", "OptionSet($select=Options)")]
@@ -242,6 +250,7 @@ def _table(name: str, row: JsonObject, dates: Collection[str]) -> Table:
         tracked=row.get("ChangeTrackingEnabled") is not False,
         columns={column.name: column for column in columns if column is not None},
         lookups=lookups,
+        has_notes=row.get("HasNotes") is True,
     )
 
 

@@ -164,7 +164,7 @@ def test_a_write_back_into_a_read_only_column_is_wrong() -> None:
 
 def test_a_delete_that_the_target_does_not_take_is_wrong() -> None:
     """A table whose records stay cannot follow the source's deletes."""
-    gone = with_transfers(TO_ERP.model_copy(update={"on_delete": "delete"}), TO_CRM)
+    gone = with_transfers(TO_ERP.model_copy(update={"on_delete": OnDelete.DELETE}), TO_CRM)
     assert found(pair=gone) == []
     assert found(pair=gone, erp=replace(ERP_CAPABLE, deletes=False)) == [("CD-4619", "wrong", 4)]
 

@@ -161,7 +161,24 @@ def test_each_situation_has_its_decision(case: Case) -> None:
 
 def test_every_reason_has_its_story() -> None:
     """A new reason needs a case above; creates are told below, and what is written back is no decision of a plan."""
-    assert {case.reason for case in CASES} == set(Reason) - {Reason.CREATED, Reason.WRITTEN_BACK}
+    assert {case.reason for case in CASES} == set(Reason) - {Reason.CREATED, Reason.WRITTEN_BACK, Reason.IMMUTABLE}
+
+
+def test_a_target_that_never_changes_is_left_alone_and_agreed_on() -> None:
+    """Whatever was to be written, waited for or parked; it is told once, and then is as agreed."""
+    rules = [rule("a", "b"), rule("c", "d"), rule("e", "f")]
+    base = base_of(rules, {"a": "x", "c": "x", "e": "x"}, {"b": "x", "d": "x", "f": "x"})
+    now = {"a": "y", "c": "x", "e": "too long"}
+    there: dict[str, Value] = {"b": "x", "d": "x", "f": "x"}
+    plan = plan_update(Side.LEFT, rules, base, now, there, {"f": 3}).immutable()
+    assert [(one.action, one.reason) for one in plan.decisions] == [
+        (Action.KEEP, Reason.IMMUTABLE),
+        (Action.KEEP, Reason.UNCHANGED),
+        (Action.KEEP, Reason.IMMUTABLE),
+    ]
+    assert (plan.writes, plan.problems, plan.is_quiet) == ({}, [], True)
+    assert [one.rule.left for one in plan.agreed] == ["a", "e"]
+    assert [one.reason for one in plan.told(base, there)] == [Reason.IMMUTABLE.value] * 2
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.action is Action.PARK], ids=lambda case: case.story)
