@@ -96,8 +96,6 @@ class Updating:
 
         Raises Moved once the record has left its owner.
         """
-        if self.home.reason == MOVING:
-            raise Moved(await self._away(None))
         return await self._kept(source, None)
 
     async def from_target(self, target: Record | None) -> Outcome:
@@ -182,6 +180,8 @@ class Updating:
             leased = await self._lease()
             for _ in range(_ROUNDS):
                 try:
+                    if self.home.reason == MOVING:
+                        raise Moved(await self._away(None))
                     unsure = self._version_of(self.prepared.side.other) is None
                     if target is None and (both or leased or unsure or self._owes_write_back or self._base.is_old):
                         target = await self._read(self.prepared.side.other)

@@ -19,6 +19,7 @@ from sandbox.dataverse import DataverseSandbox
 from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
 from sandbox.postoffice.sandbox import PostOfficeSandbox
 from shared.app import App
+from shared.sync.claims import undo_link
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index
 from shared.sync.ports import LinkState, Side, SiteMode
@@ -88,6 +89,8 @@ FILES = (
 )
 """A site that offers all of the contract, one that offers the least, and one of which the lists that PostOffice alone
 keeps come as files; each with the settings that say so."""
+PARTIES = ("customer", "cost_centre", "customer_group", "price_group", "invoicing_client", "service", "article")
+"""The definitions of customers and cost centres, and of what they refer to."""
 Sites = tuple[PostOfficeOptions, Mapping[str, str]]
 
 
@@ -265,6 +268,17 @@ class PostWorld(RealWorld):
     def cost_centres_there(self) -> Mapping[str, Mapping[str, Any]]:
         """PostOffice's cost centres with their parts."""
         return self.site.rows("cost-centres")
+
+    def pair_of(self, transfer: str) -> str:
+        """The name of a transfer's pair, part of every link key."""
+        found = next(one for one, named in self.index.transfers() if named.name == transfer)
+        return pair_name(found, self._connectors)
+
+    async def unlink(self, transfer: str, key: str) -> None:
+        """A person undoes the link of one of the CRM's records."""
+        home = await self.stores.links.get(self.pair_of(transfer), Side.LEFT, key)
+        assert home is not None, "no link"
+        await undo_link((await self.apps[0].engine()).pipeline.ports, home, "test: by hand")
 
     async def next_walk(self) -> None:
         """Wait until the next walks have found everything and nothing is on its way."""

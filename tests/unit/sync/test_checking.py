@@ -19,6 +19,7 @@ from shared.sync.definition import (
     Index,
     Master,
     OnCreate,
+    OnDelete,
     Reference,
     TableName,
     Transfer,
