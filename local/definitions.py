@@ -418,21 +418,23 @@ def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition
 
 @dataclass(frozen=True)
 class _Mastering:
-    """A line by which a column of a table is mastered from outside. by: the table whose values it gets."""
+    """A line by which a column of a table is mastered from outside. by: the table whose values it gets; of_its_own:
+    only records that the definition itself has made get any."""
 
     table: TableName
     column: str
     by: TableName
     profile: Profile | None
+    of_its_own: bool
     place: str
     line: int
 
     def clashes_with(self, other: _Mastering) -> bool:
         """Whether both would write the same column of the same records. Definitions of different profiles never run at
-        the same time; different tables of one system bring records of their own."""
+        the same time, and different tables may each bring records of their own."""
         together = None in (self.profile, other.profile) or self.profile == other.profile
         same = (self.table, self.column) == (other.table, other.column)
-        return same and together and (self.by.system != other.by.system or self.by == other.by)
+        return same and together and not (self.of_its_own and other.of_its_own and self.by != other.by)
 
 
 def _without_second_masters(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:
@@ -470,11 +472,12 @@ def _mastered_outside(definition: Definition) -> Iterator[_Mastering]:
     """Columns whose master, once linked, is the other system."""
     for side in Side:
         table, by = definition.table(side), definition.table(side.other)
+        of_its_own = not definition.match and all(one.target is side for one in definition.transfers)
         for rule in definition.fields:
             if rule.master_linked.is_side(side.other):
                 place = f"{definition.file}:{rule.line}"
                 for column in parts_of(rule.column(side)):
-                    yield _Mastering(table, column, by, definition.profile, place, rule.line)
+                    yield _Mastering(table, column, by, definition.profile, of_its_own, place, rule.line)
 
 
 def _without_unknown_references(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:

@@ -227,7 +227,7 @@ class LocalRun:
             clock=self._clock,
             issuer=self.issuer,
             persist=self.wish.state / "dataverse.sqlite",
-            options=DataverseOptions(any_port=True, application_users=(own.crm_client,)),
+            options=DataverseOptions(any_port=True, application_users=(own.crm_client,), untracked=()),
         )
         self._parts.push_async_callback(self.crm.aclose)
         await self._serve("dataverse", self.crm.app, port)

@@ -38,7 +38,7 @@ class DataverseOptions:
     trimmed_members: str = "absent"
     any_port: bool = False
     token_life_days: int = 7
-    untracked: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ("annotation",)
     application_users: tuple[str, ...] = ()
     """Client ids that have an application user in this organisation."""
     currency_code: str = "EUR"

@@ -24,6 +24,7 @@ from shared.sync.ports import (
     Capabilities,
     Change,
     ChangePage,
+    Clock,
     LinkState,
     NewRecord,
     Outgoing,
@@ -54,6 +55,24 @@ fields:
     reference: {dataverse: account, business_central: customers, needed: true}
 brakes: {creates_per_hour: 100000, changes_per_hour: 100000, blanks_per_hour: 100000, deletes_per_hour: 100000}
 """
+
+
+PARTS = """\
+pair: {dataverse: contact, business_central: contacts}
+transfers:
+  contact_to_business_central: {walk: every 5 minutes, on_delete: delete}
+match:
+  - {dataverse: [company, emailaddress1], business_central: [customerId, email], normalise: text}
+fields:
+  - {dataverse: fullname, business_central: displayName, master: dataverse}
+  - {dataverse: emailaddress1, business_central: email, master: dataverse}
+  - dataverse: company
+    business_central: customerId
+    master: dataverse
+    reference: {dataverse: account, business_central: customers, needed: true}
+brakes: {creates_per_hour: 100000, changes_per_hour: 100000, blanks_per_hour: 100000, deletes_per_hour: 100000}
+"""
+"""The same where the ERP's contacts are parts of its customers, and the CRM decides about their life."""
 
 
 @dataclass
@@ -162,24 +181,28 @@ class TwoTables:
 
 
 @cache
-def _contacts() -> Definition:
+def _contacts(text: str) -> Definition:
     """Read once for all worlds."""
-    return read_definition(CONTACTS, "transfers/contact.yaml")
+    return read_definition(text, "transfers/contact.yaml")
 
 
 class FamilyWorld(World):
     """A world whose second pair is of contacts."""
 
-    def __init__(self, setup: Setup, faults: Faults | None = None) -> None:
-        super().__init__(setup, faults)
-        self.contacts = _contacts()
+    parts = False
+    """Whether the ERP's contacts are parts of its customers."""
+
+    def __init__(self, setup: Setup, faults: Faults | None = None, clock: Clock | None = None) -> None:
+        super().__init__(setup, faults, clock=clock)
+        self.contacts = _contacts(PARTS if self.parts else CONTACTS)
         self.index = Index(definitions=(self.definition, self.contacts))
         self.account_names = list(self.names)
         self.contact_names = [transfer.name for transfer in self.contacts.transfers]
         self.names = [*self.account_names, *self.contact_names]
         self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=setup.lock))
         self.crm_people = self._people(Side.LEFT, self.crm, chooses=True)
-        self.erp_people = self._people(Side.RIGHT, self.erp, chooses=False)
+        self.erp_people = self._people(Side.RIGHT, self.erp, chooses=self.parts)
+        self.erp_people.owner = "customerId" if self.parts else ""
 
     def _people(self, side: Side, companies: MemorySystem, *, chooses: bool) -> MemorySystem:
         table = self.contacts.table(side).table

@@ -55,7 +55,8 @@ class Stored:
 
 @dataclass
 class MemorySystem:
-    """One system with one table. `gate` stands between caller and system and may fail or lose answers."""
+    """One system with one table. `gate` stands between caller and system and may fail or lose answers. owner: the
+    column that names the record which a record is a part of; the key begins with that one's."""
 
     system: str
     instance: str
@@ -69,6 +70,7 @@ class MemorySystem:
     template: Mapping[str, Value] = field(default_factory=dict)
     version_kind: VersionKind = VersionKind.OPAQUE
     takes_notes: bool = False
+    owner: str = ""
     notes: dict[str, tuple[str, str]] = field(default_factory=dict)
     records: dict[str, Stored] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
@@ -156,15 +158,18 @@ class MemorySystem:
             longest_run=timedelta(minutes=20),
             keys_per_read=50,
             notes=self.takes_notes,
+            owner=self.owner,
             days=True,
             deletes_many=True,
         )
 
     def canonical_key(self, table: str, key: str) -> str:
-        return str(uuid.UUID(key))
+        owner, slash, part = key.rpartition("/")
+        return f"{owner}{slash}{uuid.UUID(part)}"
 
     def derived_key(self, table: str, seed: str, values: Mapping[str, Value]) -> str:
-        return str(uuid.uuid5(_NAMES, f"{self.system}|{seed}"))
+        part = str(uuid.uuid5(_NAMES, f"{self.system}|{seed}"))
+        return f"{values[self.owner]}/{part}" if self.owner else part
 
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
         moments = [at] if no_later_than is None or self.chooses_key else [at, datetime.fromisoformat(no_later_than)]
@@ -293,6 +298,8 @@ class MemorySystem:
         taken = {stored.values.get(column) for stored in self.records.values()} if number else set()
         if key in self.records or number in taken:
             raise AlreadyExists(self.system)
+        if self.owner and str(key).rpartition("/")[0] != values.get(self.owner):
+            raise ValueError("the key names another owner")
         self.creates += 1
         return self._record(
             self._insert(key or str(uuid.uuid5(_NAMES, f"{self.system} created {self._version}")), values)
@@ -333,6 +340,8 @@ class MemorySystem:
             raise RecordMissing(self.system)
         if one.version is not None and one.version != self._record(one.key).version:
             raise VersionConflict(self.system)
+        if self.owner in one.values:
+            raise ValueError("a part of another owner is another record")
         self.updates += 1
         self.writes.update((one.key, name) for name in one.values)
         self._change(one.key, one.values)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from local.definitions import compile_folder, read_definition
 from sandbox.business_central import BusinessCentralSandbox
-from sandbox.dataverse import DataverseSandbox
+from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
 from sandbox.postoffice.sandbox import PostOfficeSandbox
 from shared.app import App
@@ -23,7 +23,7 @@ from shared.sync.claims import undo_link
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index
 from shared.sync.ports import LinkState, Side, SiteMode
-from tests.scenarios.account_customer.world import APP_URL, CRM_URL, RealWorld, Setup
+from tests.scenarios.account_customer.world import APP_URL, CRM_CLIENT, CRM_URL, RealWorld, Setup
 
 FOLDER = Path(__file__).parents[3] / "transfers" / "postoffice"
 WALK_SECONDS = 300
@@ -161,7 +161,10 @@ class PostWorld(RealWorld):
         self.folder = Path(self._drop.name)
         environment = {**SETTINGS, **settings, **(more or {})}
         environment = {name: text.replace("<folder>", str(self.folder)) for name, text in environment.items()}
-        super().__init__(Setup(index=index or shipped(), environment=environment, hooks=False, **setup))
+        crm = DataverseOptions(application_users=(CRM_CLIENT,), untracked=())
+        super().__init__(
+            Setup(**{"index": index or shipped(), "environment": environment, "hooks": False, "crm": crm} | setup)
+        )
 
     def _make_app(self) -> App:
         if not hasattr(self, "other_crm"):

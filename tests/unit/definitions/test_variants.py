@@ -153,6 +153,24 @@ def test_a_second_file_may_not_be_master_of_the_same_column_either(tmp_path: Pat
     assert "two masters" in index.problems[0].text
 
 
+def test_files_that_only_make_records_of_their_own_may_fill_the_same_table(tmp_path: Path) -> None:
+    """R-113: phone calls and notes in one journal: nothing is matched, and nothing comes back."""
+    transfers = tmp_path / "transfers"
+    transfers.mkdir()
+    for name in ("call", "note"):
+        text = (
+            f"pair: {{dataverse: {name}, postoffice: journal}}\n"
+            f"transfers:\n  {name}_to_postoffice: {{}}\n"
+            "fields:\n  - {dataverse: subject, postoffice: subject, master: dataverse}\n"
+        )
+        (transfers / f"{name}.yaml").write_text(text, "utf-8")
+    assert compile_folder(transfers).problems == ()
+    matching = (transfers / "note.yaml").read_text("utf-8") + "match:\n  - {dataverse: subject, postoffice: subject}\n"
+    (transfers / "note.yaml").write_text(matching, "utf-8")
+    (problem,) = compile_folder(transfers).problems
+    assert "two masters" in problem.text
+
+
 MISTAKES: dict[str, tuple[str, int, str]] = {
     "no list": ("for: {business_central: bc_de}\n", 11, "is a list of systems"),
     "no system": ("for:\n  - {hands_over: no}\n", 12, "takes the place of one of dataverse, business_central"),
