@@ -55,7 +55,7 @@ async def moves(world: PostWorld, key: str, account: str | None) -> None:
 
 async def told(world: PostWorld, key: str, transfer: str = "contact_to_postoffice") -> list[str]:
     """Outcome and reason of what the journal says of a contact, the newest first."""
-    pair = world.pair_of(transfer)
+    pair = world.pair_of_transfer(transfer)
     entries = await world.stores.journal.of_record(pair, Side.LEFT, key)
     return [f"{one.outcome}: {one.reason}" for one in entries]
 
@@ -215,8 +215,9 @@ async def test_undoing_a_link_deletes_nobody(site: Sites) -> None:
         account, customer = await company(world, "Aurora Milling")
         ada, byron = await contact(world, account), await contact(world, account, lastname="Byron", emailaddress1=None)
         await world.next_walk()
-        await world.unlink("contact_to_postoffice", ada)
-        await world.unlink("account_to_postoffice", account)
+        person = f"links/dataverse/contact/{ada}/unlink"
+        await world.asked("POST", person, transfer="contact_to_postoffice", reason="left to the post")
+        await world.unlink(account, reason="two companies")
         await world.crm.edit("contact", ada, {"lastname": "Meister"})
         await world.crm.edit("contact", byron, {"lastname": "Gordon"})
         await world.next_walk()

@@ -99,7 +99,7 @@ async def test_an_entry_stays_as_it_was_written(site: Sites) -> None:
         written = entries(world)
         await world.crm.edit("annotation", key, {"subject": "Other", "notetext": None})
         await world.next_walk()
-        pair = world.pair_of("note_to_postoffice")
+        pair = world.pair_of_transfer("note_to_postoffice")
         newest = (await world.stores.journal.of_record(pair, Side.LEFT, key))[0]
         assert (newest.outcome, newest.reason) == ("unchanged", Why.IMMUTABLE.value)
         assert [(one.left, one.action) for one in newest.fields] == [("subject", "keep"), ("notetext", "keep")]
@@ -123,7 +123,7 @@ async def test_a_text_that_is_too_long_is_cut(site: Sites) -> None:
         await world.next_walk()
         (entry,) = entries(world)
         assert (len(entry["subject"]), len(entry["text"])) == (200, 4000)
-        pair = world.pair_of("note_to_postoffice")
+        pair = world.pair_of_transfer("note_to_postoffice")
         (made,) = await world.stores.journal.of_record(pair, Side.LEFT, key)
         assert {one.left for one in made.fields if "cut to fit" in one.reason} == {"subject", "notetext"}
 

@@ -19,7 +19,6 @@ from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
 from sandbox.postoffice.sandbox import PostOfficeSandbox
 from shared.app import App
-from shared.sync.claims import undo_link
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Index
 from shared.sync.ports import LinkState, Side, SiteMode
@@ -272,16 +271,10 @@ class PostWorld(RealWorld):
         """PostOffice's cost centres with their parts."""
         return self.site.rows("cost-centres")
 
-    def pair_of(self, transfer: str) -> str:
-        """The name of a transfer's pair, part of every link key."""
+    def pair_of_transfer(self, transfer: str) -> str:
+        """The name of a transfer's pair."""
         found = next(one for one, named in self.index.transfers() if named.name == transfer)
         return pair_name(found, self._connectors)
-
-    async def unlink(self, transfer: str, key: str) -> None:
-        """A person undoes the link of one of the CRM's records."""
-        home = await self.stores.links.get(self.pair_of(transfer), Side.LEFT, key)
-        assert home is not None, "no link"
-        await undo_link((await self.apps[0].engine()).pipeline.ports, home, "test: by hand")
 
     async def next_walk(self) -> None:
         """Wait until the next walks have found everything and nothing is on its way."""
