@@ -160,10 +160,8 @@ class PostWorld(RealWorld):
         self.folder = Path(self._drop.name)
         environment = {**SETTINGS, **settings, **(more or {})}
         environment = {name: text.replace("<folder>", str(self.folder)) for name, text in environment.items()}
-        crm = DataverseOptions(application_users=(CRM_CLIENT,), untracked=())
-        super().__init__(
-            Setup(**{"index": index or shipped(), "environment": environment, "hooks": False, "crm": crm} | setup)
-        )
+        setup.setdefault("crm", DataverseOptions(application_users=(CRM_CLIENT,), untracked=()))
+        super().__init__(Setup(index=index or shipped(), environment=environment, hooks=False, **setup))
 
     def _make_app(self) -> App:
         if not hasattr(self, "other_crm"):
