@@ -248,7 +248,8 @@ class Slicing:
 
     def _target_key(self, record: Record) -> str:
         parts = [canonical(record.values.get(column)) or "" for column in self.prepared.definition.key]
-        return self.prepared.target.derived_key(self.prepared.target_table, "\n".join([self.prepared.pair, *parts]))
+        seed = "\n".join([self.prepared.pair, *parts])
+        return self.prepared.target.derived_key(self.prepared.target_table, seed, record.values)
 
     def _unlinked(self, record: Record) -> str | None:
         """The table of the first record that it refers to and that has no partner."""
