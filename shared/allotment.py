@@ -8,7 +8,7 @@ many processes decide at the same time on what they saw.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -116,6 +116,30 @@ def still_valid(holds: Sequence[Hold], now: datetime) -> tuple[Hold, ...]:
     return tuple(hold for hold in holds if now < hold.until + MARGIN)
 
 
+# --- whose turn it is -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A request that waits. weight: how many it counts as; passed_by: of what weight those were that went before it
+    although they came later."""
+
+    weight: int
+    passed_by: int = field(default=0, kw_only=True)
+
+
+def whose_turn(queue: Sequence[Waiting]) -> int:
+    """The place in the queue that is next: the first one, unless it is a batch and a single request waits behind it.
+
+    Single requests are what batches are prepared from and understood by, so they go first; until as many have passed
+    a batch as it counts itself.
+    """
+    first = queue[0]
+    if first.weight == 1 or first.passed_by >= first.weight:
+        return 0
+    return next((place for place, one in enumerate(queue) if one.weight == 1), 0)
+
+
 # --- how many at once are good ----------------------------------------------------------------------
 
 
@@ -160,9 +184,10 @@ class Pace:
         seconds = self.full_at + _beyond_burst(weight, per_minute) - now
         return seconds if seconds > SMALLEST_WAIT_SECONDS else 0.0
 
-    def sent(self, now: float, weight: int, per_minute: int) -> Pace:
-        """After the request. Time that went by unused counts as far as it was needed."""
-        unused = max(0.0, _beyond_burst(weight, per_minute))
+    def sent(self, now: float, weight: int, per_minute: int, saved_for: int = 1) -> Pace:
+        """After the request. Time that went by unused counts as far as it was needed: by this one, or by one that
+        waits and counts as `saved_for`."""
+        unused = max(0.0, _beyond_burst(max(weight, saved_for), per_minute))
         return Pace(max(now - unused, self.full_at) + weight * 60.0 / per_minute)
 
     @classmethod

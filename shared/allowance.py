@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,9 +27,11 @@ from shared.allotment import (
     Level,
     Pace,
     Share,
+    Waiting,
     allot,
     minimal,
     still_valid,
+    whose_turn,
 )
 from shared.errors import StoreUnavailable
 from shared.sync.ports import Clock, Hold, PermitRow, Permits, RowTaken
@@ -48,6 +50,13 @@ _SMALLEST_PACE: Final = 60
 _WORTH_TELLING: Final = 5.0
 """A shorter wait that the system asks for is over before the others read of it."""
 _LOST: Final = float("-inf")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Waiting):
+    """A request that waits, and what tells it to go."""
+
+    turn: asyncio.Future[None]
 
 
 class Allowance:
@@ -75,9 +84,10 @@ class Allowance:
         self._gate_opens = _LOST
         self._in_use = 0
         self._entering = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._pace = Pace()
-        self._pace_turn = asyncio.Lock()
+        self._ringer: asyncio.Task[None] | None = None
+        self._rings_at = _LOST
         self._asking = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
         self._asked_at = _LOST
@@ -107,12 +117,8 @@ class Allowance:
         self._peak = max(self._peak, self._in_use + self._entering)
         try:
             await self._hold_something()
-            await self._take_place()
-            try:
-                await self._keep_pace(weight)
-            except BaseException:
-                self.leave()
-                raise
+            if self._queue or not self._go(weight):
+                await self._wait_for_turn(weight)
         finally:
             self._entering -= 1
 
@@ -152,39 +158,63 @@ class Allowance:
     def _holds(self) -> bool:
         return self._clock.monotonic() < self._lease_ends
 
-    async def _take_place(self) -> None:
-        if not self._queue and self._in_use < self._limit():
-            self._in_use += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
+    async def _wait_for_turn(self, weight: int) -> None:
+        waiting = _Waiting(weight, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._admit()
         try:
-            await turn
+            await waiting.turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if waiting.turn.done() and not waiting.turn.cancelled():
                 self.leave()
             else:
                 with suppress(ValueError):
-                    self._queue.remove(turn)
+                    self._queue.remove(waiting)
             raise
 
     def _admit(self) -> None:
-        """Let in who waits longest, as far as there are places."""
-        while self._queue and self._in_use < self._limit():
-            turn = self._queue.popleft()
-            if not turn.done():
-                self._in_use += 1
-                turn.set_result(None)
+        """Let in those whose turn it is, as far as there are places and the pace allows."""
+        while self._queue:
+            place = whose_turn(self._queue)
+            one = self._queue[place]
+            if not one.turn.done():
+                if not self._go(one.weight):
+                    return
+                one.turn.set_result(None)
+                if place:
+                    self._queue[0].passed_by += one.weight
+            del self._queue[place]
 
-    async def _keep_pace(self, weight: int) -> None:
-        if self._allowed.per_minute is None:
-            return
-        async with self._pace_turn:
-            while (seconds := self._pace_seconds(weight)) > 0:
+    def _go(self, weight: int) -> bool:
+        """Take a place and go, if there is one and the pace allows; otherwise see to being asked again."""
+        if self._in_use >= self._limit():
+            return False
+        if self._allowed.per_minute is not None:
+            seconds = self._pace_seconds(weight)
+            if seconds > 0:
                 self._hurried = True
-                await self._clock.sleep(min(seconds, SOON_SECONDS))
-            self._pace = self._pace.sent(self._clock.monotonic(), weight, self._share.pace)
+                self._ring_in(min(seconds, SOON_SECONDS))
+                return False
+            first = self._queue[0].weight if self._queue else 1
+            self._pace = self._pace.sent(self._clock.monotonic(), weight, self._share.pace, first)
             self._sent += weight
+        self._in_use += 1
+        return True
+
+    def _ring_in(self, seconds: float) -> None:
+        """Let in who may go then, unless that happens earlier anyway."""
+        at = self._clock.monotonic() + seconds
+        if self._ringer is not None:
+            if self._rings_at <= at:
+                return
+            self._ringer.cancel()
+        self._rings_at = at
+        self._ringer = asyncio.get_running_loop().create_task(self._ring(seconds))
+
+    async def _ring(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._ringer = None
+        self._admit()
 
     def _pace_seconds(self, weight: int) -> float:
         """Seconds until the pace lets a request go; without a share of it, as long as it takes to get one."""
@@ -227,7 +257,8 @@ class Allowance:
 
     def _is_hungry(self) -> bool:
         """Whether more than the share could be used."""
-        more = bool(self._queue) and self._share.permits < min(self._level.value, self._at_once)
+        full = bool(self._queue) and self._in_use >= self._limit()
+        more = full and self._share.permits < min(self._level.value, self._at_once)
         faster = self._hurried and self._share.pace < (self._allowed.per_minute or 0)
         return more or faster
 
@@ -329,11 +360,12 @@ class Allowance:
 
     async def aclose(self) -> None:
         """Give everything back."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
+        tasks = [task for task in (self._keeper, self._ringer) if task is not None]
+        self._keeper = self._ringer = None
+        for task in tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await keeper
+                await task
         if self._store is not None and self._asked_at != _LOST:
             self._lease_ends = _LOST
             await self._give_back(self._store)

@@ -72,8 +72,9 @@ class _Gathering(Generic[Asked, Answer]):
 
 @dataclass
 class Coalescing(PassingOn):
-    """A connector whose single reads, creates and updates go out in bulk. most: how many at a time; seconds: the wait
-    for company; update_seconds: what many updates together may take."""
+    """A connector whose single reads, creates and updates go out in bulk. most: how many at a time, of writes no more
+    than the system takes in one call; seconds: the wait for company; update_seconds: what many updates together may
+    take."""
 
     clock: Clock
     most: int = 100
@@ -116,7 +117,7 @@ class Coalescing(PassingOn):
     ) -> Record:
         name = (table, tuple(columns), within_seconds)
         if name not in self._creates:
-            self._creates[name] = _Gathering(self.clock, self.most, self.seconds, self._creator(*name))
+            self._creates[name] = _Gathering(self.clock, self._writes(table), self.seconds, self._creator(*name))
         made = await self._creates[name].ask(NewRecord(values, key))
         if isinstance(made, Record):
             return made
@@ -135,7 +136,7 @@ class Coalescing(PassingOn):
     ) -> Record:
         name = (table, tuple(columns))
         if name not in self._updates:
-            self._updates[name] = _Gathering(self.clock, self.most, self.seconds, self._updater(*name))
+            self._updates[name] = _Gathering(self.clock, self._writes(table), self.seconds, self._updater(*name))
         changed = await self._updates[name].ask(Change(key, values, version))
         if isinstance(changed, Record):
             return changed
@@ -148,3 +149,7 @@ class Coalescing(PassingOn):
             return await self.inner.update_many(table, changes, columns, within_seconds=self.update_seconds)
 
         return update
+
+    def _writes(self, table: str) -> int:
+        """How many writes go out together: those of one call, so that none waits for the answer to another call."""
+        return min(self.most, self.capabilities(table).writes_per_call)

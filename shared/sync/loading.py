@@ -14,7 +14,7 @@ import asyncio
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -35,6 +35,8 @@ from shared.sync.ports import DeadLetter, LinkRow, Outgoing, Queue, QueueView, R
 
 CHUNKS_AT_ONCE = 6
 """Messages in hand; never more, so that live changes wait behind a few chunks at most."""
+SMALLEST_CHUNK = 25
+"""Keys of a load's last messages."""
 PAGE = 1000
 """Records on a page of the source; what a load that goes on may look at again."""
 _RENEW_SECONDS = 60.0
@@ -133,6 +135,17 @@ def _unbraked(index: Index) -> Index:
     return index.model_copy(update={"definitions": tuple(definitions)})
 
 
+def last_chunks(keys: Sequence[str], at_once: int) -> Iterator[Sequence[str]]:
+    """The end of a load in ever smaller chunks, so that all of them end at about the same time.
+
+    A target is waited for longest by its last chunk, whose records are still confirmed and written back afterwards.
+    """
+    while keys:
+        size = min(MAX_KEYS, max(SMALLEST_CHUNK, -(-len(keys) // at_once)))
+        yield keys[:size]
+        keys = keys[size:]
+
+
 @dataclass
 class Loading:
     """Loads one transfer. pipeline: made by `pipeline_for_load`; tell: hears of progress after every chunk.
@@ -176,7 +189,8 @@ class Loading:
         return queue
 
     async def _chunks(self, prepared: Prepared, place: LoadPlace) -> AsyncIterator[Sequence[str]]:
-        """The keys that have no partner yet, and those whose partner lacks something; a hundred at a time."""
+        """The keys that have no partner yet, and those whose partner lacks something; a hundred at a time, fewer at the
+        end."""
         gathered: list[str] = []
         async for page in self._pages(prepared, place):
             self.progress.seen += len(page.records)
@@ -185,11 +199,11 @@ class Loading:
                 unfinished += await self._unfinished(prepared, page.records[at : at + MAX_KEYS])
             await place.came(page.place, self.progress.seen_before + self.progress.seen, unfinished)
             gathered += unfinished
-            while len(gathered) >= MAX_KEYS:
+            while len(gathered) > MAX_KEYS * self.chunks_at_once:
                 yield gathered[:MAX_KEYS]
                 gathered = gathered[MAX_KEYS:]
-        if gathered:
-            yield gathered
+        for chunk in last_chunks(gathered, self.chunks_at_once):
+            yield chunk
 
     async def _pages(self, prepared: Prepared, place: LoadPlace) -> AsyncIterator[RecordPage]:
         """The source from where an earlier load stopped, from its beginning where that place is gone; waits for a

@@ -97,8 +97,9 @@ class Capabilities:
     chooses_key: we may choose the record's key itself at create (a Dataverse GUID). enforced_columns: those that the
     system keeps unique and that we may fill at create (the number of a Business Central customer). read_after_write: a
     read or search right after a write sees it. longest_run: how long a request may go on being executed after we
-    stopped waiting for it. keys_per_read: how many keys one call of `read` fetches. notes: a record of the table can be
-    given a note that people see. feed_memory: after how long the change feed forgets a place in it; None: never.
+    stopped waiting for it. keys_per_read: how many keys one call of `read` fetches. writes_per_call: how many records
+    one call of the system takes in `create_many` and `update_many`. notes: a record of the table can be given a note
+    that people see. feed_memory: after how long the change feed forgets a place in it; None: never.
     days: the table's records can be asked for by the day that a column holds (`of_day`). deletes_many: they can be
     deleted in bulk. enforces_key: a key that we chose is kept unique, so a second create with it is refused or does
     nothing. deletes: records can be deleted. owner: the column that names the record which a record of the table is a
@@ -115,6 +116,7 @@ class Capabilities:
     read_after_write: bool
     longest_run: timedelta
     keys_per_read: int
+    writes_per_call: int = 100
     notes: bool = False
     feed_memory: timedelta | None = None
     days: bool = False

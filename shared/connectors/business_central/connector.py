@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from shared.connectors.budget import Budget
+from shared.connectors.business_central.batch import PARTS_PER_BATCH
 from shared.connectors.business_central.bulk import BulkWrites, refuse_given_once
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import to_json
@@ -161,6 +162,7 @@ class BusinessCentralConnector:
             read_after_write=True,
             longest_run=LONGEST_RUN,
             keys_per_read=KEYS_PER_READ,
+            writes_per_call=PARTS_PER_BATCH,
         )
 
     def canonical_key(self, table: str, key: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from shared.connectors.budget import Budget
 from shared.connectors.cache import Cache
+from shared.connectors.dataverse.batch import PARTS_PER_BATCH
 from shared.connectors.dataverse.bulk import BulkWrites
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
@@ -64,6 +65,7 @@ CAPABILITIES = Capabilities(
     read_after_write=True,
     longest_run=timedelta(minutes=3),
     keys_per_read=100,
+    writes_per_call=PARTS_PER_BATCH,
     feed_memory=timedelta(days=7),
     days=True,
     deletes_many=True,

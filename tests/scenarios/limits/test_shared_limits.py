@@ -4,6 +4,7 @@ store. Everything in virtual time, against sandboxes that enforce the limits of 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind, FaultRule
 from shared.allotment import LEASE, MARGIN
 from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.limits.processes import APPLICATION, business_central_place, dataverse_place
+from tests.scenarios.limits.processes import APPLICATION, Process, business_central_place, dataverse_place
 
 SLOW = BusinessCentralOptions(latency_seconds=(0.4, 0.8))
 """A server so slow that five at once stay below the number of requests allowed."""
@@ -212,6 +213,28 @@ def test_one_refusal_costs_its_wait_and_little_more(options: BusinessCentralOpti
             assert done >= a_second * (watched - wait - 10)
 
     story()
+
+
+@virtually
+async def test_a_single_request_does_not_wait_behind_a_row_of_batches_and_batches_get_on_all_the_same() -> None:
+    """Twenty batches of fifty would take fifty seconds: a read that they are waiting for is there in five. Reads that
+    never end leave the batches half of the pace."""
+    async with business_central_place(QUICK) as place:
+        process = place.process(weight=50)
+        process.work(callers=20)
+        await asyncio.sleep(60)
+        for _ in range(10):
+            began = place.clock.monotonic()
+            await process.client.send(replace(process.call, weight=1))
+            assert place.clock.monotonic() - began <= 5
+        reads = Process(process.client, replace(process.call, weight=1))
+        reads.work(callers=20)
+        before = process.done
+        await asyncio.sleep(100)
+        assert 50 * (process.done - before) == pytest.approx(100 * 1188 / 60 / 2, rel=0.1)
+        assert reads.done == pytest.approx(100 * 1188 / 60 / 2, rel=0.1)
+        await reads.rest()
+        assert place.door.answers.keys() == {200}
 
 
 @virtually

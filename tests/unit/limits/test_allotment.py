@@ -16,10 +16,12 @@ from shared.allotment import (
     Ask,
     Level,
     Pace,
+    Waiting,
     allot,
     fair_shares,
     minimal,
     still_valid,
+    whose_turn,
 )
 from shared.sync.ports import Hold
 
@@ -165,3 +167,21 @@ def test_a_batch_is_saved_up_for_before_it_goes() -> None:
     after = Pace(0.0).sent(1000.0, 100, 1200)
     assert after.wait(1000.0, 1, 1200) == pytest.approx(1 / 20)
     assert after.wait(1000.0, 100, 1200) == pytest.approx(100 / 20)
+
+
+def test_a_single_request_does_not_use_up_what_is_saved_for_a_batch() -> None:
+    """Both have gone when the pace alone would have let them; nothing of the time is lost to the one in between."""
+    now, per_minute = 1000.0, 1200
+    batch_alone = Pace.empty(now).wait(now, 50, per_minute)
+    for saved_for, lost in ((50, 1 / 20), (1, 1 / 20 + 1.0)):
+        pace = Pace.empty(now).sent(now + 2.0, 1, per_minute, saved_for)
+        assert 2.0 + pace.wait(now + 2.0, 50, per_minute) == pytest.approx(batch_alone + lost)
+
+
+def test_a_single_request_goes_before_a_batch_until_as_many_have_as_the_batch_counts() -> None:
+    """Among batches, and among single requests, it is who came first."""
+    assert whose_turn([Waiting(1), Waiting(1)]) == 0
+    assert whose_turn([Waiting(50), Waiting(3), Waiting(50)]) == 0
+    assert whose_turn([Waiting(50), Waiting(50), Waiting(1), Waiting(1)]) == 2
+    assert whose_turn([Waiting(50, passed_by=49), Waiting(1)]) == 1
+    assert whose_turn([Waiting(50, passed_by=50), Waiting(1)]) == 0
