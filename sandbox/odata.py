@@ -15,6 +15,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -98,10 +99,10 @@ def compile_filter(
 
 @dataclass(frozen=True)
 class Equality:
-    """A condition `path eq 'text'` (or a GUID) that every matching row must meet."""
+    """A condition `path eq 'text'` (or a GUID, or a day) that every matching row must meet."""
 
     path: str
-    value: str
+    value: str | date
 
 
 def equalities(text: str) -> list[Equality]:
@@ -124,6 +125,9 @@ def _equalities(node: Any) -> Iterator[Equality]:
             comparator=ast.Eq(), left=ast.Identifier() as name, right=(ast.String() | ast.GUID()) as value
         ):
             yield Equality(_path(name), value.val.lower() if isinstance(value, ast.GUID) else value.val)
+        case ast.Compare(comparator=ast.Eq(), left=ast.Identifier() as name, right=ast.Date() as value):
+            with suppress(ValueError):
+                yield Equality(_path(name), date.fromisoformat(value.val))
 
 
 def in_list(name: str, values: Sequence[Any], compiler: _Compiler) -> Predicate:

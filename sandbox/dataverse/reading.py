@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
@@ -51,6 +51,10 @@ MORE_RECORDS = "Microsoft.Dynamics.CRM.morerecords"
 TOTAL_COUNT_EXCEEDED = "Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"
 KNOWN_OPTIONS = frozenset({"$select", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken", "tag"})
 REFUSED_WHEN_TRACKING = ("$filter", "$orderby", "$expand", "$top")
+
+
+_INDEXED = {False: (Kind.STRING, Kind.GUID, Kind.LOOKUP, Kind.CUSTOMER), True: (Kind.DATE,)}
+"""Kinds of columns that are looked up in an index: by a text, by a day."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,7 @@ class Reader:
         indexed = [
             (query.table.properties[found.path], found.value)
             for found in usable
-            if query.table.properties[found.path].kind in (Kind.STRING, Kind.GUID, Kind.LOOKUP, Kind.CUSTOMER)
+            if query.table.properties[found.path].kind in _INDEXED[isinstance(found.value, date)]
         ]
         if not indexed:
             return self._all_rows(query)

@@ -80,18 +80,19 @@ async def _grown(addresses: Addresses, how: str) -> dict[str, float]:
     async with _engine(addresses) as engine:
         await engine.pipeline.prepare(TO_CRM)
         gc.collect()
-        before = _resident("VmRSS")
-        _forget_peak()
+        before = resident("VmRSS")
+        forget_peak()
         records = await (_load if how == "load" else _list)(engine)
-        return {"records": records, "megabytes": _resident("VmHWM") - before}
+        return {"records": records, "megabytes": resident("VmHWM") - before}
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Let the peak be counted from here."""
     Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
-def _resident(name: str) -> float:
+def resident(name: str) -> float:
+    """Megabytes of this process, by their name in its status."""
     line = next(line for line in STATUS.read_text("ascii").splitlines() if line.startswith(name))
     return int(line.split()[1]) / MEGABYTE
 

@@ -14,14 +14,18 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.clock import SystemClock
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.postoffice.options import Auth, PostOfficeOptions
+from sandbox.postoffice.sandbox import PostOfficeSandbox
 from sandbox.server import serve
 from sandbox.tokens import TokenIssuer
+from tests.bench.shipments import fill
 from tests.bench.transports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
@@ -39,6 +43,7 @@ class Addresses:
     crm: str
     erp: str
     sign_in: str
+    post: str
 
 
 def _crm(url: str, issuer: TokenIssuer) -> DataverseSandbox:
@@ -74,35 +79,48 @@ async def _filled(erp: BusinessCentralSandbox, customers: int) -> BusinessCentra
     return erp
 
 
-async def run(customers: int = 0) -> None:
+async def _shipping(crm: DataverseSandbox, issuer: TokenIssuer, shippers: int, days: int) -> PostOfficeSandbox:
+    """A site that has shipped something for so many customers on each of the last days, and their accounts."""
+    site = PostOfficeSandbox(clock=SystemClock(), issuer=issuer, options=PostOfficeOptions(auth=Auth.API_KEY))
+    if shippers:
+        today = SystemClock().now().date()
+        await fill(crm, site, shippers, [today - timedelta(days=back) for back in range(days)])
+    return site
+
+
+async def run(customers: int = 0, shippers: int = 0, days: int = 1) -> None:
     """Serve until standard input ends. Service limits are off: they would measure waiting.
 
-    customers: how many the ERP has from the beginning.
+    customers: how many the ERP has from the beginning. shippers, days: what PostOffice's statistics hold.
     """
     issuer = TokenIssuer(SystemClock())
     for client in (CRM_CLIENT, ERP_CLIENT):
         issuer.register(client, SECRET)
-    ports = [free_port() for _ in range(2)]
-    crm, erp = (f"http://127.0.0.1:{port}" for port in ports)
+    ports = [free_port() for _ in range(3)]
+    crm, erp, post = (f"http://127.0.0.1:{port}" for port in ports)
+    organisation = _crm(crm, issuer)
+    site = await _shipping(organisation, issuer, shippers, days)
     served = [
-        await serve(_crm(crm, issuer).app, ports[0]),
+        await serve(organisation.app, ports[0]),
         await serve((await _filled(_erp(erp, issuer, company_contacts=not customers), customers)).app, ports[1]),
         await serve(issuer.app),
+        await serve(site.app, ports[2]),
     ]
     sign_in = f"{served[2].url}/{issuer.tenant_id}/oauth2/v2.0/token"
-    print(json.dumps({"crm": crm, "erp": erp, "sign_in": sign_in}), flush=True)
+    print(json.dumps({"crm": crm, "erp": erp, "sign_in": sign_in, "post": post}), flush=True)
     await asyncio.to_thread(sys.stdin.read)
     for one in served:
         await one.stop()
 
 
 @asynccontextmanager
-async def running(customers: int = 0) -> AsyncIterator[Addresses]:
-    """Within it the other process serves. customers: how many the ERP has from the beginning."""
+async def running(customers: int = 0, shippers: int = 0, days: int = 1) -> AsyncIterator[Addresses]:
+    """Within it the other process serves. customers, shippers, days: see `run`."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.bench.servers", "--customers", str(customers)),
+        *("--shippers", str(shippers), "--days", str(days)),
         cwd=ROOT,
         stdin=pipe,
         stdout=pipe,
@@ -122,4 +140,7 @@ async def running(customers: int = 0) -> AsyncIterator[Addresses]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.bench.servers", description=__doc__)
     parser.add_argument("--customers", type=int, default=0, help="how many the ERP has from the beginning (0)")
-    asyncio.run(run(parser.parse_args().customers))
+    parser.add_argument("--shippers", type=int, default=0, help="customers in PostOffice's statistics (0)")
+    parser.add_argument("--days", type=int, default=1, help="days of these (1)")
+    wish = parser.parse_args()
+    asyncio.run(run(wish.customers, wish.shippers, wish.days))

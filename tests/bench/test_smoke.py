@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import accept, calls, clients, load, memory, outage, tables, transfer
+from tests.bench import accept, calls, clients, load, memory, outage, statistics, tables, transfer
 from tests.bench.figures import Figure
 
 
@@ -54,6 +54,17 @@ def test_loads_in_both_directions_bring_everything_over_and_are_never_throttled(
     into_the_erp = [one.value for one in figures if "into the ERP" in one.what and "429" not in one.what]
     assert all(54 <= requests <= 60 + 40 for requests in into_the_erp)
     assert len([one for one in figures if "calls of the CRM" in one.what]) == 2
+
+
+def test_statistics_cost_little_more_calls_than_the_limits_allow() -> None:
+    """R-103, R-121: new, unchanged, and one row in a hundred changed or gone; the run itself ends with a sentence
+    unless exactly those rows were written. On top of the least: what a process learns once, and two questions a day
+    whether the databases belong together."""
+    days = 4
+    figures = statistics.measure(customers=100, days=days)
+    assert [one.baseline for one in figures] == [3 * days, 2 * days, 2 * days + 2 * (days - 2)]
+    assert figures[0].value - figures[0].baseline <= 2 * days + 20
+    assert all(one.value - one.baseline <= 2 * days + 10 for one in figures[1:])
 
 
 @pytest.mark.skipif(not memory.STATUS.exists(), reason="/proc tells what a process holds; only Linux has it")

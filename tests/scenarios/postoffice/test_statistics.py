@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ from shared.routes import RequestError
 from shared.sync.alarms import Limits, late_since
 from shared.sync.checking import check
 from shared.sync.definition import Definition, Index
-from shared.sync.ports import JournalEntry, Side, Switch
+from shared.sync.ports import JournalEntry, Side, SiteMode, Switch
 from shared.sync.surveying import survey
 from tests.scenarios.account_customer.world import CRM_CLIENT, virtually
 from tests.scenarios.postoffice.world import (
@@ -440,3 +441,48 @@ async def test_the_definition_fits_what_both_systems_tell() -> None:
         index = Index(definitions=(*engine.index.linking, other))
         found = check(index, await survey(engine.pipeline.ports.connectors, index))
         assert "dataverse cdock_shipmentstatistic.createdon" in [one.column for one in found if one.code == "CD-4618"]
+
+
+@virtually
+async def test_while_the_mode_is_none_no_day_is_read_or_written() -> None:
+    """R-076, R-103: what was queued before ends as skipped; nothing new is queued."""
+    async with StatisticsWorld(WHOLE) as world:
+        await world.begin()
+        world.ship(world.first, 5)
+        await world.choose_mode(SiteMode.NONE)
+        await world.ask()
+        world.site.requests.clear()
+        await world.next_days()
+        assert world.statistics == {}
+        assert world.site.requests.count("GET", ASKED) == 0
+        assert (await world.day()).outcome == "skipped"
+        await world.choose_mode(SiteMode.MANUAL)
+        await world.next_days()
+        assert world.shown() == {(0, world.accounts_made[0], 5)}
+
+
+@virtually
+async def test_statistics_may_come_as_a_file() -> None:
+    """R-103, R-121: the export module's file in the place of the interface; corrections arrive with the next file."""
+    lists = {"shipment-statistics": "shipment-statistics.csv"}
+    site = {"CROSSDOCK_POSTOFFICE_SITE": json.dumps({"files": {"folder": "<folder>", "lists": lists}})}
+    async with StatisticsWorld((WHOLE[0], {**WHOLE[1], **site})) as world:
+        await world.begin()
+
+        async def export() -> None:
+            for path in world.site.export_csv(world.folder, world.today - timedelta(days=2), world.today):
+                world.keep_time(path)
+            await world.pass_time(minutes=2)
+            await world.next_days()
+
+        for back in range(4):
+            world.ship(world.first, 5, back)
+        world.ship(world.second, 6)
+        await export()
+        first, second = world.accounts_made
+        assert world.shown() == {(0, first, 5), (1, first, 5), (2, first, 5), (0, second, 6)}
+        world.ship(world.first, 0, back=1)
+        world.ship(world.second, 60)
+        await export()
+        assert world.shown() == {(0, first, 5), (2, first, 5), (0, second, 60)}
+        assert world.site.requests.count("GET", ASKED) == 0
