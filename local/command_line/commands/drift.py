@@ -3,9 +3,11 @@
   manage.py drift                                            all pairs: how many are equal, and what differs
   manage.py drift account_to_business_central --rows FILE    one pair, every differing record into a CSV file
   manage.py drift account_to_business_central --apply        queue what can be repaired
+  manage.py drift account_to_business_central --reviewed FILE --apply        queue only what the file still names
 
-The report holds keys and names of columns, no values. What is queued is decided again by the transfers. Records without
-a partner are what `plan` shows.
+The report holds keys and names of columns, no values. A file of `--rows` is a plan of repair: take out the lines that
+shall stay as they are, and give it back with `--reviewed`. What is queued is decided again by the transfers. Records
+without a partner are what `plan` shows.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from local.command_line.context import Context
+from local.command_line.errors import WrongUsage
 from local.command_line.exits import Exit
 from local.command_line.plans import find_transfer
 from shared.sync.drifting import Drift, Drifting, Standing
@@ -36,9 +39,11 @@ MANY: Final = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("transfer", nargs="?", default="", help="a transfer of the pair; all pairs if not said")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="write every differing record into a CSV file")
+    parser.add_argument("--reviewed", type=Path, metavar="FILE", help="queue only the pairs that such a file names")
 
 
 async def run(context: Context, arguments: argparse.Namespace) -> int:
+    reviewed = _reviewed(arguments.reviewed)
     engine = await context.engine()
     counts: Counter[Standing] = Counter()
     found: list[tuple[Definition, Drift]] = []
@@ -51,11 +56,30 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     rows = [_row(*one) for one in found]
     if arguments.rows is not None:
         _write(arguments.rows, rows)
-    queued = await _repair(context, engine, found) if context.applies else 0
+    wanted = found if reviewed is None else [one for one in found if (_pair(one[0]), one[1].left) in reviewed]
+    queued = await _repair(context, engine, wanted) if context.applies else 0
     facts = {"pairs": {standing.value: counts[standing] for standing in Standing}, "rows": rows[:SHOWN]}
     context.out.answer(facts | {"queued": queued})
     _show(context, counts, rows, queued)
-    return Exit.ATTENTION if found and not (queued and queued == len(found)) else Exit.FINE
+    return Exit.ATTENTION if found and not (queued and queued == len(wanted)) else Exit.FINE
+
+
+def _reviewed(path: Path | None) -> set[tuple[str, str]] | None:
+    """The pairs that a file of ours still names, by the left key; None without a file. Raises WrongUsage."""
+    if path is None:
+        return None
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) == COLUMNS:
+                return {(row["pair"], row["left"]) for row in rows}
+    except (OSError, csv.Error):
+        pass
+    raise WrongUsage("--reviewed is no file that --rows has written.")
+
+
+def _pair(definition: Definition) -> str:
+    return f"{definition.left.table}/{definition.right.table}"
 
 
 def _definitions(engine: Engine, transfer: str) -> Sequence[Definition]:
@@ -75,8 +99,9 @@ async def _repair(context: Context, engine: Engine, found: Sequence[tuple[Defini
 
 def _row(definition: Definition, drift: Drift) -> dict[str, str]:
     standing = drift.standing.value if drift.missing is None else f"{drift.standing.value}: {drift.missing.value}"
-    pair = f"{definition.left.table}/{definition.right.table}"
-    return dict(zip(COLUMNS, (pair, drift.left, drift.right, standing, " ".join(drift.columns)), strict=True))
+    return dict(
+        zip(COLUMNS, (_pair(definition), drift.left, drift.right, standing, " ".join(drift.columns)), strict=True)
+    )
 
 
 def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:

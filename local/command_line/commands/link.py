@@ -11,7 +11,6 @@ shown are values of the two records.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from local.command_line.context import Context
 from local.command_line.errors import WrongUsage
 from local.command_line.exits import Exit
+from local.command_line.pair_files import MANY, lines_of
 from local.command_line.reasons import add_reason
 from shared.routes import NotLinkable, Overtaken, RequestError
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 WRITES: Final = True
 COLUMNS: Final = ("left_column", "left", "right_column", "right", "master", "state", "writes")
-MANY: Final = 20
-"""From so many pairs on a person is asked."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,15 +55,7 @@ def _pairs(arguments: argparse.Namespace) -> Sequence[tuple[str, str]]:
         return [(arguments.keys[0], arguments.keys[1])]
     if arguments.keys:
         raise WrongUsage("Name two keys or a --file, not both.")
-    try:
-        with arguments.file.open(encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
-    except OSError as error:
-        raise WrongUsage(f"--file cannot be read: {error.strerror}.") from None
-    for number, row in enumerate(rows, 1):
-        if len(row) != 2 or not all(row):
-            raise WrongUsage(f"--file, line {number}: two keys are needed, with a comma between them.")
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1]) for row in lines_of(arguments.file, "--file", 2)]
 
 
 async def _show(context: Context, operations: Operations, transfer: str, pairs: Sequence[tuple[str, str]]) -> int:

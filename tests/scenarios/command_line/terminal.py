@@ -6,6 +6,8 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from local.command_line.context import Surroundings
@@ -55,3 +57,18 @@ async def typed_at(
         installation=Installation("the world", environment, index_json=world.index.model_dump_json().encode()),
     )
     return Said(await run_command(words, surroundings), out.getvalue(), err.getvalue())
+
+
+class TemporaryFile:
+    """A file that exists within a block."""
+
+    def __init__(self, name: Path, text: str) -> None:
+        self._folder = TemporaryDirectory()
+        self._path = Path(self._folder.name) / name
+        self._path.write_text(text, "utf-8")
+
+    def __enter__(self) -> Path:
+        return self._path
+
+    def __exit__(self, *error: object) -> None:
+        self._folder.cleanup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,23 +13,27 @@ from shared.errors import QueueUnavailable
 from shared.messaging.memory import MemoryQueue
 from shared.sync.ports import Outgoing, Side, Switch
 from tests.scenarios.account_customer.world import COMPANY, RealWorld, Setup, vat_number, virtually
-from tests.scenarios.command_line.terminal import typed
+from tests.scenarios.command_line.terminal import TemporaryFile, typed
+
+
+async def companies(world: RealWorld, count: int) -> list[str]:
+    """Accounts with their customers, which every walk has seen."""
+    accounts = []
+    for number in range(count):
+        values = {"cdock_stage": "qualified", "cdock_vatnumber": vat_number(number + 1)}
+        accounts.append(await world.new_account(name=f"Company {number}", **values))
+        await world.announce(Side.LEFT, accounts[-1])
+        await world.settle()
+    await world.pass_time(minutes=6)
+    await world.settle()
+    return accounts
 
 
 @virtually
 async def test_drift_is_counted_by_how_it_stands_and_repaired_only_when_asked() -> None:
     """R-052, R-058, R-060: equal, edited elsewhere, on its way, gone; a repair is an ordinary transfer."""
     async with RealWorld(Setup(hooks=False)) as world:
-        pairs = []
-        for number in range(4):
-            account = await world.new_account(
-                name=f"Company {number}", cdock_stage="qualified", cdock_vatnumber=vat_number(number + 1)
-            )
-            await world.announce(Side.LEFT, account)
-            await world.settle()
-            pairs.append((account, await world.partner_of(account)))
-        await world.pass_time(minutes=6)
-        await world.settle()
+        pairs = [(account, await world.partner_of(account)) for account in await companies(world, 4)]
         for name in world.names:
             await world.switch(name, Switch.STOPPED)
         await world.edit_account(pairs[1][0], name="Typed in vain")
@@ -52,6 +57,31 @@ async def test_drift_is_counted_by_how_it_stands_and_repaired_only_when_asked() 
         assert world.customer(pairs[2][1])["phoneNumber"] == "+390471999999"
         again = await typed(world, "drift", "--json")
         assert (again.code, again.json["rows"]) == (0, [])
+
+
+@virtually
+async def test_a_reviewed_plan_of_repair_leaves_alone_what_was_taken_out_of_it() -> None:
+    """R-060: the file of the differences, shortened by a person, is what is repaired; what came since is not in it."""
+    async with RealWorld(Setup(hooks=False)) as world:
+        accounts = await companies(world, 3)
+        partners = {account: await world.partner_of(account) for account in accounts}
+        for name in world.names:
+            await world.switch(name, Switch.STOPPED)
+        for account in accounts[:2]:
+            await world.edit_account(account, name="Typed in vain")
+        with TemporaryFile(Path("plan.csv"), "") as path:
+            assert (await typed(world, "drift", "--rows", str(path))).code == 1
+            lines = path.read_text("utf-8").splitlines()
+            path.write_text("\n".join(line for line in lines if accounts[1] not in line), encoding="utf-8")
+            await world.edit_account(accounts[2], name="Typed in vain since")
+            said = await typed(world, "drift", "--reviewed", str(path), "--apply")
+            assert (said.code, "1 pairs are queued" in said.out) == (0, True)
+            path.write_text("something else", encoding="utf-8")
+            wrong = await typed(world, "drift", "--reviewed", str(path), "--apply")
+            assert (wrong.code, "--reviewed" in wrong.err) == (2, True)
+        await world.pass_time(seconds=5)
+        waiting = {row.key for name in world.names for row in await world.stores.pending.page(name, None, 100)}
+        assert waiting == {accounts[0], partners[accounts[0]]}
 
 
 class FailingQueue(MemoryQueue):

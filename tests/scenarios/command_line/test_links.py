@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shared.sync.ports import Side, Switch
 from tests.scenarios.account_customer.world import TO_ERP, RealWorld, virtually
-from tests.scenarios.command_line.terminal import typed
+from tests.scenarios.command_line.terminal import TemporaryFile, typed
 
 
 async def strangers(world: RealWorld, number: int) -> tuple[str, str]:
@@ -91,18 +91,24 @@ async def test_a_field_explains_its_value() -> None:
         assert (await world.link(Side.LEFT, account)) is not None
 
 
-class TemporaryFile:
-    """A file that exists within a block."""
-
-    def __init__(self, name: Path, text: str) -> None:
-        from tempfile import TemporaryDirectory
-
-        self._folder = TemporaryDirectory()
-        self._path = Path(self._folder.name) / name
-        self._path.write_text(text, "utf-8")
-
-    def __enter__(self) -> Path:
-        return self._path
-
-    def __exit__(self, *error: object) -> None:
-        self._folder.cleanup()
+@virtually
+async def test_many_links_are_undone_from_a_file() -> None:
+    """R-041: in bulk, after a question; what has no link is named, and the others are undone all the same."""
+    async with RealWorld() as world:
+        pairs = [await strangers(world, number) for number in range(3)]
+        for account, customer in pairs:
+            await typed(world, "link", TO_ERP, account, customer, "--reason", "old list", "--apply")
+        never = await world.new_account(name="Never linked")
+        with TemporaryFile(Path("keys.csv"), "".join(f"{key}\n" for key in (pairs[0][0], never, pairs[2][0]))) as path:
+            words = ["unlink", "dataverse", "account", "--file", str(path), "--reason", "the wrong list"]
+            shown = await typed(world, *words)
+            assert (shown.code, "1 records are not linked" in shown.out) == (1, True)
+            assert len(await world.links()) == 3
+            said = await typed(world, *words, "--apply", "--json")
+        assert said.code == 5
+        assert [one["key"] for one in said.json["unlinked"]] == [pairs[0][0], pairs[2][0]]
+        assert [(one["key"], one["code"]) for one in said.json["refused"]] == [(never, "CD-5004")]
+        assert await world.links() == dict([pairs[1]])
+        await world.settle()
+        assert await world.links() == dict([pairs[1]])
+        assert (await typed(world, "unlink", "dataverse", "account", "--reason", "which one")).code == 2
