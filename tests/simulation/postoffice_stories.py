@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from shared.routes import Overtaken, Unknown
@@ -146,6 +147,81 @@ async def _article_vanishes(world: PostWorld) -> None:
     world.site.edit("articles", first, {"name": "New"})
 
 
+async def _orders(world: PostWorld) -> None:
+    """One of a linked customer, and one of a customer that PostOffice keeps for itself."""
+    other = world.site.create("customers", {"name": "Eigen AG", "number": "88"})["id"]
+    for number, customer in (("1", _the_customer(world)), ("2", other)):
+        values = {"number": number, "customerId": customer, "orderedOn": "2026-01-05", "amount": "1.5", "state": "open"}
+        world.site.create("orders", values)
+
+
+async def _complaint_of_a_cost_centre(world: PostWorld) -> None:
+    centre, about = next(iter(world.site.rows("cost-centres").items()))
+    of = {"customerId": about["customerId"], "costCentreId": centre}
+    told = {"number": "B-1", "subject": "Letter lost", "reportedAt": "2026-01-05T08:00:00Z", "state": "new"}
+    world.site.create("complaints", {**of, **told})
+
+
+async def _people_and_an_account(world: PostWorld) -> None:
+    """Two users of the CRM who are employees of PostOffice; the first one makes an account."""
+    for number, name in enumerate(("Berger", "Costa")):
+        world.site.create("employees", {"number": f"E-{number}", "name": name, "lastName": name})
+        user = await world.dataverse.create("systemuser", {"employeeid": f"E-{number}", "lastname": name})
+        world.hear("systemuser", user)
+    await world.settled()
+    await world.typed("account", ACCOUNT, user=_user(world, "Berger"))
+
+
+def _user(world: PostWorld, name: str) -> str:
+    users = world.dataverse.rows("systemuser")
+    return next(key for key, row in users.items() if row["lastname"] == name)
+
+
+async def _edited_by_another(world: PostWorld) -> None:
+    """And PostOffice has given the customer another number, which we carry back: our own edit is the CRM's last one."""
+    world.site.edit("customers", _the_customer(world), {"number": "4711"}, past_the_lock=True)
+    account = _the_account(world)
+    await world.typed("account", {"telephone1": "+41 44 5"}, account, user=_user(world, "Costa"))
+
+
+async def _is_managed_by_the_other(world: PostWorld) -> None:
+    (part,) = world.site.rows("customers")[_the_customer(world)]["accountManagers"]
+    managers = {key: row["lastName"] for key, row in world.site.rows("employees").items()}
+    assert managers[part["employeeId"]] == "Costa", "managed: by another one than whoever changed the customer last"
+
+
+async def _shipments(world: PostWorld) -> None:
+    """Of a customer and its cost centre, on each of three days; the next day's window is without the oldest."""
+    await _account_and_cost_centre(world)
+    world.site.create("services", {"number": "1", "name": "Courier"})
+    await world.settled()
+    _ship(world, {back: back + 1 for back in range(3)})
+    await world.clock.sleep(86_400)
+
+
+def _ship(world: PostWorld, items: Mapping[int, int]) -> None:
+    """So many items by how many days back."""
+    (service,), (centre,) = world.site.rows("services"), world.site.rows("cost-centres")
+    today = world.clock.now().date()
+    for back, count in items.items():
+        for of in (None, centre):
+            day = today - timedelta(days=back)
+            world.site.ship(_the_customer(world), service, day, items=count, grams=count, cost_centre_id=of)
+
+
+async def _corrected(world: PostWorld) -> None:
+    """The next day: a new one, and one that has vanished; that of a day outside the window changes unseen."""
+    await world.clock.sleep(86_400)
+    _ship(world, {0: 7, 2: 0, 3: 9})
+
+
+async def _are_those_of_the_window(world: PostWorld) -> None:
+    today = world.clock.now().date()
+    rows = world.dataverse.rows("cdock_shipmentstatistic").values()
+    shown = sorted(((today - row["cdock_day"]).days, row["cdock_items"]) for row in rows)
+    assert shown == [(0, 7), (0, 7), (3, 2), (3, 2)], f"statistics: {shown}"
+
+
 async def _night(world: PostWorld) -> None:
     """The nightly compare: the poorest site tells of no deletes."""
     await FullCompares(world.untroubled()).begin_all()
@@ -212,6 +288,32 @@ STORIES = _at_each_site(
         after=_night,
         rounds=2,
         holds={"articles": 2},
+    ),
+    PostStory("orders arrive", ("customer", "order"), _orders, before=_account, rounds=2, holds={"orders": 2}),
+    PostStory(
+        "a cost centre's complaint becomes a case",
+        ("customer", "cost_centre", "complaint"),
+        _complaint_of_a_cost_centre,
+        before=_account_and_cost_centre,
+        rounds=2,
+        holds={"complaints": 1},
+    ),
+    PostStory(
+        "whoever edits becomes account manager",
+        ("customer", "employee"),
+        _edited_by_another,
+        before=_people_and_an_account,
+        after=_is_managed_by_the_other,
+        holds={"customers": 1},
+    ),
+    PostStory(
+        "statistics are computed anew",
+        ("customer", "cost_centre", "service", "shipment_statistics"),
+        _corrected,
+        before=_shipments,
+        after=_are_those_of_the_window,
+        rounds=2,
+        holds={"customers": 1},
     ),
     PostStory(
         "unlinked while an edit is carried",
