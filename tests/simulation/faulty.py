@@ -122,5 +122,12 @@ class FaultyConnector(PassingOn):
         except UnknownResult:
             return [UnknownResult(self.system) for _ in range(count)]
 
+    async def delete(self, table: str, key: str) -> None:
+        async def do() -> None:
+            await self.inner.delete(table, key)
+            self.heard(table, key)
+
+        await self._write(f"delete {table}", do)
+
     async def profile(self) -> Profile | None:
         return await self._read("profile", self.inner.profile)

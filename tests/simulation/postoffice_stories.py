@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from shared.routes import Overtaken, Unknown
@@ -222,6 +223,76 @@ async def _are_those_of_the_window(world: PostWorld) -> None:
     assert shown == [(0, 7), (0, 7), (3, 2), (3, 2)], f"statistics: {shown}"
 
 
+async def _account_and_contact(world: PostWorld) -> None:
+    """The contact is told of first."""
+    account = await world.dataverse.create("account", ACCOUNT)
+    await world.typed("contact", {"lastname": "Muster", "parentcustomerid": ("account", account)})
+    world.hear("account", account)
+
+
+async def _contact_moves(world: PostWorld) -> None:
+    other = await world.typed("account", {"name": "Beta"})
+    contact = next(iter(world.dataverse.rows("contact")))
+    await world.typed("contact", {"parentcustomerid": ("account", other), "telephone1": "+41 44 3"}, contact)
+
+
+async def _contact_deleted(world: PostWorld) -> None:
+    await world.removed("contact", next(iter(world.dataverse.rows("contact"))))
+
+
+async def _discount(world: PostWorld) -> None:
+    await world.typed("cdock_discount", {"cdock_percent": Decimal(3), "cdock_accountid": _the_account(world)})
+
+
+async def _discount_changes(world: PostWorld) -> None:
+    """One is changed, another one made."""
+    discount = next(iter(world.dataverse.rows("cdock_discount")))
+    await world.typed("cdock_discount", {"cdock_percent": Decimal(5)}, discount)
+    await _discount(world)
+
+
+async def _account_with_discount(world: PostWorld) -> None:
+    await _account(world)
+    await world.settled()
+    await _discount(world)
+
+
+async def _phone_call(world: PostWorld) -> None:
+    about = {"subject": "Called", "regardingobjectid": ("account", _the_account(world))}
+    call = await world.dataverse.create("phonecall", about)
+    await world.typed("phonecall", {"statecode": 1, "statuscode": 2}, call)
+
+
+async def _pickup_locations(world: PostWorld) -> None:
+    """One is made in the CRM and one at the site."""
+    values = {"cdock_name": "Ramp 1", "cdock_accountid": _the_account(world), "cdock_opensat": "07:30"}
+    await world.typed("cdock_pickuplocation", values)
+    world.site.create("pickup-locations", {"name": "Ramp 2", "customerId": _the_customer(world)})
+
+
+async def _account_with_pickup_location(world: PostWorld) -> None:
+    await _account(world)
+    await world.settled()
+    values = {"cdock_name": "Ramp 1", "cdock_accountid": _the_account(world)}
+    await world.typed("cdock_pickuplocation", values)
+
+
+async def _pickup_location_changes_on_both_sides(world: PostWorld) -> None:
+    """One field on both sides, and one on each."""
+    (here,), (there,) = world.dataverse.rows("cdock_pickuplocation"), world.site.rows("pickup-locations")
+    world.site.edit("pickup-locations", there, {"name": "Gate", "opensAt": "08:00"})
+    await world.typed("cdock_pickuplocation", {"cdock_name": "Door", "cdock_street": "Mill Lane"}, here)
+
+
+async def _holds_parts(world: PostWorld) -> None:
+    """What the CRM has of contacts and discounts PostOffice has once, each; of the journal every entry once."""
+    for table, name in (("contact", "contacts"), ("cdock_discount", "discounts")):
+        there = sum(len(row[name]) for row in world.site.rows("customers").values())
+        assert there == len(world.dataverse.rows(table)), f"parts: {there} {name}"
+    entries = len(world.site.rows("journal"))
+    assert entries == len(world.dataverse.rows("phonecall")), f"parts: {entries} entries of the journal"
+
+
 async def _night(world: PostWorld) -> None:
     """The nightly compare: the poorest site tells of no deletes."""
     await FullCompares(world.untroubled()).begin_all()
@@ -288,6 +359,61 @@ STORIES = _at_each_site(
         after=_night,
         rounds=2,
         holds={"articles": 2},
+    ),
+    PostStory(
+        "a contact comes with its account",
+        ("customer", "customer_contact"),
+        _account_and_contact,
+        after=_holds_parts,
+        holds={"customers": 1},
+    ),
+    PostStory(
+        "a contact moves to a new account",
+        ("customer", "customer_contact"),
+        _contact_moves,
+        before=_account_and_contact,
+        after=_holds_parts,
+        holds={"customers": 2},
+    ),
+    PostStory(
+        "a contact is deleted",
+        ("customer", "customer_contact"),
+        _contact_deleted,
+        before=_account_and_contact,
+        after=_holds_parts,
+        holds={"customers": 1},
+    ),
+    PostStory(
+        "discounts change",
+        ("customer", "customer_discount"),
+        _discount_changes,
+        before=_account_with_discount,
+        after=_holds_parts,
+        holds={"customers": 1},
+    ),
+    PostStory(
+        "a phone call is entered in the journal",
+        ("customer", "customer_phone_call"),
+        _phone_call,
+        before=_account,
+        after=_holds_parts,
+        holds={"customers": 1},
+    ),
+    PostStory(
+        "pick-up locations are made on both sides",
+        ("customer", "pickup_location"),
+        _pickup_locations,
+        before=_account,
+        rounds=2,
+        holds={"pickup-locations": 2},
+    ),
+    PostStory(
+        "a pick-up location changes on both sides",
+        ("customer", "pickup_location"),
+        _pickup_location_changes_on_both_sides,
+        before=_account_with_pickup_location,
+        rounds=2,
+        holds={"pickup-locations": 1},
     ),
     PostStory("orders arrive", ("customer", "order"), _orders, before=_account, rounds=2, holds={"orders": 2}),
     PostStory(

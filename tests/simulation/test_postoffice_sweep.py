@@ -1,6 +1,7 @@
 """PostOffice's transfers under crashes, lost answers and people: nothing lost, doubled, stale or brought back.
 
-A few points of each story, so that all checks stay short; `python -m tests.simulation.postoffice_sweep` has them all.
+Every story at one of the two sites, with one point that is struck, so that all checks stay short;
+`python -m tests.simulation.postoffice_sweep` has every point of every story at both sites.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import pytest
 from tests.simulation.postoffice_stories import STORIES, PostStory
 from tests.simulation.postoffice_sweep import sweep
 
-POINTS = 2
+POINTS = 1
+IN_TURN = [story for number, story in enumerate(STORIES) if number % 4 in (0, 3)]
+"""The stories stand in pairs, the one at the rich site first."""
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", IN_TURN, ids=lambda story: story.name)
 def test_every_effect_of_postoffices_transfers_may_fail(story: PostStory) -> None:
-    """R-092, R-107, R-108, R-098, R-102: with the real connectors, on a site that offers everything and on one that
-    offers the least; an unlink in the middle of a running transfer resurrects nothing."""
+    """R-092, R-098, R-102, R-103, R-105, R-106, R-107, R-110, R-111, R-113, R-114, R-115: with the real connectors; an
+    unlink in the middle of a running transfer resurrects nothing."""
 
     async def points() -> list[str]:
         return [wrong async for wrong in sweep(story, POINTS)]
