@@ -3,9 +3,8 @@ operations API."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,14 +14,7 @@ from local.run import operations
 from local.run_world import LocalRun
 from sandbox.business_central import AUDIENCE
 
-PATIENCE_SECONDS = 120.0
-"""A busy machine needs a multiple of the few seconds that everything takes on an idle one."""
-
 Json = dict[str, Any]
-
-
-class NotAsTold(Exception):
-    """Something the demo says did not happen; the text says what was seen."""
 
 
 class Crm:
@@ -142,19 +134,3 @@ class People:
     ) -> None:
         for client in self._clients:
             await client.aclose()
-
-
-async def until(what: str, look: Callable[[], Awaitable[bool]], patience: float = PATIENCE_SECONDS) -> None:
-    """Look again and again until it is so; raises NotAsTold when patience ends."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + patience
-    while not await look():
-        if loop.time() > end:
-            raise NotAsTold(f"after {patience:.0f} seconds this was still not so: {what}")
-        await asyncio.sleep(0.1)
-
-
-def hold(what: str, so: bool) -> None:
-    """Raise NotAsTold unless it is so."""
-    if not so:
-        raise NotAsTold(f"this is not so: {what}")

@@ -25,11 +25,6 @@ class Lock:
     master: str
     rule: str
 
-    @property
-    def always(self) -> bool:
-        """Whether it is locked in both states: what knows no state, as column security, can lock it too."""
-        return self.linked and self.unlinked
-
 
 @dataclass(frozen=True, slots=True)
 class TableLocks:

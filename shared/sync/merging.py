@@ -2,26 +2,23 @@
 
 The winner is claimed for the partner first, then the partner is reserved for it, then the loser gets a tombstone, and
 the link is confirmed last. Whatever interrupts this goes on with the loser's next run, or, once its link is undone,
-with the winner's, which was queued before. Where both have a partner nothing is done: a person decides. A winner
-without a partner gets none of its own while the link of a loser is on its way to it.
+with the winner's, which was queued before. Where both have a partner nothing is done: a person decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from shared.sync.claims import MERGED, RESERVED, Claims, Doubled, Taken, Undone
 from shared.sync.context import Ports, Prepared
 from shared.sync.creating import parked
 from shared.sync.fingerprint import Base
-from shared.sync.homes import linked_home
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import agree
 from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, Record, RowTaken, Side
 
 _LONGEST_CHAIN = 10
-_MOST_LOSERS = 100
 BOTH_LINKED, NO_HEIR = "CD-4307", "CD-4308"
 MERGE = "merged"
 """The cause of what follows from a merge, and of a message about a merged record that the other direction found."""
@@ -33,42 +30,6 @@ class Merged(Exception):
     def __init__(self, side: Side, loser: Record) -> None:
         self.side = side
         self.loser = loser
-
-
-async def winner_of(prepared: Prepared, loser: Record) -> Record | None:
-    """The record at the end of the chain of merges; None if there is none."""
-    one: Record | None = loser
-    for _ in range(_LONGEST_CHAIN):
-        if one is None or one.merged_into is None:
-            return one
-        found = await prepared.source.read(prepared.source_table, [one.merged_into], prepared.source_columns)
-        one = found.get(one.merged_into)
-    return None
-
-
-async def heirless(ports: Ports, prepared: Prepared, winner: str) -> Sequence[str]:
-    """Records with a partner that were merged into this one, and whose link has not gone over to it yet.
-
-    Those that a person keeps apart from it do not count.
-    """
-    column, table = prepared.source.capabilities(prepared.source_table).merged_by, prepared.source_table
-    found, into = list[str](), [winner]
-    for _ in range(_LONGEST_CHAIN if column else 0):
-        losers = await prepared.source.find(table, column, into, prepared.source_columns, limit=_MOST_LOSERS)
-        into = [one.key for one in losers if one.key not in {winner, *into}]
-        for loser in into:
-            home = await linked_home(ports.stores.links, prepared.pair, prepared.side, loser)
-            if home and not await are_kept_apart(ports, prepared, winner, home.key_on(prepared.side.other)):
-                found.append(loser)
-        if not into:
-            break
-    return found
-
-
-async def are_kept_apart(ports: Ports, prepared: Prepared, source: str, target: str) -> bool:
-    """Whether a person has found a record of the source and one of the target to be different things."""
-    left, right = (source, target) if prepared.side is Side.LEFT else (target, source)
-    return await ports.stores.never_match.has(prepared.pair, left, right)
 
 
 @dataclass(frozen=True)
@@ -86,7 +47,7 @@ class Merging:
         """Bring the link over to the record that is left. Raises Taken while somebody else is at one of the rows."""
         side = self.prepared.side
         partner = home.key_on(side.other)
-        winner = await winner_of(self.prepared, loser)
+        winner = await self._winner(loser)
         if winner is None:
             return parked(NO_HEIR, others=(partner,))
         row = await self.ports.stores.links.get(self.prepared.pair, side, winner.key)
@@ -98,11 +59,22 @@ class Merging:
             return parked(NO_HEIR, others=(winner.key, partner))
         return await self._moved(loser.key, winner, partner, row)
 
+    async def _winner(self, loser: Record) -> Record | None:
+        """The record at the end of the chain of merges; None if there is none."""
+        prepared, seen = self.prepared, {loser.key}
+        one: Record | None = loser
+        while one is not None and one.merged_into is not None and len(seen) < _LONGEST_CHAIN:
+            seen.add(one.merged_into)
+            found = await prepared.source.read(prepared.source_table, [one.merged_into], prepared.source_columns)
+            one = found.get(one.merged_into)
+        return one if one is not None and one.merged_into is None else None
+
     async def _kept_apart(self, winner: str, partner: str, row: LinkRow | None) -> bool:
         """Whether a person has undone the very link, or found the two to be different things."""
         if row is not None and row.state is LinkState.UNLINKED and row.other == partner:
             return True
-        return await are_kept_apart(self.ports, self.prepared, winner, partner)
+        left, right = (winner, partner) if self.prepared.side is Side.LEFT else (partner, winner)
+        return await self.ports.stores.never_match.has(self.prepared.pair, left, right)
 
     async def _moved(self, loser: str, winner: Record, partner: str, row: LinkRow | None) -> Outcome:
         prepared = self.prepared

@@ -41,7 +41,7 @@ from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.environments import EnvironmentGuard
 from shared.sync.homes import home_of, linked_home
-from shared.sync.merging import MERGE, Merged, Merging, heirless, winner_of
+from shared.sync.merging import MERGE, Merged, Merging
 from shared.sync.message import COMPARE, Message
 from shared.sync.moving import Moved, is_elsewhere
 from shared.sync.other_direction import OtherDirection
@@ -657,14 +657,12 @@ class _Work:
         if source is None:
             source = Record(key, None, {})
         if not unresolved and source.merged_into is not None:
-            return await self._merged_before(source)
+            return Outcome(Kind.SKIPPED, Why.MERGED, other=source.merged_into)
         if not unresolved and not await in_scope(self.prepared, source):
             return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
         if_unlinked = await self._if_unlinked()
         if if_unlinked is IfUnlinked.SKIP and not unresolved:
             return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
-        if not unresolved and await self._inherits(key):
-            raise Taken(timedelta(seconds=3))
         brake = self.pipeline.brake(self.prepared.transfer.name)
         creating = Creating(
             self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents, tell, if_unlinked
@@ -725,29 +723,6 @@ class _Work:
             return Outcome(Kind.SKIPPED, Why.MERGED, other=merged.loser.merged_into or "")
         merging = Merging(self._ports, self.prepared, self.run, self._announce_winner, self._tell_dependents, tell)
         return await merging.follow(home, merged.loser)
-
-    async def _merged_before(self, loser: Record) -> Outcome:
-        """A record without a partner was merged: the one that is left may qualify by that, and the loser's item is
-        settled."""
-        await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, loser.key)
-        winner = await winner_of(self.prepared, loser)
-        if winner is not None:
-            await self._same_direction.tell([self.prepared.transfer], winner.key, MERGE, self.run)
-        return Outcome(Kind.SKIPPED, Why.MERGED, other=loser.merged_into or "")
-
-    async def _inherits(self, key: str) -> bool:
-        """Whether a link is on its way to this record from one that was merged into it; its transfer is told. Not asked
-        for every record of a load."""
-        if self.pipeline.loads:
-            return False
-        losers = await heirless(self._ports, self.prepared, key)
-        for loser in losers:
-            await self._same_direction.tell([self.prepared.transfer], loser, MERGE, self.run)
-        return bool(losers)
-
-    @property
-    def _same_direction(self) -> OtherDirection:
-        return OtherDirection(self._ports, self.prepared.definition, self.prepared.side)
 
     async def _announce_winner(self, keys: Mapping[Side, str]) -> None:
         """Tell the pair's transfers of the link to come, each of the record on its source's side; see `_announce`."""

@@ -101,12 +101,10 @@ class Capabilities:
     one call of the system takes in `create_many` and `update_many`. notes: a record of the table can be given a note
     that people see. feed_memory: after how long the change feed forgets a place in it; None: never.
     days: the table's records can be asked for by the day that a column holds (`of_day`). deletes_many: they can be
-    deleted in bulk. enforces_key: a key that we chose is kept unique, so a second create with it is refused or does
-    nothing. deletes: records can be deleted. owner: the column that names the record which a record of the table is a
-    part of; it belongs to the key, so a part of another owner is another record. immutable: what was created is never
-    changed.
-    merged_by: the column in which a record names the one that it was merged into; records can be searched by it. Empty
-    where the system keeps no merged records.
+    deleted in bulk.
+    enforces_key: a key that we chose is kept unique, so a second create with it is refused or does nothing. deletes:
+    records can be deleted. owner: the column that names the record which a record of the table is a part of; it
+    belongs to the key, so a part of another owner is another record. immutable: what was created is never changed.
     """
 
     chooses_key: bool
@@ -125,7 +123,6 @@ class Capabilities:
     deletes: bool = True
     owner: str = ""
     immutable: bool = False
-    merged_by: str = ""
 
 
 class ColumnType(StrEnum):

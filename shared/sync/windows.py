@@ -66,16 +66,21 @@ class Windows:
 
     async def due(self) -> list[Queued]:
         """Queue every window whose time has come and whose transfer is on; two at the same moment queue it once."""
-        done = [await self._due(window) for window in windows(self.pipeline.index)]
+        done = [await self._walk(window, window.every) for window in windows(self.pipeline.index)]
         return [one for one in done if one is not None]
 
-    async def _due(self, window: Window) -> Queued | None:
+    async def now(self, transfer: str) -> Queued | None:
+        """Queue the window of a transfer, whether or not it is due; None where it is off or has none."""
+        found = [one for one in windows(self.pipeline.index) if one.transfer.name == transfer]
+        return await self._walk(found[0], timedelta()) if found else None
+
+    async def _walk(self, window: Window, every: timedelta) -> Queued | None:
         if await self.pipeline.switch(window.transfer.name) is not Switch.ON:
             return None
         ports = self.pipeline.ports
         name, now = window_name(pair_name(window.definition, ports.connectors)), ports.clock.now()
         mark = await ports.stores.watermarks.get(name) or Watermark(None)
-        if mark.done_at is not None and now - mark.done_at < window.every:
+        if mark.done_at is not None and now - mark.done_at < every:
             return None
         try:
             await self._require(window.definition)

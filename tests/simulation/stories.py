@@ -94,13 +94,6 @@ def _merged(world: World) -> None:
     world.crm.merge(first, second)
 
 
-def _merged_and_qualified(world: World) -> None:
-    """The account that is left becomes a customer by what the merge brings it, and its own notice tells of that."""
-    _merged(world)
-    (winner,) = world.crm.records.keys() - world.crm.merged.keys()
-    world.crm.type_in({"cdock_stage": "qualified"}, winner)
-
-
 def _edit_in_vain(world: World) -> None:
     """Somebody edits in the CRM what the ERP masters, and the ERP changes something else."""
     world.crm.type_in({"name": "Typed in vain"}, next(iter(world.crm.records)))
@@ -131,7 +124,6 @@ STORIES = (
     Story("account deleted, its customer is blocked", BLOCKS, _account_deleted, before=_account, records=(0, 1)),
     Story("customer deleted, its account is deactivated", BLOCKS, _customer_deleted, before=_account, records=(1, 0)),
     Story("account merged into a prospect", OURS, _merged, before=_prospect_beside, records=(2, 1)),
-    Story("account merged into a prospect that qualifies by it", OURS, _merged_and_qualified, _prospect_beside, (2, 1)),
     Story("account merged into another customer's", OURS, _merged, before=_customer_beside, records=(2, 2)),
     Story("account edited and deleted at once", BLOCKS, _account_edited_and_deleted, before=_account, records=(0, 1)),
 )

@@ -38,8 +38,6 @@ from shared.sync.ports import (
     VersionKind,
 )
 
-MERGED_INTO = "merged into"
-"""The column by which merged records are searched."""
 _NAMES = uuid.UUID("9f2f6b7e-0f7b-4a51-9d1e-3f4a7d1c2b60")
 
 Listener = Callable[[str, str, str], None]
@@ -163,7 +161,6 @@ class MemorySystem:
             owner=self.owner,
             days=True,
             deletes_many=True,
-            merged_by=MERGED_INTO if self.chooses_key else "",
         )
 
     def canonical_key(self, table: str, key: str) -> str:
@@ -228,9 +225,7 @@ class MemorySystem:
         wanted = {value.casefold() for value in values}
 
         async def do() -> list[Record]:
-            held = {key: stored.values.get(column) for key, stored in self.records.items()}
-            found = self.merged if column == MERGED_INTO else held
-            hits = [key for key, value in found.items() if str(value or "").casefold() in wanted]
+            hits = [k for k, s in self.records.items() if str(s.values.get(column) or "").casefold() in wanted]
             return [self._record(key) for key in hits[:limit]]
 
         found = await self._pass("find", do)

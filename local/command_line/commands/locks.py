@@ -25,7 +25,7 @@ from shared.sync.locking import TableLocks, locks_of
 
 SCRIPT = ROOT / "shared" / "connectors" / "dataverse" / "form" / "crossdock_locks.js"
 PLACE = "{/*LOCKS*/}"
-COLUMNS = ("table", "column", "linked", "unlinked", "always", "master", "rule")
+COLUMNS = ("table", "column", "linked", "unlinked", "master", "rule")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,5 +68,4 @@ def _facts(table: TableLocks) -> dict[str, Any]:
         "sign": table.sign,
         "linked": table.columns(linked=True),
         "unlinked": table.columns(linked=False),
-        "always": [lock.column for lock in table.locks if lock.always],
     }

@@ -18,7 +18,7 @@ from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, preferring, rows_of, selected
 from shared.connectors.dataverse.registrar import Registrar
-from shared.connectors.dataverse.schema import MERGED_INTO, Field, Schema, Table
+from shared.connectors.dataverse.schema import Field, Schema, Table
 from shared.connectors.dataverse.surveys import Surveys
 from shared.connectors.keys import canonical_guid
 from shared.connectors.paging import SKIP_TOKEN, place_behind
@@ -142,9 +142,8 @@ class DataverseConnector:
         await self._client.aclose()
 
     def capabilities(self, table: str) -> Capabilities:
-        """Notes and merges are known of once the table's metadata was read."""
-        merged_by = MERGED_INTO if self._schema.has_merges(table) else ""
-        return replace(CAPABILITIES, notes=self._schema.has_notes(table), merged_by=merged_by)
+        """Notes are known of once the table's metadata was read."""
+        return replace(CAPABILITIES, notes=self._schema.has_notes(table))
 
     def canonical_key(self, table: str, key: str) -> str:
         return canonical_guid(key)

@@ -104,7 +104,6 @@ class Schema:
         self._resolved: dict[tuple[str, tuple[str, ...]], tuple[Table, list[Field]]] = {}
         self._messages = Cache(clock, self._load_message)
         self._with_notes: set[str] = set()
-        self._with_merges: set[str] = set()
 
     async def table(self, name: str) -> Table:
         """A table by its logical name; raises UnknownColumn."""
@@ -113,10 +112,6 @@ class Schema:
     def has_notes(self, name: str) -> bool:
         """Whether records of a table that has been looked at can have notes."""
         return name in self._with_notes
-
-    def has_merges(self, name: str) -> bool:
-        """Whether records of a table that has been looked at can be merged."""
-        return name in self._with_merges
 
     async def detailed_columns(self, name: str) -> Mapping[str, ColumnMetadata]:
         """The columns with lengths and choices, for checks of definitions; costs several requests."""
@@ -184,7 +179,6 @@ class Schema:
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
         (self._with_notes.add if table.has_notes else self._with_notes.discard)(name)
-        (self._with_merges.add if table.merges else self._with_merges.discard)(name)
         return table
 
     async def _load_details(self, name: str) -> Mapping[str, ColumnMetadata]:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from local.definitions import compile_folder
-from sandbox.dataverse.errors import DataverseError
-from shared.sync.locking import locks_of
 from shared.sync.planner import Reason
 from shared.sync.ports import Side
 from tests.scenarios.account_customer.world import (
     COMPANY_VALUES,
-    CRM_CLIENT,
-    ROOT,
     TO_CRM,
     TO_ERP,
     RealWorld,
@@ -130,32 +123,3 @@ async def test_a_losing_value_that_no_note_can_keep_is_not_overwritten() -> None
         await world.edit_customer(customer, phoneNumber="+390471222222")
         await world.settle()
         assert await world.parked(TO_ERP) == []
-
-
-@virtually
-async def test_column_security_on_what_the_erp_always_masters_refuses_people_and_lets_us_write() -> None:
-    """R-060: secured as the how-to says, for every column locked in both states: nobody can type in vain, in no way
-    at all; prospects stay open, and the ERP's values arrive."""
-    (account_locks,) = [one for one in locks_of(compile_folder(ROOT / "transfers").definitions, "dataverse")
-                        if one.table == "account"]  # fmt: skip
-    secured = [lock.column for lock in account_locks.locks if lock.always]
-    assert {"accountnumber", "creditlimit", "cdock_paymentterms", "cdock_blocked"} <= set(secured)
-    async with RealWorld() as world:
-        for column in secured:
-            world.crm.secure_column(CRM_CLIENT, "account", column, ("create", "read", "update"))
-            world.crm.let_person_read("account", column)
-        account, customer = await world.pair_made()
-        await world.edit_customer(customer, creditLimit=25000)
-        await world.settle()
-        row = world.account(account)
-        assert (row["creditlimit"], row["accountnumber"]) == (25000, world.customer(customer)["number"])
-        world.forget_requests()
-        for typed in ({"creditlimit": 1}, {"accountnumber": "CD-999999"}):
-            with pytest.raises(DataverseError) as refused:
-                await world.edit_account(account, **typed)
-            assert refused.value.code == "0x8004f507"
-        await world.edit_account(account, telephone1="+390471000012")
-        await world.settle()
-        assert world.customer(customer)["phoneNumber"] == "+390471000012"
-        assert world.account(account)["creditlimit"] == 25000
-        assert Reason.PUT_BACK.value not in await reasons(world, account, "creditlimit")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from shared.operations import Operations
 from shared.sync.ports import LinkState, Side, Switch
-from tests.scenarios.account_customer.test_qualification import BY_ORDER, with_stage
 from tests.scenarios.account_customer.world import TO_CRM, TO_ERP, RealWorld, vat_number, virtually
 
 
@@ -125,52 +124,3 @@ async def test_a_merge_that_no_feed_has_told_of_is_found_by_an_edit_of_the_custo
         await world.settle()
         assert world.account(winner)["name"] == "Elm Works"
         assert world.account(loser)["name"] == "Aurora Milling"
-
-
-# --- the account that is left qualifies only by the merge ---------------------------------------------
-
-
-@virtually
-async def test_a_prospect_that_a_merge_makes_a_customer_takes_over_the_customer_and_makes_no_second_one() -> None:
-    """R-041, R-054: its own notice is there long before the feed tells of the account that was given up."""
-    async with RealWorld() as world:
-        loser, customer = await world.pair_made()
-        winner = await world.new_account(name="Fir Joinery", cdock_stage="prospect")
-        await world.settle()
-        await merged(world, loser, winner, cdock_stage="qualified")
-        assert await world.links() == {winner: customer}
-        assert len(world.customers) == 1
-        assert world.account(winner)["accountnumber"] == world.customer(customer)["number"]
-        assert [*await world.parked(TO_ERP), *await world.parked(TO_CRM)] == []
-
-
-@virtually
-async def test_a_prospect_made_a_customer_by_a_merge_has_its_own_where_a_person_kept_the_two_apart() -> None:
-    """R-041, R-054: what a person has said of the two stands above the merge, and holds up nobody."""
-    async with RealWorld() as world:
-        loser, customer = await world.pair_made()
-        winner = await world.new_account(name="Gorse Fencing", cdock_stage="prospect", cdock_vatnumber=vat_number(4))
-        operations = Operations(world.apps[0], await world.apps[0].engine())
-        await operations.keep_apart(TO_ERP, winner, customer, "a tester", "another company")
-        await merged(world, loser, winner, cdock_stage="qualified")
-        (item,) = await world.parked()
-        assert (item.code, item.key) == ("CD-4307", loser)
-        links = await world.links()
-        assert (len(world.customers), links[loser]) == (2, customer)
-        assert links[winner] != customer
-
-
-@virtually
-async def test_an_order_of_an_account_that_could_not_go_over_qualifies_the_one_it_was_merged_into() -> None:
-    """R-053, R-054: the opportunity goes over with the merge, which only the feed tells of; what waited for a person
-    is settled."""
-    async with RealWorld(with_stage(BY_ORDER)) as world:
-        loser = await world.new_account(name="Hazel Mills", cdock_vatnumber="00743110158", address1_country="IT")
-        await world.crm.create("opportunity", {"parentaccountid": loser, "stepname": "order requested"})
-        winner = await world.new_account(name="Hazel Mills", cdock_vatnumber=vat_number(5), address1_country="IT")
-        await world.settle()
-        assert [item.code for item in await world.parked()] == ["CD-4005"]
-        await merged(world, loser, winner)
-        (customer,) = world.customers
-        assert await world.links() == {winner: customer}
-        assert await world.parked() == []

@@ -30,7 +30,6 @@ def test_a_column_is_locked_where_the_other_system_is_its_master() -> None:
     assert account.columns(linked=True) == ["accountnumber", "name", "owner"]
     assert account.columns(linked=False) == ["accountnumber"]
     assert account.sign == "accountnumber"
-    assert [lock.column for lock in account.locks if lock.always] == ["accountnumber"]
     (customers,) = locks_of([definition], "business_central")
     assert customers.columns(linked=True) == ["phoneNumber"]
     assert customers.columns(linked=False) == ["displayName", "phoneNumber"]
