@@ -15,6 +15,8 @@ from shared.sync.ports import Side, SiteMode, SiteModeRow
 
 TAKE_OVER = "take over"
 """How the cause of a message about records begins that a person has selected."""
+_BY_A_PERSON = (f"{TAKE_OVER} by ", "retry by ")
+"""Nothing but a take-over parks a record without a partner of the side that is offered, so its retry is one, too."""
 _APPROVED_FOR = timedelta(days=1)
 """How long creates that were acknowledged with mode automatic are not held up by a brake."""
 
@@ -59,7 +61,7 @@ class KnownModes:
     async def if_unlinked(self, definition: Definition, transfer: Transfer, cause: str = "") -> IfUnlinked:
         """What a transfer may do for a record without a partner; more for one that a person has selected."""
         selected = definition.selection is not None
-        if selected and cause.startswith(TAKE_OVER) and transfer.source is definition.offered:
+        if selected and cause.startswith(_BY_A_PERSON) and transfer.source is definition.offered:
             return IfUnlinked.MATCH_OR_CREATE
         if selected and await self.of(definition) is SiteMode.MANUAL:
             return IfUnlinked.SKIP

@@ -183,6 +183,9 @@ class TakingOver:
 def _result(done: Done) -> TakenOver:
     """An outcome in the words of taking over."""
     outcome = done.outcome
+    if outcome.pending:  # what waits would come again without a person's word
+        why = f"{outcome.why.value}; try again afterwards"
+        return TakenOver(done.key, Result.REFUSED, outcome.other, why, outcome.code)
     told = replace(
         TakenOver(done.key, Result.REFUSED, outcome.other, outcome.sentence or outcome.why.value, outcome.code),
         others=outcome.others,

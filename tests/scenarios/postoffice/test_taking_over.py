@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.faults import FaultKind, FaultRule
 from shared.sync.ports import Side, SiteMode
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.command_line.terminal import typed
@@ -158,6 +159,26 @@ async def test_a_selection_is_linked_from_the_command_line_with_a_result_for_eac
         assert pair.right.table == "customers"
         told = [one["reason"] for one in entries["items"] if one["cause"] == "take over by t-17"]
         assert "a person has selected it: first lot" in told
+
+
+@both
+@virtually
+async def test_what_a_person_had_to_look_at_is_taken_over_by_its_retry(site: Sites) -> None:
+    """R-081, R-083: two hits, of which a person renumbers one; and a CRM that failed: that one comes by itself."""
+    async with manual(site) as world:
+        await world.new_account(name="one", cdock_postnumber="9")
+        other = await world.new_account(name="other", cdock_postnumber="9")
+        nine, ten = customer(world, "9"), customer(world, "10")
+        world.crm.faults.add(FaultRule(FaultKind.UNAVAILABLE, path="/accounts", times=1, after=2))
+        taken = await world.take_over(TAKES_CUSTOMERS, nine, ten)
+        assert [one["result"] for one in taken] == ["waits for a person", "comes again by itself"]
+        await world.next_walk()
+        assert world.customers_there[ten]["master"] == "CRM"
+        await world.edit_account(other, cdock_postnumber="10017")
+        await world.asked("POST", f"transfers/{TAKES_CUSTOMERS}/parked/right/{nine}/retry", status=202, reason=None)
+        await world.next_walk()
+        assert world.customers_there[nine]["crmId"] not in (None, other)
+        assert await world.parked(TAKES_CUSTOMERS) == []
 
 
 @both

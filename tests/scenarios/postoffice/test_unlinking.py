@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.faults import FaultKind, FaultRule
+from shared.sync.definition import Index
 from shared.sync.ports import Side, SiteMode, Switch
 from tests.scenarios.account_customer.world import Row, virtually
 from tests.scenarios.postoffice.world import (
@@ -14,7 +15,9 @@ from tests.scenarios.postoffice.world import (
     WHOLE,
     PostWorld,
     Sites,
+    shipped,
 )
+from tests.simulation.loop import run_virtually
 
 both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
 
@@ -130,3 +133,52 @@ async def test_a_deleted_account_leaves_no_locked_customer(site: Sites) -> None:
         await world.next_walk()
         there = world.customers_there[customer]
         assert (there["crmId"], there["master"]) == (None, "PO")
+
+
+def customers_only() -> Index:
+    """Accounts and customers alone, so that a story takes few requests."""
+    (pair,) = [one for one in shipped().definitions if one.right.table == "customers"]
+    rules = tuple(rule for rule in pair.fields if rule.reference is None)
+    return Index(definitions=(pair.model_copy(update={"fields": rules}),))
+
+
+async def unlinked_before(site: Sites, number: int) -> tuple[int, bool]:
+    """Take a customer over, edit its account, and undo the link just before one of the requests that follow.
+
+    Answers how many requests there were, and whether the link was there to be undone.
+    """
+    async with PostWorld(site, customers_only(), mode=SiteMode.MANUAL) as world:
+        account = await world.new_account(name="Aurora", cdock_postnumber="7", telephone1="+49 1")
+        customer = world.site.create("customers", {"number": "7", "name": "Aurora there"})["id"]
+        undone = False
+
+        async def meanwhile(request: int) -> None:
+            nonlocal undone
+            if request == number:
+                answer = await world.posted(f"links/dataverse/account/{account}/unlink", transfer=TO_POSTOFFICE)
+                undone = answer.status_code == 200
+
+        world.meanwhile = meanwhile
+        await world.take_over(TAKES_CUSTOMERS, customer)
+        await world.edit_account(account, telephone1="+49 2")
+        await world.announce(Side.LEFT, account)
+        await world.settle()
+        requests = world.requests_seen
+        world.meanwhile = None
+        if undone:
+            await world.edit_account(account, name="Changed later")
+            await world.choose_mode(SiteMode.AUTOMATIC)
+            await world.next_walk()
+            ((key, there),) = world.customers_there.items()
+            assert (key, there["crmId"], there["master"]) == (customer, None, "PO"), number
+            assert there["name"] != "Changed later", number
+            assert len(world.accounts) == 1
+        return requests, undone
+
+
+@both
+def test_undoing_a_link_beside_a_running_transfer_resurrects_nothing(site: Sites) -> None:
+    """R-091, R-092: at whatever moment of linking and editing it is undone, the customer ends as PostOffice's own."""
+    requests, _ = run_virtually(unlinked_before(site, 0))
+    undone = [run_virtually(unlinked_before(site, number))[1] for number in range(1, requests + 1)]
+    assert sum(undone) >= 5

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from starlette.types import ASGIApp
+import httpx
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local.definitions import compile_folder, read_definition
 from sandbox.business_central import BusinessCentralSandbox
@@ -155,6 +156,8 @@ class PostWorld(RealWorld):
         **setup: Any,
     ) -> None:
         self._mode = mode
+        self.meanwhile: Callable[[int], Awaitable[None]] | None = None
+        self.requests_seen, self._is_told = 0, False
         self._options, settings = world
         self._drop = TemporaryDirectory()
         self.folder = Path(self._drop.name)
@@ -189,7 +192,23 @@ class PostWorld(RealWorld):
             (await app.engine()).pipeline.forget_switches()
 
     def _served(self) -> dict[str, ASGIApp]:
-        return super()._served() | {"postoffice": self.site.app, "crm_test": self.other_crm.app}
+        served = super()._served() | {"postoffice": self.site.app, "crm_test": self.other_crm.app}
+        return served | {name: self._told(served[name]) for name in ("postoffice", "dataverse")}
+
+    def _told(self, app: ASGIApp) -> ASGIApp:
+        """A system before whose requests `meanwhile` is called with their number."""
+
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            if self.meanwhile is not None and not self._is_told:
+                self.requests_seen += 1
+                self._is_told = True
+                try:
+                    await self.meanwhile(self.requests_seen)
+                finally:
+                    self._is_told = False
+            await app(scope, receive, send)
+
+        return front
 
     async def __aenter__(self) -> Self:
         self.export()
@@ -221,12 +240,19 @@ class PostWorld(RealWorld):
 
     async def asked(self, method: str, path: str, *, status: int = 200, **wish: Any) -> Any:
         """Ask the operations API as an administrator, who says who he is and why; answers what it says."""
-        headers, url = {"x-crossdock-key": OPERATOR_KEY}, f"{APP_URL}/api/ops/{path}"
-        said = {} if path.endswith("/preview") else {"by": "ticket-17", "reason": "a story"}
-        body = None if method == "GET" else said | wish
-        answer = await self._post.request(method, url, headers=headers, json=body)
+        answer = await self._answered(method, path, wish)
         assert answer.status_code == status, answer.text
         return answer.json()
+
+    async def posted(self, path: str, **wish: Any) -> httpx.Response:
+        """The same, of what may be refused."""
+        return await self._answered("POST", path, wish)
+
+    async def _answered(self, method: str, path: str, wish: Mapping[str, Any]) -> httpx.Response:
+        headers, url = {"x-crossdock-key": OPERATOR_KEY}, f"{APP_URL}/api/ops/{path}"
+        said = {} if path.endswith("/preview") else {"by": "ticket-17", "reason": "a story"}
+        told = {name: value for name, value in {**said, **wish}.items() if value is not None}
+        return await self._post.request(method, url, headers=headers, json=None if method == "GET" else told)
 
     async def wish_mode(self, mode: str, **more: Any) -> Any:
         """Move the mode as an administrator does, over the operations API."""
