@@ -18,6 +18,7 @@ from shared.sync.planning import PlannedPage, PlannedRecord, Planning, Step, Tot
 if TYPE_CHECKING:
     from local.command_line.context import Context
     from shared.engine import Engine
+    from shared.sync.context import Prepared
     from shared.sync.definition import Definition, Transfer
 
 COLUMNS: Final = ("key", "step", "partner", "code", "field", "hint", "others", "changes")
@@ -97,17 +98,32 @@ async def make_plan(context: Context, name: str, rows: Path | None) -> Report:
     await require_exchange(engine, definition)
     prepared = await engine.pipeline.prepare(transfer.name)
     report = Report(transfer.name)
+
+    def counted(targets: int) -> None:
+        report.targets = targets
+
+    with _writing(rows) as write:
+        async for page in planned_pages(context, prepared, counted):
+            write(report.add(page))
+    return report
+
+
+async def planned_pages(
+    context: Context, prepared: Prepared, counted: Callable[[int], None] = lambda _: None
+) -> AsyncIterator[PlannedPage]:
+    """A transfer planned page by page, behind a pass over the target. counted: is told how many records that has."""
+    pipeline, targets = (await context.engine()).pipeline, 0
     async with match_index() as index, match_index() as created:
         with context.out.progress("records of the target", None) as advance:
             async for count, _ in index_target(prepared, index):
-                advance(count - report.targets)
-                report.targets = count
-        planning = Planning(engine.pipeline, prepared, index, created, await engine.pipeline.lengths(definition))
-        with context.out.progress("records of the source", None) as advance, _writing(rows) as write:
+                advance(count - targets)
+                targets = count
+        counted(targets)
+        planning = Planning(pipeline, prepared, index, created, await pipeline.lengths(prepared.definition))
+        with context.out.progress("records of the source", None) as advance:
             async for page in planning.pages():
-                write(report.add(page))
+                yield page
                 advance(len(page.records))
-    return report
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""How linked records stand: a comparison of all pairs by the planner, and the messages that would bring them together.
+"""How records stand: a comparison of all linked pairs by the planner, what has no partner, and the messages that would
+bring them together.
 
 Nothing is written by comparing. What is repaired is queued as ordinary messages, so a repair decides again, with all
 rules, on the records as they are then.
@@ -6,8 +7,9 @@ rules, on the records as they are then.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.sync.comparing import FieldState, FieldView, compared
@@ -17,6 +19,7 @@ from shared.sync.fingerprint import Base
 from shared.sync.linked_pairs import LinkedPair, linked_pairs
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.pipeline import Pipeline
+from shared.sync.planning import PlannedRecord, Step
 from shared.sync.ports import Outgoing, Side
 
 
@@ -24,11 +27,13 @@ class Standing(StrEnum):
     """How a linked pair stands; of several differing fields the one that is listed first here counts."""
 
     MISSING = "a record does not exist any more"
+    DUPLICATE = "without a partner: by its match key several records are one thing"
+    ORPHAN = "without a partner: in scope, and nothing stands in the way"
     CONFLICT = "changed on both sides, and no side is master"
     UNFIT = "the master's value does not fit"
     FOREIGN = "differs: edited where it is not mastered"
     PENDING = "differs: the master's change is on its way"
-    WAITS = "waits for a record that it refers to"
+    WAITS = "waits for a record that it refers to, or is being created"
     EQUAL = "equal"
 
 
@@ -39,12 +44,16 @@ _BY_FIELD = {
     FieldState.PENDING: Standing.PENDING,
     FieldState.WAITS: Standing.WAITS,
 }
-_REPAIRED = frozenset({Standing.MISSING, Standing.FOREIGN, Standing.PENDING})
+_REPAIRED = frozenset({Standing.MISSING, Standing.ORPHAN, Standing.FOREIGN, Standing.PENDING})
+_DOUBLED = frozenset({"CD-4301", "CD-4302", "CD-4303"})
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One linked pair. columns: left names of the fields that differ; missing: the side whose record is gone."""
+    """One linked pair, or a record without a partner, whose other key is empty (or that of whom it would be linked to).
+
+    columns: left names of the fields that differ; missing: the side whose record is gone.
+    """
 
     left: str
     right: str
@@ -88,7 +97,7 @@ class Drifting:
         wanted = [drift for drift in drifts if drift.can_be_repaired]
         for transfer in self.definition.transfers:
             for side in Side:
-                keys = [drift.left if side is Side.LEFT else drift.right for drift in wanted]
+                keys = [key for drift in wanted if (key := drift.left if side is Side.LEFT else drift.right)]
                 for at in range(0, len(keys), MAX_KEYS):
                     await self._send(transfer.name, side, keys[at : at + MAX_KEYS], by)
         return len(wanted)
@@ -108,6 +117,37 @@ class Drifting:
         )
         out = Outgoing(message.message_id(), message.to_json(), None, message.correlation_id)
         await ports.queue.send(transfer, [out])
+
+
+def without_partner(side: Side, record: PlannedRecord) -> Drift | None:
+    """How a record stands that has no partner; None for one that has a partner, or shall have none."""
+    if record.step is Step.SKIP or (record.partner and record.step is not Step.LINK):
+        return None
+    standing = _by_plan(record)
+    left, right = (record.key, record.partner) if side is Side.LEFT else (record.partner, record.key)
+    return Drift(left, right, standing, [record.field] if record.field else ())
+
+
+def told_once(drifts: Iterable[Drift]) -> list[Drift]:
+    """What both directions say of records without a partner: two that match once, one that several match as doubled."""
+    pairs = {(one.left, one.right): one for one in drifts}
+    both = [(left, right) for left, right in pairs if left and right]
+    lefts, rights = Counter(left for left, _ in both), Counter(right for _, right in both)
+    found = []
+    for (left, right), one in pairs.items():
+        if left and right and (lefts[left] > 1 or rights[right] > 1):
+            found.append(replace(one, standing=Standing.DUPLICATE))
+        elif (left and right) or not (lefts[left] or rights[right]):
+            found.append(one)
+    return found
+
+
+def _by_plan(record: PlannedRecord) -> Standing:
+    if record.code in _DOUBLED:
+        return Standing.DUPLICATE
+    if record.step is Step.PERSON:
+        return Standing.UNFIT
+    return Standing.WAITS if record.step is Step.WAIT else Standing.ORPHAN
 
 
 def _worst(views: Sequence[FieldView]) -> Standing:

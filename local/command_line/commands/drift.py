@@ -1,13 +1,13 @@
-"""Compare all linked records of both systems, and queue those that a transfer can bring together.
+"""Compare the records of both systems, and queue those that a transfer can bring together.
 
   manage.py drift                                            all pairs: how many are equal, and what differs
   manage.py drift account_to_business_central --rows FILE    one pair, every differing record into a CSV file
+  manage.py drift account_to_business_central --unlinked     what has no partner, too, and what is there twice
   manage.py drift account_to_business_central --apply        queue what can be repaired
   manage.py drift account_to_business_central --reviewed FILE --apply        queue only what the file still names
 
 The report holds keys and names of columns, no values. A file of `--rows` is a plan of repair: take out the lines that
-shall stay as they are, and give it back with `--reviewed`. What is queued is decided again by the transfers. Records
-without a partner are what `plan` shows.
+shall stay as they are, and give it back with `--reviewed`. What is queued is decided again by the transfers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 from local.command_line.context import Context
 from local.command_line.errors import WrongUsage
 from local.command_line.exits import Exit
-from local.command_line.plans import find_transfer
-from shared.sync.drifting import Drift, Drifting, Standing
+from local.command_line.plans import find_transfer, planned_pages
+from shared.sync.drifting import Drift, Drifting, Standing, told_once, without_partner
 
 if TYPE_CHECKING:
     from shared.engine import Engine
@@ -38,6 +38,7 @@ MANY: Final = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("transfer", nargs="?", default="", help="a transfer of the pair; all pairs if not said")
+    parser.add_argument("--unlinked", action="store_true", help="look at the records without a partner too")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="write every differing record into a CSV file")
     parser.add_argument("--reviewed", type=Path, metavar="FILE", help="queue only the pairs that such a file names")
 
@@ -53,10 +54,17 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
                 counts.update(drift.standing for drift in page)
                 found += [(definition, drift) for drift in page if drift.standing is not Standing.EQUAL]
                 advance(len(page))
+    if arguments.unlinked:
+        for definition in _definitions(engine, arguments.transfer):
+            bare = await _without_partner(context, engine, definition)
+            counts.update(drift.standing for drift in bare)
+            found += [(definition, drift) for drift in bare]
     rows = [_row(*one) for one in found]
     if arguments.rows is not None:
         _write(arguments.rows, rows)
-    wanted = found if reviewed is None else [one for one in found if (_pair(one[0]), one[1].left) in reviewed]
+    wanted = (
+        found if reviewed is None else [one for one in found if (_pair(one[0]), one[1].left, one[1].right) in reviewed]
+    )
     queued = await _repair(context, engine, wanted) if context.applies else 0
     facts = {"pairs": {standing.value: counts[standing] for standing in Standing}, "rows": rows[:SHOWN]}
     context.out.answer(facts | {"queued": queued})
@@ -64,15 +72,26 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     return Exit.ATTENTION if found and not (queued and queued == len(wanted)) else Exit.FINE
 
 
-def _reviewed(path: Path | None) -> set[tuple[str, str]] | None:
-    """The pairs that a file of ours still names, by the left key; None without a file. Raises WrongUsage."""
+async def _without_partner(context: Context, engine: Engine, definition: Definition) -> list[Drift]:
+    """Records of both sides that shall have a partner and have none; two that would be linked are told once."""
+    found: list[Drift] = []
+    for transfer in definition.transfers:
+        prepared = await engine.pipeline.prepare(transfer.name)
+        async for page in planned_pages(context, prepared):
+            drifts = [without_partner(transfer.source, record) for record in page.records]
+            found += [one for one in drifts if one is not None]
+    return told_once(found)
+
+
+def _reviewed(path: Path | None) -> set[tuple[str, str, str]] | None:
+    """What a file of ours still names; None without a file. Raises WrongUsage."""
     if path is None:
         return None
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if tuple(rows.fieldnames or ()) == COLUMNS:
-                return {(row["pair"], row["left"]) for row in rows}
+                return {(row["pair"], row["left"], row["right"]) for row in rows}
     except (OSError, csv.Error):
         pass
     raise WrongUsage("--reviewed is no file that --rows has written.")

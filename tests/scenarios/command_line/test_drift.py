@@ -11,6 +11,7 @@ import pytest
 from local.command_line.exits import Exit
 from shared.errors import QueueUnavailable
 from shared.messaging.memory import MemoryQueue
+from shared.sync.drifting import Standing
 from shared.sync.ports import Outgoing, Side, Switch
 from tests.scenarios.account_customer.world import COMPANY, RealWorld, Setup, vat_number, virtually
 from tests.scenarios.command_line.terminal import TemporaryFile, typed
@@ -82,6 +83,38 @@ async def test_a_reviewed_plan_of_repair_leaves_alone_what_was_taken_out_of_it()
         await world.pass_time(seconds=5)
         waiting = {row.key for name in world.names for row in await world.stores.pending.page(name, None, 100)}
         assert waiting == {accounts[0], partners[accounts[0]]}
+
+
+@virtually
+async def test_what_has_no_partner_and_what_is_there_twice_is_told_and_made_good_only_when_asked() -> None:
+    """R-041, R-052, R-054: prospects are no orphans; two that match are told once; what needs a person stays."""
+    async with RealWorld(Setup(hooks=False)) as world:
+        await companies(world, 1)
+        for name in world.names:
+            await world.switch(name, Switch.OFF)
+        told = {"cdock_stage": "qualified"}
+        lonely = await world.new_account(name="Lonely", cdock_vatnumber=vat_number(11), **told)
+        await world.new_account(name="Prospect", cdock_vatnumber=vat_number(12))
+        one = await world.new_account(name="Birch", cdock_vatnumber=vat_number(13), **told)
+        other = await world.new_customer(displayName="Birch Ltd", taxRegistrationNumber=vat_number(13))
+        twice = await world.new_account(name="Twice", cdock_vatnumber=vat_number(14), **told)
+        two = [await world.new_customer(displayName="Twice", taxRegistrationNumber=vat_number(14)) for _ in range(2)]
+        await world.pass_time(minutes=11)
+        assert (await typed(world, "drift", "--json")).json["rows"] == []
+        said = await typed(world, "drift", world.names[0], "--unlinked", "--json")
+        orphan, doubled = Standing.ORPHAN.value, Standing.DUPLICATE.value
+        assert {(row["left"], row["right"]): row["standing"] for row in said.json["rows"]} == {
+            (lonely, ""): orphan,
+            (one, other): orphan,
+            (twice, two[0]): doubled,
+            (twice, two[1]): doubled,
+        }
+        for name in world.names:
+            await world.switch(name, Switch.ON)
+        await typed(world, "drift", world.names[0], "--unlinked", "--apply")
+        await world.pass_time(minutes=1)
+        links = await world.links()
+        assert (links[one], lonely in links) == (other, True)
 
 
 class FailingQueue(MemoryQueue):
