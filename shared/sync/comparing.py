@@ -54,6 +54,7 @@ _STATES: Mapping[Reason, FieldState] = {
     Reason.WON: FieldState.CONFLICT,
     Reason.LOST: FieldState.CONFLICT,
     Reason.NO_PARTNER: FieldState.WAITS,
+    Reason.NO_EDITOR: FieldState.WAITS,
     Reason.UNFIT: FieldState.UNFIT,
 }
 

@@ -7,7 +7,7 @@ else has to know of it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shared.connectors.postoffice.tables import COST_CENTRE, COST_CENTRES, CUSTOMER, TABLES, Table
 from shared.sync.ports import ColumnMetadata, Record, Value
@@ -22,32 +22,28 @@ def with_centre(at: Table, columns: Sequence[str]) -> Sequence[str]:
     return [*columns, COST_CENTRE] if needed else columns
 
 
-@dataclass(frozen=True)
-class Booked:
-    """Finds out whose the rows are. read: records by their ids; every: the rows of a list that fit a query."""
+async def with_customers(records: Sequence[Record], read: Read) -> Sequence[Record]:
+    """Rows that name a cost centre only get its customer. read: records by their ids."""
+    lacking = [centre for one in records if (centre := _only_centre(one.values))]
+    if not lacking:
+        return records
+    centres = await read(COST_CENTRES, list(dict.fromkeys(lacking)), [CUSTOMER])
+    return [_with_customer(one, centres) for one in records]
 
-    read: Read
-    every: Every
 
-    async def with_customers(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Rows that name a cost centre only get its customer."""
-        lacking = [centre for one in records if (centre := _only_centre(one.values))]
-        if not lacking:
-            return records
-        centres = await self.read(COST_CENTRES, list(dict.fromkeys(lacking)), [CUSTOMER])
-        return [_with_customer(one, centres) for one in records]
+async def of_customer(
+    at: Table, customer: str, wanted: Sequence[ColumnMetadata], theirs: Callable[[str, str], str], every: Every
+) -> AsyncIterator[Record]:
+    """The rows of a customer: those that name it, and those that name one of its cost centres only.
 
-    async def of_customer(
-        self, at: Table, customer: str, wanted: Sequence[ColumnMetadata], theirs: Callable[[str, str], str]
-    ) -> AsyncIterator[Record]:
-        """The rows of a customer: those that name it, and those that name one of its cost centres only. theirs: what a
-        list calls a column."""
-        centres = self.every(TABLES[COST_CENTRES], {theirs(COST_CENTRES, CUSTOMER): customer}, ())
-        by_centre = [{theirs(at.name, COST_CENTRE): centre.key} async for centre in centres]
-        for query in ({theirs(at.name, CUSTOMER): customer}, *by_centre):
-            async for one in self.every(at, query, wanted):
-                if one.values.get(CUSTOMER) == customer:
-                    yield one
+    theirs: what a list calls a column; every: the rows of a list that fit a query.
+    """
+    centres = every(TABLES[COST_CENTRES], {theirs(COST_CENTRES, CUSTOMER): customer}, ())
+    by_centre = [{theirs(at.name, COST_CENTRE): centre.key} async for centre in centres]
+    for query in ({theirs(at.name, CUSTOMER): customer}, *by_centre):
+        async for one in every(at, query, wanted):
+            if one.values.get(CUSTOMER) == customer:
+                yield one
 
 
 def _only_centre(values: Mapping[str, Value]) -> str:

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from shared.connectors.budget import Budget
 from shared.connectors.postoffice import managers
-from shared.connectors.postoffice.booked import Booked, with_centre
+from shared.connectors.postoffice.booked import of_customer, with_centre, with_customers
 from shared.connectors.postoffice.client import PostOfficeClient, object_of
 from shared.connectors.postoffice.errors import SYSTEM, Doing
 from shared.connectors.postoffice.feed import Asked, by_feed, by_time, watermark_at
@@ -77,7 +77,6 @@ class PostOfficeConnector:
         self._system = system
         self._rows = Rows(self._site)
         self._further = FurtherLists(self._site, clock, self._first_page)
-        self._booked = Booked(self.read, self._every)
         self._parts = Parts(self._client, self._site, self._rows)
 
     @property
@@ -170,7 +169,7 @@ class PostOfficeConnector:
     def _filtered(self, at: Table, column: str, text: str, wanted: Sequence[ColumnMetadata]) -> AsyncIterator[Record]:
         if at.of_centre and column == CUSTOMER:
             whose = self._rows.columns(at, with_centre(at, [*(one.name for one in wanted), CUSTOMER]))
-            return self._booked.of_customer(at, text, whose, self._site.theirs)
+            return of_customer(at, text, whose, self._site.theirs, self._every)
         return self._every(at, {self._site.theirs(at.name, column): text}, wanted)
 
     async def _compared(
@@ -252,7 +251,7 @@ class PostOfficeConnector:
         """Lists show no parts; where they are asked for, each record is read for itself. A row that is booked on a cost
         centre gets its customer."""
         if at.of_centre:
-            return await self._booked.with_customers(records)
+            return await with_customers(records, self.read)
         if not self._rows.parts(at, columns) or all(set(one.values) >= set(columns) for one in records):
             return records
         found = await self.read(at.name, [one.key for one in records], columns)

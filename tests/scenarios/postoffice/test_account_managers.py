@@ -12,8 +12,9 @@ import pytest
 from sandbox.faults import FaultKind, FaultRule
 from shared.sync.ports import ParkedItem, Side
 from tests.scenarios.account_customer.world import CRM_CLIENT, virtually
-from tests.scenarios.postoffice.world import POOR, WHOLE, PostWorld, Sites, shipped
+from tests.scenarios.postoffice.world import FILES, POOR, WHOLE, PostWorld, Sites, shipped
 
+every = pytest.mark.parametrize("site", [WHOLE, POOR, FILES], ids=["whole", "poor", "files"])
 both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
 SITE = "CROSSDOCK_POSTOFFICE_SITE"
 OUT, USERS = "account_to_postoffice", "system_user_to_postoffice"
@@ -70,7 +71,7 @@ async def both_known(world: ManagedWorld) -> tuple[str, str]:
     return anna, luca
 
 
-@both
+@every
 @virtually
 async def test_who_changed_the_customer_last_is_its_account_manager(site: Sites) -> None:
     """R-114, R-118: of a customer that the CRM has just given to PostOffice, and again when somebody else changes it;
@@ -222,7 +223,7 @@ async def reported(world: ManagedWorld, person: str) -> ParkedItem:
     return item
 
 
-@both
+@every
 @virtually
 async def test_nobody_is_reported_and_arrives_when_he_is_known(site: Sites) -> None:
     """R-120: without an employee nothing is written, the other fields go over, and the field follows by itself."""
@@ -236,7 +237,7 @@ async def test_nobody_is_reported_and_arrives_when_he_is_known(site: Sites) -> N
         assert await world.parked(OUT) == []
 
 
-@both
+@every
 @virtually
 async def test_several_are_put_before_a_person(site: Sites) -> None:
     """R-120: two employees of one name: both are named, neither is written."""

@@ -14,9 +14,9 @@ from shared.sync.context import pair_name
 from shared.sync.outcome import Why
 from shared.sync.ports import LinkState, Side, Switch
 from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.postoffice.world import POOR, WHOLE, PostWorld, Sites
+from tests.scenarios.postoffice.world import FILES, POOR, WHOLE, PostWorld, Sites
 
-both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
+every = pytest.mark.parametrize("site", [WHOLE, POOR, FILES], ids=["whole", "poor", "files"])
 ORDER, INVOICE, COMPLAINT = "order_to_dataverse", "invoice_to_dataverse", "complaint_to_dataverse"
 
 
@@ -61,7 +61,7 @@ def cases(world: PostWorld) -> list[Mapping[str, Any]]:
     return list(world.crm.rows("incident").values())
 
 
-@both
+@every
 @virtually
 async def test_orders_arrive_on_their_customer_and_follow(site: Sites) -> None:
     """R-105: each order once, with its cost centre, and its later changes."""
@@ -80,7 +80,7 @@ async def test_orders_arrive_on_their_customer_and_follow(site: Sites) -> None:
         assert await world.parked(ORDER) == []
 
 
-@both
+@every
 @virtually
 async def test_invoices_arrive_on_their_customer_and_follow(site: Sites) -> None:
     """R-104: each invoice once, and that it was paid."""
@@ -97,12 +97,13 @@ async def test_invoices_arrive_on_their_customer_and_follow(site: Sites) -> None
         assert [row["cdock_paid"] for row in world.listed("cdock_postinvoice")] == [True]
 
 
-@both
+@every
 @virtually
 async def test_orders_and_invoices_have_a_switch_each(site: Sites) -> None:
     """R-116: off in a new installation; nothing of the one is in the CRM while the other arrives. What was booked
     meanwhile comes when the switch is moved."""
     made = PostWorld(site)
+    await made.rows.prepare()
     assert [(await made.stores.modes.get(name)).switch for name in (ORDER, INVOICE)] == [Switch.OFF, Switch.OFF]
     async with made as world:
         await world.switch(ORDER, Switch.OFF)
@@ -118,7 +119,7 @@ async def test_orders_and_invoices_have_a_switch_each(site: Sites) -> None:
         assert [row["cdock_number"] for row in world.listed("cdock_postinvoice")] == ["R-1"]
 
 
-@both
+@every
 @virtually
 async def test_what_is_booked_on_an_unlinked_customer_waits_for_the_link(site: Sites) -> None:
     """R-104, R-105, R-106: nothing goes astray in the CRM, and all arrives by itself when the customer is linked."""
@@ -136,7 +137,7 @@ async def test_what_is_booked_on_an_unlinked_customer_waits_for_the_link(site: S
         assert [row.get("cdock_accountid", row.get("customerid")) for row in rows] == [account] * 3
 
 
-@both
+@every
 @virtually
 async def test_a_customers_complaint_becomes_a_case(site: Sites) -> None:
     """R-106: with what it says, and PostOffice's state beside the case's own, which is the CRM's."""
@@ -160,7 +161,7 @@ async def test_a_customers_complaint_becomes_a_case(site: Sites) -> None:
         assert (case["cdock_poststate"], case["statuscode"], case["description"]) == ("answered", 3, "x" * 2000)
 
 
-@both
+@every
 @virtually
 async def test_a_cost_centres_complaint_becomes_a_case_of_its_customer(site: Sites) -> None:
     """R-117: the case's customer is the one that the cost centre belongs to, with a look-up to the cost centre; also
@@ -179,7 +180,7 @@ async def test_a_cost_centres_complaint_becomes_a_case_of_its_customer(site: Sit
         ]
 
 
-@both
+@every
 @virtually
 async def test_a_complaint_that_names_a_cost_centre_only_waits_for_its_customer(site: Sites) -> None:
     """R-117: it comes when the customer is linked, though the cost centre is not; the look-up follows with that."""
@@ -201,7 +202,7 @@ async def test_a_complaint_that_names_a_cost_centre_only_waits_for_its_customer(
         assert case["cdock_costcentreid"] == centre
 
 
-@both
+@every
 @virtually
 async def test_a_complaint_that_is_gone_leaves_its_case(site: Sites) -> None:
     """R-106: the case is the CRM's; only the link goes."""

@@ -53,7 +53,18 @@ for:
   - dataverse: crm_test
     profile: test
 """
-FILED = ("customer-groups", "price-groups", "invoicing-clients", "services", "articles", "employees", "vehicles")
+FILED = (
+    "customer-groups",
+    "price-groups",
+    "invoicing-clients",
+    "services",
+    "articles",
+    "employees",
+    "orders",
+    "invoices",
+    "complaints",
+    "vehicles",
+)
 LEAST: Mapping[str, Any] = {
     "versions": False,
     "feed": False,
