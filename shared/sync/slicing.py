@@ -78,11 +78,11 @@ class Lease:
 
     async def give_back(self, after: timedelta = timedelta()) -> None:
         """Let others go on, at once or after a while."""
-        if after:
-            await self._put(self.row, after)
-        else:
-            done = replace(self.row, value=None, done_at=self.ports.clock.now())
-            with suppress(RowTaken):  # it has lapsed, and another run has it
+        with suppress(RowTaken):  # it has lapsed, and another run has it
+            if after:
+                await self._put(self.row, after)
+            else:
+                done = replace(self.row, value=None, done_at=self.ports.clock.now())
                 await self.ports.stores.watermarks.put(self.name, done)
 
     async def _put(self, row: Watermark, span: timedelta) -> None:

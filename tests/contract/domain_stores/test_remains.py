@@ -55,6 +55,13 @@ async def test_a_run_that_is_written_again_replaces_its_entry(stores: Stores) ->
     assert list(found) == [later, entry("run-2", 1)]
 
 
+async def test_the_counts_of_a_day_come_back_as_they_were(stores: Stores) -> None:
+    """Their names are words of people, with blanks."""
+    day = entry("run-1", key="2026-03-01", fields=(), counts={"created": 3, "customers not linked": 2})
+    await stores.journal.write([day])
+    assert list(await stores.journal.of_record("account = customers", Side.LEFT, "2026-03-01")) == [day]
+
+
 async def test_entries_without_fields_have_none_when_read(stores: Stores) -> None:
     """Nothing decided about fields is an empty list."""
     await stores.journal.write([entry("run-1", fields=())])
