@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from html import unescape
 
 from shared.sync.arguments import COUNTRY, Argument, Told
 from shared.sync.checks import countries, telephones, vat_numbers
@@ -109,6 +110,20 @@ def _replaced_forth(text: str, given: Given) -> str:
 
 def _replaced_back(text: str, given: Given) -> str:
     return _replacing(text, {right: left for left, right in given.values.items()})
+
+
+_LINE_ENDS = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_UNSEEN = re.compile(r"<(style|script)\b[^<>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
+
+
+def _plain_text(text: str, _: Given) -> str:
+    """What a person sees of a formatted text; one without tags stays as it is."""
+    while _TAG.search(text):  # what was written as &lt;b&gt; looks like a tag afterwards; each round is shorter
+        shown = _TAG.sub("", _LINE_ENDS.sub("\n", _UNSEEN.sub("", text)))
+        lines = (" ".join(line.split()) for line in unescape(shown).split("\n"))
+        text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    return text
 
 
 # --- tables, yes and no ---------------------------------------------------------------------------
@@ -262,6 +277,7 @@ CONVERTERS: Mapping[str, Converter] = {
         "with parts of the text replaced by the table of values, where that can be undone",
         table=True,
     ),
+    "plain_text": _tidying("a formatted text (HTML) without its tags", _on_texts(_plain_text)),
     "values": Converter(_values_forth, _values_back, "by the table of values", table=True),
     "not": _tidying("yes becomes no and no becomes yes", _negated),
     "round": _tidying(

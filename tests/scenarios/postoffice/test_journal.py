@@ -68,7 +68,7 @@ async def test_completed_activities_and_notes_become_entries(site: Sites) -> Non
             started = {"scheduledstart": at} if table == "appointment" else {}
             await activity(world, table, ("account", account), **started)
         await activity(world, "phonecall", ("cdock_costcentre", centre), subject=None)
-        await note(world, ("account", account), subject="The note")
+        await note(world, ("account", account), subject="The note", notetext="<div>About <b>prices</b></div>")
         await note(world, ("cdock_costcentre", centre))
         await world.crm.create("task", {"subject": "Open", "regardingobjectid": ("account", account)})
         await world.next_walk()

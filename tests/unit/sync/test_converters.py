@@ -52,6 +52,11 @@ COUNTRIES = st.one_of(
 )
 PARTS = {"&": "und", "GmbH": "Gesellschaft", "ß": "ss", "-": "_"}
 REPLACED = st.lists(st.sampled_from(["&", "und", "_", "-", "ß", "s", "GmbH", "G", " ", "x"])).map("".join)
+FORMATTED = st.lists(
+    st.sampled_from(
+        ["<p>", "</p>", "<br>", "&lt;", "&amp;lt;", "b&gt;", "<", ">", " ", "\n", "x", "R&D", "<!--", "-->"]
+    )
+).map("".join)
 PREFIXED = [
     {"prefixed": side, "country": land} for side in ("left", "right", "both") for land in ("", "IT", "FR", "GR")
 ]
@@ -65,6 +70,7 @@ USES: Uses = {
     "title": ([BARE], ANY, ANY),
     "alphanumeric": ([BARE], ANY, ANY),
     "replace": ([Given(PARTS)], REPLACED, REPLACED),
+    "plain_text": ([BARE], FORMATTED, FORMATTED),
     "values": (
         [GIVEN],
         st.one_of(st.none(), st.sampled_from(list(TABLE)), st.sampled_from([int(key) for key in TABLE])),
@@ -235,6 +241,9 @@ def test_a_prefix_is_left_out_only_where_it_can_be_put_back(prefixed: str, count
         ("title", BARE, "MARIO DE LUCA, L'AQUILA", "Mario De Luca, L'Aquila"),
         ("alphanumeric", BARE, "AB-12/3 c", "AB123c"),
         ("replace", Given(PARTS), "Kern & Co-GmbH", "Kern und Co_Gesellschaft"),
+        ("plain_text", BARE, "<div>Called <b>Ada</b>&nbsp;M.<br>R&amp;D: a &lt; b</div>", "Called Ada M.\nR&D: a < b"),
+        ("plain_text", BARE, "<style>p {x: y}</style><p>One</p><!-- no --><p>Two</p>", "One\nTwo"),
+        ("plain_text", BARE, "a < b, R&D; 2 > 1\n\n\n  as typed ", "a < b, R&D; 2 > 1\n\n\n  as typed "),
         ("round", Given(told={"decimals": "2"}), Decimal("2.675"), Decimal("2.68")),
         ("round", Given(told={"decimals": "0"}), Decimal("-2.5"), -3),
         ("date_text", Given(told={"form": "dd.MM.yyyy"}), date(2026, 3, 9), "09.03.2026"),
