@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from urllib.parse import quote
 
 from shared.allotment import Allowed
+from shared.connectors.answers import object_of, text_of
 from shared.connectors.business_central.batch import GO_ON, Part, batch_of
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of, is_missing
 from shared.connectors.turns import InTurn
-from shared.errors import BadAnswer
 from shared.http_client import Call, Reply
-from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
+from shared.strict_json import JsonObject, WrongShape, as_object
 
 ALLOWED = Allowed(at_once=5, per_minute=1188)
 """5 requests at once and 6000 in any 5 minutes, of which a hundredth is left for requests that a share, passed on from
@@ -52,12 +52,14 @@ class BusinessCentralClient:
 
     async def get(self, path: str, query: Query, template: str, columns: Collection[str] = ()) -> JsonObject:
         """An answer's object; raises the error for anything but success."""
-        return _object(_checked(await self._get(self._company + path + _encoded(query), template), Doing.READ, columns))
+        return object_of(
+            SYSTEM, _checked(await self._get(self._company + path + _encoded(query), template), Doing.READ, columns)
+        )
 
     async def get_or_none(self, path: str, query: Query, template: str) -> JsonObject | None:
         """A record, or None when it does not exist."""
         reply = await self._get(self._company + path + _encoded(query), template)
-        return None if is_missing(reply) else _object(_checked(reply, Doing.READ))
+        return None if is_missing(reply) else object_of(SYSTEM, _checked(reply, Doing.READ))
 
     async def pages(
         self, path: str, query: Query, template: str, page_size: int | None = None, columns: Collection[str] = ()
@@ -76,17 +78,17 @@ class BusinessCentralClient:
         self, target: str, template: str, headers: Mapping[str, str], columns: Collection[str]
     ) -> AsyncIterator[JsonObject]:
         while True:
-            page = _object(_checked(await self._get(target, template, headers), Doing.READ, columns))
+            page = object_of(SYSTEM, _checked(await self._get(target, template, headers), Doing.READ, columns))
             yield page
             link = page.get("@odata.nextLink")
             if link is None:
                 return
-            target = self._http.own_target(_text(link, "the next link"), self._root)
+            target = self._http.own_target(text_of(SYSTEM, link, "the next link"), self._root)
 
     async def company(self) -> JsonObject:
         """The company itself."""
         target = f"{self._company.removesuffix('/')}?$select=id,name"
-        return _object(_checked(await self._get(target, "companies(..)"), Doing.READ))
+        return object_of(SYSTEM, _checked(await self._get(target, "companies(..)"), Doing.READ))
 
     async def supported(self, query: Query) -> JsonObject:
         """What can be subscribed to."""
@@ -166,20 +168,6 @@ def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply
     if reply.status >= 400:
         raise error_of(doing, reply, columns)
     return reply
-
-
-def _object(reply: Reply) -> JsonObject:
-    try:
-        return as_object(reply.content, "the answer")
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
-
-
-def _text(value: Json, place: str) -> str:
-    try:
-        return as_text(value, place)
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
 
 
 def _encoded(query: Query) -> str:

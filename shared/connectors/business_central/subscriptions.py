@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
+from shared.connectors.answers import object_of
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.errors import SYSTEM, Doing, error_of
 from shared.connectors.business_central.resources import STANDARD, page_of, read_resource, resource_of
-from shared.connectors.business_central.rows import bad_answer, rows_of, text_in, value_in
+from shared.connectors.business_central.rows import rows_of, text_in, value_in
 from shared.errors import (
     CrossdockError,
     NotAllowed,
@@ -24,7 +25,7 @@ from shared.errors import (
     UnknownColumn,
 )
 from shared.http_client import Reply
-from shared.strict_json import JsonObject, WrongShape, as_object
+from shared.strict_json import JsonObject
 from shared.sync.ports import ColumnType, Subscription
 
 LIFE: Final = timedelta(days=3)
@@ -98,7 +99,7 @@ class Subscriptions:
     async def _made(self, doing: Doing, reply: Reply) -> Subscription:
         if reply.status >= 400:
             raise await self._refusal(doing, reply)
-        return self._subscription(_object(reply))
+        return self._subscription(object_of(SYSTEM, reply))
 
     async def _refusal(self, doing: Doing, reply: Reply) -> CrossdockError:
         """Neither code nor text say which limit was met, so the subscriptions are counted."""
@@ -124,10 +125,3 @@ class Subscriptions:
 
 def _condition(subscription: Subscription) -> dict[str, str]:
     return {"If-Match": subscription.version}
-
-
-def _object(reply: Reply) -> JsonObject:
-    try:
-        return as_object(reply.content, "the answer")
-    except WrongShape as error:
-        raise bad_answer(error) from None

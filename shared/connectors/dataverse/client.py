@@ -10,12 +10,12 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from shared.allotment import Allowed
+from shared.connectors.answers import object_of, text_of
 from shared.connectors.dataverse.batch import CONTENT_TYPE, GO_ON, Part, batch_of
 from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of, is_missing
 from shared.connectors.turns import InTurn
-from shared.errors import BadAnswer
 from shared.http_client import Call, Reply
-from shared.strict_json import Json, JsonObject, WrongShape, as_object, as_text
+from shared.strict_json import JsonObject, WrongShape, as_object
 
 ALLOWED = Allowed(at_once=52, hint_header="x-ms-dop-hint", unhinted=4)
 """52 requests at once; more than the hint makes them slower (Microsoft Learn, 'Send parallel requests'). How many in
@@ -47,7 +47,7 @@ class DataverseClient:
     async def get(self, path: str, query: Query, template: str, doing: Doing = Doing.READ) -> JsonObject:
         """An answer's object; raises the error for anything but success."""
         found = await self._get(ROOT + path + encoded(query), template, {}, doing)
-        return _object(found)
+        return object_of(SYSTEM, found)
 
     async def get_or_none(self, path: str, query: Query, template: str, prefer: str = "") -> JsonObject | None:
         """A record, or None when it does not exist."""
@@ -56,7 +56,7 @@ class DataverseClient:
         reply = await self._http.send(call)
         if is_missing(reply):
             return None
-        return _object(_checked(reply, Doing.READ))
+        return object_of(SYSTEM, _checked(reply, Doing.READ))
 
     async def pages(
         self,
@@ -72,12 +72,12 @@ class DataverseClient:
         target = ROOT + path + encoded(query)
         headers = {"Prefer": prefer} if prefer else {}
         while True:
-            page = _object(await one._get(target, template, headers, doing, columns))
+            page = object_of(SYSTEM, await one._get(target, template, headers, doing, columns))
             yield page
             link = page.get("@odata.nextLink")
             if link is None:
                 return
-            target = self._http.own_target(_text(link, "the next link"), ROOT)
+            target = self._http.own_target(text_of(SYSTEM, link, "the next link"), ROOT)
 
     async def write(
         self,
@@ -134,20 +134,6 @@ def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply
     if reply.status >= 400:
         raise error_of(doing, reply, columns)
     return reply
-
-
-def _object(reply: Reply) -> JsonObject:
-    try:
-        return as_object(reply.content, "the answer")
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
-
-
-def _text(value: Json, place: str) -> str:
-    try:
-        return as_text(value, place)
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
 
 
 def encoded(query: Query) -> str:
