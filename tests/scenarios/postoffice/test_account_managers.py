@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind, FaultRule
 from shared.sync.ports import ParkedItem, Side
 from tests.scenarios.account_customer.world import CRM_CLIENT, virtually
@@ -20,6 +21,7 @@ SITE = "CROSSDOCK_POSTOFFICE_SITE"
 OUT, USERS = "account_to_postoffice", "system_user_to_postoffice"
 TYPE = "10001"
 """The id of the first record that a site makes."""
+SECOND_CLIENT = "33333333-3333-4333-8333-333333333333"
 Person = Mapping[str, str]
 BERGER: Person = {"firstname": "Anna", "lastname": "Berger", "employeeid": "E-1"}
 COSTA: Person = {"firstname": "Luca", "lastname": "Costa", "employeeid": "E-2"}
@@ -28,9 +30,16 @@ COSTA: Person = {"firstname": "Luca", "lastname": "Costa", "employeeid": "E-2"}
 class ManagedWorld(PostWorld):
     """A site whose account managers follow the CRM; the CRM tells of its changes."""
 
-    def __init__(self, site: Sites, account_manager_type: str = TYPE, **setup: Any) -> None:
+    def __init__(
+        self,
+        site: Sites,
+        account_manager_type: str = TYPE,
+        environment: Mapping[str, str] | None = None,
+        **setup: Any,
+    ) -> None:
         bound = {**json.loads(site[1].get(SITE, "{}")), "account_manager_type": account_manager_type}
-        super().__init__(site, shipped(account_managers=True), {SITE: json.dumps(bound)}, **setup)
+        more = {SITE: json.dumps(bound), **(environment or {})}
+        super().__init__(site, shipped(account_managers=True), more, **setup)
         assert self.site.create("account-manager-types", {"number": "1", "name": "Sales"})["id"] == TYPE
 
     async def person(self, about: Person, **employee: str) -> str:
@@ -124,6 +133,25 @@ async def test_our_own_writes_make_nobody_an_account_manager(site: Sites) -> Non
         await world.crm.edit("account", account, {"cdock_blocked": 100000001}, user=us)
         await world.next_walk()
         assert (world.managers(), world.puts()) == (["E-2"], 2)
+
+
+@virtually
+async def test_none_of_our_identities_counts() -> None:
+    """R-118: whichever of them wrote; who they are is asked of the CRM."""
+    more = {"CROSSDOCK_DATAVERSE_IDENTITIES": f"{CRM_CLIENT}:made-up {SECOND_CLIENT}:made-up"}
+    crm = DataverseOptions(application_users=(CRM_CLIENT, SECOND_CLIENT))
+    made = ManagedWorld(WHOLE, environment=more, crm=crm)
+    made.issuer.register(SECOND_CLIENT, "made-up")
+    async with made as world:
+        anna, _ = await both_known(world)
+        account = await world.crm.create("account", {"name": "Aurora Milling"}, user=anna)
+        await world.next_walk()
+        second = world.crm.add_application_user(SECOND_CLIENT)
+        await world.crm.edit("account", account, {"telephone1": "1"}, user=second)
+        await world.next_walk()
+        (customer,) = world.customers_there.values()
+        assert (customer["telephone"], world.managers(), world.puts()) == ("1", ["E-1"], 1)
+        assert await world.parked(OUT) == []
 
 
 @both
