@@ -59,7 +59,7 @@ class PostOfficeWithFiles(PassingOn):
         if not (_is_of_centre(table) and column == CUSTOMER):
             return await self.lists[table].find(column, values, columns, limit)
         pages = self.pages(table, None, [*columns, CUSTOMER])
-        return [one async for page in pages for one in page.records if one.values[CUSTOMER] in values][:limit]
+        return [one async for page in pages for one in page.records if one.values.get(CUSTOMER) in values][:limit]
 
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         filed = self.lists.get(table)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 from shared.sync.context import pair_name
 from shared.sync.ports import CompareRow, Switch
 from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.postoffice.world import FILES, PostWorld, shipped
+from tests.scenarios.postoffice.world import FILES, PostWorld, shipped, with_windows_walked
 
 LISTS = ("article", "service")
 ARTICLES = "cdock_postarticle"
@@ -39,6 +40,39 @@ async def compares(world: PostWorld) -> list[CompareRow]:
     connectors = (await world.apps[0].engine()).pipeline.ports.connectors
     rows = [await world.stores.compares.get(pair_name(one, connectors)) for one in world.index.definitions]
     return [row for row in rows if row.code]
+
+
+@virtually
+async def test_what_is_booked_arrives_from_files_on_the_account_of_its_customer() -> None:
+    """R-103, R-104, R-105, R-106, R-117: orders, invoices, a cost centre's complaint and statistics; customers by the
+    interface. What comes before its customer is linked waits for it."""
+    parties = ("customer", "cost_centre", "customer_group", "price_group", "invoicing_client")
+    index = shipped(*parties, "service", "article", "order", "invoice", "complaint", "shipment_statistics")
+    async with PostWorld(FILES, with_windows_walked(index, 400)) as world:
+        account = await world.new_account(name="Aurora Milling")
+        centre = await world.crm.create("cdock_costcentre", {"cdock_name": "Mill 2", "cdock_accountid": account})
+        service = world.site.create("services", {"number": "1", "name": "Courier"})["id"]
+        world.export()
+        await world.pass_time(minutes=15)
+        (customer,), (there,) = world.customers_there, world.cost_centres_there
+        own = world.site.create("customers", {"name": "Eigen AG", "number": "77"})["id"]
+        booked = {"currency": "EUR", "amount": "12.3456"}
+        for number, whose in (("1", customer), ("2", own)):
+            order = {"number": number, "customerId": whose, "orderedOn": "2026-03-02", "state": "open"}
+            world.site.create("orders", {**booked, **order})
+        world.site.create("invoices", {**booked, "number": "R1", "customerId": customer, "invoicedOn": "2026-03-02"})
+        told = {"number": "B1", "subject": "Letter\nlost", "reportedAt": "2026-03-02T09:30:00+01:00"}
+        world.site.create("complaints", {**told, "costCentreId": there})
+        world.site.ship(customer, service, world.clock.now().date(), items=7, grams=50, amount=Decimal("1.5"))
+        world.export()
+        await world.pass_time(minutes=20)
+        (shown,), (invoice,) = world.listed("cdock_postorder"), world.listed("cdock_postinvoice")
+        assert (shown["cdock_accountid"], shown["cdock_amount"]) == (account, Decimal("12.3456"))
+        assert (invoice["cdock_accountid"], invoice["cdock_invoicedon"].isoformat()) == (account, "2026-03-02")
+        (case,) = world.crm.rows("incident").values()
+        assert (case["customerid"], case["cdock_costcentreid"], case["title"]) == (account, centre, "Letter\nlost")
+        (sums,) = world.crm.rows("cdock_shipmentstatistic").values()
+        assert (sums["cdock_accountid"], sums["cdock_items"], sums["cdock_amount"]) == (account, 7, Decimal("1.5"))
 
 
 @virtually

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -64,6 +65,7 @@ FILED = (
     "invoices",
     "complaints",
     "vehicles",
+    "shipment-statistics",
 )
 LEAST: Mapping[str, Any] = {
     "versions": False,
@@ -228,7 +230,8 @@ class PostWorld(RealWorld):
 
     def export(self) -> None:
         """What the export module does by its own clock: write all lists anew. Only some sites have a use for it."""
-        self.site.export_csv(self.folder, self.clock.now().date(), self.clock.now().date())
+        today = self.clock.now().date()
+        self.site.export_csv(self.folder, today - timedelta(days=WINDOW_DAYS), today)
 
     def keep_time(self, path: Path) -> None:
         """A file that was altered keeps the time of this moment by the world's clock."""
