@@ -54,6 +54,10 @@ def _show(context: Context, item: Mapping[str, Any], *, whole: bool) -> None:
     else:
         shown = item["history"][:SHORT]
         context.out.table(HISTORY, [[entry[name] for name in HISTORY] for entry in shown])
+        for entry in shown:
+            if entry["counts"]:
+                told = ", ".join(f"{count} {name}" for name, count in entry["counts"].items())
+                context.out.line(f"{entry['at']}: rows of the day: {told}")
 
 
 def _show_field(context: Context, field: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from shared.sync.definition import Definition, Index
 from shared.sync.ports import JournalEntry, Side, SiteMode, Switch
 from shared.sync.surveying import survey
 from tests.scenarios.account_customer.world import CRM_CLIENT, virtually
+from tests.scenarios.command_line.terminal import typed
 from tests.scenarios.postoffice.world import (
     POOR,
     TWO_CRMS,
@@ -395,6 +396,11 @@ async def test_a_row_is_explained_by_the_runs_of_its_day() -> None:
             (told,) = (await operations.explain(*place))["items"]
             assert (told["state"], told["link"], told["fields"]) == ("derived", None, [])
             assert {"created": 1} in [entry["counts"] for entry in told["history"]]
+        said = await typed(world, "explain", "dataverse", STATISTICS, key, **world.environment)
+        assert "rows of the day: 1 created" in said.out
+        for command in ("load", "plan", "drift"):
+            said = await typed(world, command, TRANSFER, **world.environment)
+            assert "derived and have no links" in said.out + said.err
         with pytest.raises(RequestError, match="derived and have no links"):
             await operations.link_records(TRANSFER, key, day, "clara", "a try")
         assert (await operations.links(TRANSFER, None, None, 10))["items"] == []
