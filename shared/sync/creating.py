@@ -19,11 +19,11 @@ from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base, Fingerprints, Sent
 from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys, note_match_keys
 from shared.sync.outcome import Kind, Outcome, Tell, Why
-from shared.sync.planner import Plan, agree, alike, plan_behind, plan_caught_up, plan_create
+from shared.sync.planner import Decision, Plan, agree, alike, plan_behind, plan_caught_up, plan_create
 from shared.sync.ports import LinkRow, LinkState, Record, Side, Value
 from shared.sync.problems import PROBLEMS
 from shared.sync.scoring import scored
-from shared.sync.values import is_blank
+from shared.sync.values import is_blank, same_value
 from shared.sync.vouching import vouched
 
 _SIMILAR_LOOKED_AT = 2000
@@ -476,12 +476,17 @@ class _Claimed:
         )
 
     def _written(self, source: Record, target: Record, caught_up: Plan) -> list[FieldRule]:
-        """The rules that the create has sent. What a found record holds otherwise was edited there: no agreement
-        on that."""
+        """The rules that the create has sent, as far as both sides agree on them: not what a found record holds
+        otherwise, because it was edited there, and not what only fills and was edited at the source meanwhile."""
         sent = plan_create(self.row.side, self._prepared.rules, source.values, self._prepared.lengths)
-        other = self.row.side.other
-        agreed = [d for d in sent.agreed if not self.found or alike(d.value, target.values.get(d.rule.column(other)))]
+        agreed = [one for one in sent.agreed if self._stands(one, source, target)]
         return [decision.rule for decision in [*agreed, *caught_up.agreed]]
+
+    def _stands(self, sent: Decision, source: Record, target: Record) -> bool:
+        if self.found:
+            return alike(sent.value, target.values.get(sent.rule.column(self.row.side.other)))
+        column = sent.rule.column(self.row.side)
+        return same_value(self.source.values.get(column), source.values.get(column))
 
     def _base(self, source: Record, target: Record, written: Sequence[FieldRule]) -> Base:
         """What both sides now agree on: what was written (as the target answered it) and what is equal anyway."""

@@ -11,6 +11,7 @@ from shared.sync.ports import Side, SiteMode
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.command_line.terminal import typed
 from tests.scenarios.postoffice.world import (
+    PARTIES,
     POOR,
     TAKES_COST_CENTRES,
     TAKES_CUSTOMERS,
@@ -19,6 +20,7 @@ from tests.scenarios.postoffice.world import (
     Sites,
     shipped,
 )
+from tests.simulation.loop import run_virtually
 
 both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
 LOCKED = {"name", "customerGroupId", "priceGroupId", "invoicingClientId", "addresses"}
@@ -229,3 +231,35 @@ async def test_nothing_is_linked_or_made_by_itself(site: Sites) -> None:
         assert [row["cdock_name"] for row in world.listed("cdock_postservice")] == ["Letter"]
         assert (len(world.accounts), len(world.customers_there)) == (2, 1)
         assert world.customers_there[mill]["crmId"] is None
+
+
+async def edited_before(site: Sites, number: int) -> int:
+    """Take a customer over, and let somebody edit it just before one of the requests that follow.
+
+    Answers how many requests there were. A value that only fills a new account is no different from the others: both
+    sides agree once it is quiet.
+    """
+    async with manual(site, index=shipped(*PARTIES)) as world:
+        mill = customer(world, "7", telephone="+49 228 1")
+
+        async def meanwhile(request: int) -> None:
+            if request == number:
+                world.site.edit("customers", mill, {"telephone": "+49 228 2"}, past_the_lock=True)
+
+        world.meanwhile = meanwhile
+        await world.take_over(TAKES_CUSTOMERS, mill)
+        requests = world.requests_seen
+        world.meanwhile = None
+        await world.next_walk()
+        ((_, account),) = world.accounts.items()
+        assert account["telephone1"] == world.customers_there[mill]["telephone"], number
+        return requests
+
+
+@both
+def test_an_edit_beside_taking_over_leaves_both_sides_equal(site: Sites) -> None:
+    """R-079, R-086: at whatever moment somebody edits what is being taken over."""
+    requests = run_virtually(edited_before(site, 0))
+    assert requests >= 5
+    for number in range(1, requests + 1):
+        run_virtually(edited_before(site, number))
