@@ -23,7 +23,7 @@ class TemporaryMatchIndex:
         self._folder = tempfile.TemporaryDirectory(prefix="crossdock-")
         self._database = sqlite3.connect(Path(self._folder.name) / "match.sqlite", isolation_level=None)
         self._database.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-4096;"
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-512;"
             "CREATE TABLE held (hash BLOB, key TEXT, PRIMARY KEY (hash, key)) WITHOUT ROWID;"
         )
         self._hash_key = token_bytes(32)
@@ -49,7 +49,7 @@ class TemporaryMatchIndex:
     def _flush(self) -> None:
         if self._waiting:
             self._database.execute("BEGIN")
-            self._database.executemany("INSERT OR IGNORE INTO held VALUES (?, ?)", self._waiting)
+            self._database.executemany("INSERT OR IGNORE INTO held VALUES (?, ?)", sorted(self._waiting))
             self._database.execute("COMMIT")
             self._waiting.clear()
 

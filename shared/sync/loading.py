@@ -37,8 +37,9 @@ CHUNKS_AT_ONCE = 6
 """Messages in hand; never more, so that live changes wait behind a few chunks at most."""
 SMALLEST_CHUNK = 25
 """Keys of a load's last messages."""
-PAGE = 1000
-"""Records on a page of the source; what a load that goes on may look at again."""
+PAGE = 300
+"""Records on a page of the source: what a load that goes on may look at again, and what it holds besides the messages
+in hand. A multiple of what is read of the target together."""
 _RENEW_SECONDS = 60.0
 _AGAIN_AFTER = timedelta(seconds=5)
 _UNLIMITED = 1_000_000_000

@@ -37,8 +37,10 @@ PATIENCE_SECONDS: Final = 3600
 class Outage:
     """What one outage was like.
 
-    drained_seconds: from the ERP's return until every last value is there. probes and others: what the ERP was asked
-    while its breaker was open; closest: two probes. arrived: customers that have the last value of their account.
+    drained_seconds: from the ERP's return until every last value is there. asked: meanwhile; of these, clashed: writes
+    refused because another run had written the record, each with a read after it; reads: all reads of customers.
+    probes and others: what the ERP was asked while its breaker was open; closest: two probes. arrived: customers that
+    have the last value of their account.
     """
 
     records: int
@@ -50,6 +52,8 @@ class Outage:
     parked: int
     refused: int
     asked: int
+    clashed: int
+    reads: int
     probes: int
     others: int
     closest_seconds: float
@@ -131,6 +135,8 @@ async def measured(records: int) -> Outage:
             parked=sum([len(await world.parked(name)) for name in world.names]),
             refused=statuses[429],
             asked=len(entries),
+            clashed=statuses[409],
+            reads=sum(entry.method == "GET" and "/customers" in entry.path for entry in entries),
             probes=len(probes),
             others=len(asked) - len(probes),
             closest_seconds=_closest(probes),
@@ -161,6 +167,8 @@ def measure(records: int = FEW) -> list[Figure]:
                "of each", goal="ratio at most 1.1"),
         Figure("B8", "writes", "requests", one.writes, one.records, "one for each account", goal="1"),
         Figure("B8", "all that the ERP was asked meanwhile", "requests", one.asked, one.records, "one for each"),
+        Figure("B8", "writes refused, another run was faster", "requests", one.clashed, one.asked, "all of these"),
+        Figure("B8", "reads of customers", "requests", one.reads, one.asked, "all of these"),
         Figure("B8", "refused with 429", "requests", one.refused, one.asked, "all of these", goal="0"),
         Figure("B8", "last values lost", "records", one.records - one.arrived, one.records, "all", goal="0"),
         Figure("B8", "parked, dead letters among them", "records", one.parked, one.records, "all", goal="0"),
