@@ -169,6 +169,9 @@ class RealWorld:
     Leaving also asserts that no sandbox was asked for something it does not imitate.
     """
 
+    tick_seconds = 10.0
+    """How often the timers look what is due."""
+
     def __init__(self, setup: Setup | None = None) -> None:
         self.setup = setup or Setup()
         self.clock = LoopClock()
@@ -418,7 +421,7 @@ class RealWorld:
 
     async def _timers(self, engine: Engine) -> None:
         while True:
-            await self.clock.sleep(10)
+            await self.clock.sleep(self.tick_seconds)
             for tick in (
                 engine.walks.due,
                 engine.windows.due,

@@ -13,7 +13,7 @@ from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind, FaultRule
 from shared.sync.ports import ParkedItem, Side
 from tests.scenarios.account_customer.world import CRM_CLIENT, virtually
-from tests.scenarios.postoffice.world import FILES, POOR, WHOLE, PostWorld, Sites, shipped
+from tests.scenarios.postoffice.world import FILES, PARTIES, POOR, WHOLE, PostWorld, Sites, shipped
 
 every = pytest.mark.parametrize("site", [WHOLE, POOR, FILES], ids=["whole", "poor", "files"])
 both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
@@ -39,7 +39,7 @@ class ManagedWorld(PostWorld):
     ) -> None:
         bound = {**json.loads(site[1].get(SITE, "{}")), "account_manager_type": account_manager_type}
         more = {SITE: json.dumps(bound), **(environment or {})}
-        super().__init__(site, shipped(account_managers=True), more, **setup)
+        super().__init__(site, shipped(*PARTIES, "employee", account_managers=True), more, **setup)
         assert self.site.create("account-manager-types", {"number": "1", "name": "Sales"})["id"] == TYPE
 
     async def person(self, about: Person, **employee: str) -> str:

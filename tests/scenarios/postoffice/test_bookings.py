@@ -14,9 +14,10 @@ from shared.sync.context import pair_name
 from shared.sync.outcome import Why
 from shared.sync.ports import LinkState, Side, Switch
 from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.postoffice.world import FILES, POOR, WHOLE, PostWorld, Sites
+from tests.scenarios.postoffice.world import FILES, PARTIES, POOR, WHOLE, PostWorld, Sites, shipped
 
 every = pytest.mark.parametrize("site", [WHOLE, POOR, FILES], ids=["whole", "poor", "files"])
+BOOKED = shipped(*PARTIES, "order", "invoice", "complaint")
 ORDER, INVOICE, COMPLAINT = "order_to_dataverse", "invoice_to_dataverse", "complaint_to_dataverse"
 
 
@@ -65,7 +66,7 @@ def cases(world: PostWorld) -> list[Mapping[str, Any]]:
 @virtually
 async def test_orders_arrive_on_their_customer_and_follow(site: Sites) -> None:
     """R-105: each order once, with its cost centre, and its later changes."""
-    async with PostWorld(site) as world:
+    async with PostWorld(site, BOOKED) as world:
         account, customer = await customer_made(world)
         centre, centre_there = await centre_made(world, account)
         placed = order(world, customer, costCentreId=centre_there)
@@ -84,7 +85,7 @@ async def test_orders_arrive_on_their_customer_and_follow(site: Sites) -> None:
 @virtually
 async def test_invoices_arrive_on_their_customer_and_follow(site: Sites) -> None:
     """R-104: each invoice once, and that it was paid."""
-    async with PostWorld(site) as world:
+    async with PostWorld(site, BOOKED) as world:
         account, customer = await customer_made(world)
         sent = invoice(world, customer)
         await world.next_walk()
@@ -102,7 +103,7 @@ async def test_invoices_arrive_on_their_customer_and_follow(site: Sites) -> None
 async def test_orders_and_invoices_have_a_switch_each(site: Sites) -> None:
     """R-116: off in a new installation; nothing of the one is in the CRM while the other arrives. What was booked
     meanwhile comes when the switch is moved."""
-    made = PostWorld(site)
+    made = PostWorld(site, BOOKED)
     await made.rows.prepare()
     assert [(await made.stores.modes.get(name)).switch for name in (ORDER, INVOICE)] == [Switch.OFF, Switch.OFF]
     async with made as world:
@@ -123,7 +124,7 @@ async def test_orders_and_invoices_have_a_switch_each(site: Sites) -> None:
 @virtually
 async def test_what_is_booked_on_an_unlinked_customer_waits_for_the_link(site: Sites) -> None:
     """R-104, R-105, R-106: nothing goes astray in the CRM, and all arrives by itself when the customer is linked."""
-    async with PostWorld(site) as world:
+    async with PostWorld(site, BOOKED) as world:
         there = world.site.create("customers", {"name": "Aurora Milling", "number": "77"})["id"]
         order(world, there), invoice(world, there), complaint(world, customerId=there)
         await world.next_walk()
@@ -141,7 +142,7 @@ async def test_what_is_booked_on_an_unlinked_customer_waits_for_the_link(site: S
 @virtually
 async def test_a_customers_complaint_becomes_a_case(site: Sites) -> None:
     """R-106: with what it says, and PostOffice's state beside the case's own, which is the CRM's."""
-    async with PostWorld(site) as world:
+    async with PostWorld(site, BOOKED) as world:
         account, customer = await customer_made(world)
         reported = complaint(world, customerId=customer)
         await world.next_walk()
@@ -166,7 +167,7 @@ async def test_a_customers_complaint_becomes_a_case(site: Sites) -> None:
 async def test_a_cost_centres_complaint_becomes_a_case_of_its_customer(site: Sites) -> None:
     """R-117: the case's customer is the one that the cost centre belongs to, with a look-up to the cost centre; also
     when PostOffice names the cost centre only."""
-    async with PostWorld(site) as world:
+    async with PostWorld(site, BOOKED) as world:
         account, customer = await customer_made(world)
         centre, centre_there = await centre_made(world, account)
         complaint(world, "B-1", customerId=customer, costCentreId=centre_there)
@@ -184,7 +185,7 @@ async def test_a_cost_centres_complaint_becomes_a_case_of_its_customer(site: Sit
 @virtually
 async def test_a_complaint_that_names_a_cost_centre_only_waits_for_its_customer(site: Sites) -> None:
     """R-117: it comes when the customer is linked, though the cost centre is not; the look-up follows with that."""
-    async with PostWorld(site) as world:
+    async with PostWorld(site, BOOKED) as world:
         there = world.site.create("customers", {"name": "Aurora Milling", "number": "77"})["id"]
         of_it = world.site.create("cost-centres", {"name": "Mill 2", "number": "78", "customerId": there})["id"]
         complaint(world, costCentreId=of_it)
@@ -206,7 +207,7 @@ async def test_a_complaint_that_names_a_cost_centre_only_waits_for_its_customer(
 @virtually
 async def test_a_complaint_that_is_gone_leaves_its_case(site: Sites) -> None:
     """R-106: the case is the CRM's; only the link goes."""
-    async with PostWorld(site) as world:
+    async with PostWorld(site, BOOKED) as world:
         _, customer = await customer_made(world)
         reported = complaint(world, customerId=customer)
         await world.next_walk()
@@ -222,7 +223,7 @@ async def test_a_complaint_that_is_gone_leaves_its_case(site: Sites) -> None:
 @virtually
 async def test_a_case_needs_a_customer() -> None:
     """The sandbox refuses what Dataverse refuses."""
-    async with PostWorld(WHOLE) as world:
+    async with PostWorld(WHOLE, BOOKED) as world:
         with pytest.raises(DataverseError, match="parent contact or account"):
             await world.crm.create("incident", {"title": "Nobody's"})
 
@@ -230,7 +231,7 @@ async def test_a_case_needs_a_customer() -> None:
 @virtually
 async def test_what_is_asked_of_a_whole_site_for_one_row_is_one_row() -> None:
     """R-105: an order among many costs no reading of all of them."""
-    async with PostWorld(WHOLE) as world:
+    async with PostWorld(WHOLE, BOOKED) as world:
         _, customer = await customer_made(world)
         placed = [order(world, customer, str(number)) for number in range(30)]
         await world.next_walk()

@@ -29,7 +29,7 @@ async def test_user_password_and_address_of_the_site_are_settings() -> None:
 @virtually
 async def test_each_crm_is_asked_by_its_web_api_only() -> None:
     """R-070, R-074: two addresses; the organisation data service of 2011 is not what is spoken any more."""
-    async with PostWorld(POOR, for_two_crms(), TWO_CRMS) as world:
+    async with PostWorld(POOR, for_two_crms("customer_group"), TWO_CRMS) as world:
         world.site.create("customer-groups", {"number": "1", "name": "Mills"})
         await world.next_walk()
         assert [row["cdock_name"] for row in world.listed(GROUPS)] == ["Mills"]

@@ -7,7 +7,7 @@ import pytest
 from shared.sync.ports import LinkState, Side, SiteMode, Switch
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.command_line.terminal import typed
-from tests.scenarios.postoffice.world import POOR, TAKES_CUSTOMERS, TO_POSTOFFICE, WHOLE, PostWorld, Sites
+from tests.scenarios.postoffice.world import POOR, TAKES_CUSTOMERS, TO_POSTOFFICE, WHOLE, PostWorld, Sites, shipped
 
 both = pytest.mark.parametrize("site", [WHOLE, POOR], ids=["whole", "poor"])
 LATER = {"hours": 2}
@@ -18,7 +18,7 @@ LATER = {"hours": 2}
 async def test_a_fresh_installation_exchanges_nothing(site: Sites) -> None:
     """R-076, R-077: the mode is none until somebody chooses another one; walks stand still, and every message of every
     transfer ends as skipped with that reason, though the switches are on."""
-    async with PostWorld(site, mode=None) as world:
+    async with PostWorld(site, shipped(), mode=None) as world:
         (mode,) = (await world.asked("GET", "modes"))["items"]
         assert (mode["system"], mode["partner"], mode["mode"]) == ("postoffice", "dataverse", "none")
         account = await world.new_account(name="Aurora")

@@ -11,7 +11,7 @@ GROUPS = "cdock_customergroup"
 
 
 def two_crms() -> PostWorld:
-    return PostWorld(WHOLE, for_two_crms(), TWO_CRMS)
+    return PostWorld(WHOLE, for_two_crms("customer_group"), TWO_CRMS)
 
 
 @virtually

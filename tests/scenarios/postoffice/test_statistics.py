@@ -22,6 +22,7 @@ from shared.sync.surveying import survey
 from tests.scenarios.account_customer.world import CRM_CLIENT, virtually
 from tests.scenarios.command_line.terminal import typed
 from tests.scenarios.postoffice.world import (
+    PARTIES,
     POOR,
     TWO_CRMS,
     WALK_SECONDS,
@@ -49,7 +50,10 @@ class StatisticsWorld(PostWorld):
         self, site: Sites, index: Index | None = None, more: Mapping[str, str] | None = None, **setup: Any
     ) -> None:
         super().__init__(
-            site, with_windows_walked(index or shipped(), WINDOW_SECONDS), more, **({"processes": 1} | setup)
+            site,
+            with_windows_walked(index or shipped(*PARTIES, "shipment_statistics"), WINDOW_SECONDS),
+            more,
+            **({"processes": 1} | setup),
         )
 
     async def next_days(self) -> None:
@@ -364,7 +368,7 @@ async def test_an_unlinked_customer_keeps_what_it_has_and_gets_nothing_more(site
 @virtually
 async def test_a_database_that_becomes_a_test_system_empties_nothing() -> None:
     """R-071, R-103: the mark is read at every run and again before anything is deleted; each CRM gets its own."""
-    async with StatisticsWorld(WHOLE, for_two_crms(), TWO_CRMS) as world:
+    async with StatisticsWorld(WHOLE, for_two_crms(*PARTIES, "employee", "shipment_statistics"), TWO_CRMS) as world:
         await world.begin()
         world.ship(world.first, 5)
         world.ship(world.second, 6)

@@ -90,7 +90,7 @@ async def test_records_that_both_have_are_linked_by_either_number(site: Sites) -
 @virtually
 async def test_which_number_counts_first_is_what_the_definition_says() -> None:
     """R-082: the order is the order of the lines under `match`."""
-    index = shipped()
+    index = shipped(*PARTIES)
     turned = [
         one.model_copy(update={"match": one.match[::-1]}) if one.right.table == "customers" else one
         for one in index.definitions
@@ -239,7 +239,7 @@ async def edited_before(site: Sites, number: int) -> int:
     Answers how many requests there were. A value that only fills a new account is no different from the others: both
     sides agree once it is quiet.
     """
-    async with manual(site, index=shipped(*PARTIES)) as world:
+    async with manual(site) as world:
         mill = customer(world, "7", telephone="+49 228 1")
 
         async def meanwhile(request: int) -> None:
