@@ -13,8 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from local.demo_people import People
-from local.demo_telling import chapter, hold, say, told, until
-from local.run import switch_all_on
+from local.demo_telling import chapter, handled, hold, playing, say, told, until
 from local.run_world import LocalRun, Wish
 from sandbox.business_central import BusinessCentralSandbox
 from sandbox.faults import FaultKind, FaultRule
@@ -41,16 +40,12 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _demo(folder: Path) -> None:
     say("Crossdock: two sandboxes, the queue and the functions start on this machine ...")
-    run = LocalRun(
-        Wish(state=folder, timing=Timing(probe_every=timedelta(seconds=PROBE_SECONDS)), notice_seconds=NOTICE_SECONDS)
-    )
-    try:
-        await run.start()
-        await switch_all_on(run, "the demo begins")
-        async with People(run) as people:
-            await _Story(run, people).tell()
-    finally:
-        await run.stop()
+    timing = Timing(probe_every=timedelta(seconds=PROBE_SECONDS))
+    async with (
+        playing(Wish(state=folder, timing=timing, notice_seconds=NOTICE_SECONDS)) as run,
+        People(run) as people,
+    ):
+        await _Story(run, people).tell()
 
 
 class _Story:
@@ -85,7 +80,7 @@ class _Story:
         self.alfa = await self.people.crm.create(ALFA)
         say("  CRM: the account Alfa Srl is created and qualified.")
         await until("the account has its customer number", self._alfa_has_a_number)
-        await until("all notices are handled", self._is_idle)
+        await handled(self.run)
         customers = await self.people.erp.named("Alfa Srl")
         hold(f"there is one customer Alfa Srl; there are {len(customers)}", len(customers) == 1)
         self.customer = customers[0]["id"]
@@ -121,14 +116,6 @@ class _Story:
 
     async def _alfa_has_a_number(self) -> bool:
         return bool((await self.people.crm.account(self.alfa)).get("accountnumber"))
-
-    async def _is_idle(self) -> bool:
-        """Nothing lies in a queue or waits to be told, for half a second."""
-        for _ in range(5):
-            if not self.run.is_idle():
-                return False
-            await asyncio.sleep(0.1)
-        return True
 
     async def _a_crm_field_goes_over(self) -> None:
         chapter("A field that the CRM masters goes over")
@@ -178,7 +165,7 @@ class _Story:
         customer = {"displayName": "Beta Srl", "taxRegistrationNumber": vat, "country": "IT", "postalCode": "39100"}
         key, _ = await asyncio.gather(self.people.crm.create(account), self.people.erp.create(customer))
         await until("Beta's account has a customer number", lambda: self._has_number(key))
-        await until("all notices are handled", self._is_idle)
+        await handled(self.run)
         accounts, customers = await self.people.crm.named("Beta Srl"), await self.people.erp.named("Beta Srl")
         pair = len(accounts) == len(customers) == 1
         hold(f"there is one account and one customer; there are {len(accounts)} and {len(customers)}", pair)
@@ -206,7 +193,7 @@ class _Story:
         writes = self._erp.requests.count("PATCH", status=200)
         last = "+390471300307"
         await until("the last number has arrived", lambda: self._customer_has("phoneNumber", last))
-        await until("all notices are handled", self._is_idle)
+        await handled(self.run)
         more = self._erp.requests.count("PATCH", status=200) - writes
         parked = [*await self.people.operator.parked("account_to_business_central")]
         hold(f"nothing is parked; {len(parked)} items are", not parked)

@@ -6,7 +6,6 @@ which is read here when the story wants it instead of every few minutes.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,8 +15,8 @@ from typing import Any, Final
 
 import httpx
 
-from local.demo_telling import chapter, hold, say, told, until
-from local.run import operations, switch_all_on
+from local.demo_telling import chapter, handled, hold, playing, say, told, until
+from local.run import operations
 from local.run_world import LocalRun, Wish
 from sandbox.dataverse import DataverseSandbox
 from sandbox.postoffice.sandbox import PostOfficeSandbox
@@ -48,14 +47,8 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _demo(folder: Path) -> None:
     say("Crossdock: the sandboxes of a CRM and of PostOffice, the queue and the functions start on this machine ...")
-    run = LocalRun(Wish(state=folder, settings=SETTINGS))
-    try:
-        await run.start()
-        await switch_all_on(run, "the demo begins")
-        async with operations(run) as operator:
-            await _Story(run, operator).tell()
-    finally:
-        await run.stop()
+    async with playing(Wish(state=folder, settings=SETTINGS)) as run, operations(run) as operator:
+        await _Story(run, operator).tell()
 
 
 class _Story:
@@ -97,18 +90,6 @@ class _Story:
         engine = await self.run.app.engine()
         for table in tables:
             await engine.walks.now("postoffice", table)
-
-    async def _quiet(self) -> None:
-        """Nothing lies in a queue or waits to be told, for half a second."""
-
-        async def quiet() -> bool:
-            for _ in range(5):
-                if not self.run.is_idle():
-                    return False
-                await asyncio.sleep(0.1)
-            return True
-
-        await until("all messages are handled", quiet)
 
     async def _mode(self, mode: str, acknowledge: int | None = None) -> Row:
         now = (await self.operator.get("/modes/postoffice/dataverse")).raise_for_status().json()
@@ -162,13 +143,13 @@ class _Story:
         )
         account = await self.crm.create("account", {"name": "Early"}, user=self.anna)
         await self._walk(*(table for table, _ in LISTS.values()))
-        await self._quiet()
+        await handled(self.run)
         hold("PostOffice has no customer", not self.site.rows("customers"))
         hold("the CRM has no list of PostOffice's", not any(self.crm.rows(crm) for _, crm in LISTS.values()))
         await until("the journal tells why", lambda: self._skipped(account))
         say("  The mode is none until a person chooses another. Journal of the account: skipped, mode none.")
         await self.crm.edit("account", account, {"cdock_nopostoffice": True}, user=self.anna)
-        await self._quiet()
+        await handled(self.run)
 
     async def _skipped(self, account: str) -> bool:
         journal = (await self.operator.get(f"/journal/dataverse/account/{account}")).raise_for_status().json()
@@ -203,7 +184,7 @@ class _Story:
     async def _automatic(self) -> None:
         chapter("Mode automatic, after its warning: what the CRM has and PostOffice has not is made there")
         self.delta = await self.crm.create("account", _DELTA, user=self.anna)
-        await self._quiet()
+        await handled(self.run)
         hold("nothing was made before", len(self.site.rows("customers")) == 1)
         warned = await self._mode("automatic")
         hold(f"one account would be made; {warned.get('acknowledge')} would", warned.get("acknowledge") == 1)
@@ -216,7 +197,7 @@ class _Story:
             return len(self.site.rows("customers")) == 2
 
         await until("PostOffice has the account as a customer", made)
-        await self._quiet()
+        await handled(self.run)
         (self.site_delta,) = [key for key in self.site.rows("customers") if key != self.site_gamma]
         there = self._there("customers", self.site_delta)
         hold("it has the CRM's id", there["crmId"] == self.delta)
@@ -317,7 +298,7 @@ class _Story:
         self.site.create("pickup-locations", {"number": "P-9", "name": "Ramp 2", "customerId": self.site_gamma})
         await self._walk("pickup-locations")
         await self._one("PostOffice's location", "cdock_pickuplocation", "cdock_name", "Ramp 2")
-        await self._quiet()
+        await handled(self.run)
         counts = (len(self.site.rows("pickup-locations")), len(self.crm.rows("cdock_pickuplocation")))
         hold(f"each side has two; they have {counts}", counts == (2, 2))
         self._moves("Pick-up locations", "both ways", "one made in the CRM, one in PostOffice; both have two now")

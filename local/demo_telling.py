@@ -6,12 +6,14 @@ import asyncio
 import logging
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from local.host import HostRefused
 from local.quiet_logs import quiet_logs
-from local.run_world import CannotRun
+from local.run import switch_all_on
+from local.run_world import CannotRun, LocalRun, Wish
 from local.servicebus import StoreError
 
 PATIENCE_SECONDS = 120.0
@@ -22,12 +24,12 @@ class NotAsTold(Exception):
     """Something the demo says did not happen; the text says what was seen."""
 
 
-def told(story: Callable[[Path], Awaitable[None]], arguments: Sequence[str]) -> int:
+def told(story: Callable[[Path], Coroutine[None, None, None]], arguments: Sequence[str]) -> int:
     """Tell a story in a folder of its own; answers the exit code."""
     quiet_logs(logging.DEBUG if "--verbose" in arguments else logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="crossdock-demo-", ignore_cleanup_errors=True) as folder:
         try:
-            asyncio.run(_all(story, Path(folder)))
+            asyncio.run(story(Path(folder)))
         except NotAsTold as different:
             say(f"\nNOT AS TOLD: {different}")
             return 1
@@ -37,8 +39,16 @@ def told(story: Callable[[Path], Awaitable[None]], arguments: Sequence[str]) -> 
     return 0
 
 
-async def _all(story: Callable[[Path], Awaitable[None]], folder: Path) -> None:
-    await story(folder)
+@asynccontextmanager
+async def playing(wish: Wish) -> AsyncIterator[LocalRun]:
+    """A local run with every transfer switched on; stopped at the end."""
+    run = LocalRun(wish)
+    try:
+        await run.start()
+        await switch_all_on(run, "the demo begins")
+        yield run
+    finally:
+        await run.stop()
 
 
 async def until(what: str, look: Callable[[], Awaitable[bool]], patience: float = PATIENCE_SECONDS) -> None:
@@ -49,6 +59,19 @@ async def until(what: str, look: Callable[[], Awaitable[bool]], patience: float 
         if loop.time() > end:
             raise NotAsTold(f"after {patience:.0f} seconds this was still not so: {what}")
         await asyncio.sleep(0.1)
+
+
+async def handled(run: LocalRun) -> None:
+    """Wait until for half a second nothing lies in a queue or waits to be told."""
+
+    async def idle() -> bool:
+        for _ in range(5):
+            if not run.is_idle():
+                return False
+            await asyncio.sleep(0.1)
+        return True
+
+    await until("all notices are handled", idle)
 
 
 def hold(what: str, so: bool) -> None:
