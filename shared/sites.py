@@ -15,9 +15,10 @@ from shared.stores.match_index import TemporaryMatchIndex
 from shared.sync.census import Census, count
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
+from shared.sync.homes import is_linked
 from shared.sync.locking import TableLocks, locks_of
 from shared.sync.offering import Offered, Offering
-from shared.sync.ports import LinkState, RowTaken, Side, SiteMode, SiteModeRow, Switch
+from shared.sync.ports import RowTaken, Side, SiteMode, SiteModeRow, Switch
 from shared.sync.site_modes import site_of
 from shared.sync.taking_over import TakenOver, TakingOver
 
@@ -199,8 +200,7 @@ class SiteOperations:
 
     async def _is_linked(self, definition: Definition, side: Side, key: str) -> bool:
         pair = pair_name(definition, self.engine.pipeline.ports.connectors)
-        row = await self.engine.stores.links.get(pair, side, key)
-        return row is not None and row.state is LinkState.LINKED
+        return is_linked(await self.engine.stores.links.get(pair, side, key))
 
     def _parts(self, pair: Definition, system: str) -> list[TableLocks]:
         """The locks of tables whose records belong to one of the pair and have no choice of their own."""

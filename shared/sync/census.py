@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from shared.sync.context import MatchIndex, Prepared
 from shared.sync.definition import Definition, IfUnlinked, Transfer
+from shared.sync.homes import is_linked
 from shared.sync.matching import normalised
-from shared.sync.offering import is_linked, is_undone, rows_of
+from shared.sync.offering import is_undone, rows_of
 from shared.sync.pipeline import Pipeline
 from shared.sync.planning import index_target
 from shared.sync.ports import LinkState, Record

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from shared.sync.context import Prepared
 from shared.sync.definition import Definition, MatchRule, Selection, Transfer
+from shared.sync.homes import is_linked
 from shared.sync.matching import normalised
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import LinkRow, LinkState, Record, Side
@@ -115,7 +116,7 @@ class Offering:
             name=f"{whole} [{name}]" if whole else name,
             shown={column: canonical(record.values.get(column)) for column in self._selection.show},
             state=row.state.value if row else "",
-            partner=row.other if row is not None and row.state is LinkState.LINKED else "",
+            partner=row.other if is_linked(row) else "",
             hit=hit,
         )
 
@@ -193,11 +194,6 @@ async def rows_of(
             return await links.get(prepared.pair, side, key)
 
     return dict(zip(keys, await asyncio.gather(*map(look, keys)), strict=True))
-
-
-def is_linked(row: LinkRow | None) -> bool:
-    """Whether a record has a partner."""
-    return row is not None and row.state is LinkState.LINKED
 
 
 def is_undone(row: LinkRow | None) -> bool:

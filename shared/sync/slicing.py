@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 
@@ -26,9 +27,10 @@ from shared.sync.brakes import Brake, Counted
 from shared.sync.context import Ports, Prepared
 from shared.sync.creating import parked, parked_for
 from shared.sync.definition import FieldRule, OnVanish
+from shared.sync.homes import is_linked
 from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.planner import plan_create
-from shared.sync.ports import Change, LinkState, NewRecord, Record, RowTaken, Side, Value, Watermark
+from shared.sync.ports import Change, NewRecord, Record, RowTaken, Side, Value, Watermark
 from shared.sync.values import canonical
 
 AT_ONCE: Final = 1000
@@ -114,7 +116,7 @@ class Partners:
 
     async def _partner(self, pair: str, key: str) -> str | None:
         row = await self.ports.stores.links.get(pair, self.side, key)
-        return row.other if row is not None and row.state is LinkState.LINKED else None
+        return row.other if is_linked(row) else None
 
     def of(self, record: Record, column: str) -> str | None:
         """The target's key of what a record refers to; None while that has no partner."""
@@ -253,19 +255,20 @@ class Slicing:
 
     def _unlinked(self, record: Record) -> str | None:
         """The table of the first record that it refers to and that has no partner."""
-        for rule in self._references():
+        for rule in self._references:
             column = rule.column(self.prepared.side)
             if rule.reference and _key(record, column) and self.partners.of(record, column) is None:
                 return rule.reference.table(self.prepared.side)
         return None
 
+    @cached_property
     def _references(self) -> Sequence[FieldRule]:
         return [rule for rule in self.prepared.rules if rule.reference]
 
     def _wanted(self, record: Record) -> Mapping[str, Value] | None:
         """All columns of the target's row; None where a value does not fit, which is noted."""
         side = self.prepared.side
-        names = [rule.column(side) for rule in self._references()]
+        names = [rule.column(side) for rule in self._references]
         translated = {name: self.partners.of(record, name) if _key(record, name) else None for name in names}
         plan = plan_create(side, self.prepared.rules, {**record.values, **translated}, self.prepared.lengths)
         if plan.problems:

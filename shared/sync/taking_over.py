@@ -14,9 +14,10 @@ from enum import StrEnum
 from shared.sync.claims import Taken
 from shared.sync.context import Prepared
 from shared.sync.definition import Definition, IfUnlinked, Transfer
+from shared.sync.homes import is_linked
 from shared.sync.linking import CannotLink, Linking
 from shared.sync.message import Message
-from shared.sync.offering import Offering, is_linked, is_undone, rows_of
+from shared.sync.offering import Offering, is_undone, rows_of
 from shared.sync.outcome import Kind, Why
 from shared.sync.pipeline import Done, Pipeline
 from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, RowTaken, Side, SiteMode
@@ -74,7 +75,7 @@ class TakingOver:
         prepared = await self.pipeline.prepare(self.offering.transfer.name)
         done: dict[str, TakenOver] = {}
         rows = await rows_of(self.pipeline, prepared, self.offering.side, keys)
-        done |= {key: TakenOver(key, Result.ALREADY, row.other) for key, row in rows.items() if row and is_linked(row)}
+        done |= {key: TakenOver(key, Result.ALREADY, row.other) for key, row in rows.items() if is_linked(row)}
         done |= await self._refused(prepared, [key for key in keys if key not in done])
         undone = {key: row for key, row in rows.items() if key not in done and row and is_undone(row)}
         for key, row in undone.items():
