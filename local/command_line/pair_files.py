@@ -15,13 +15,18 @@ MANY: Final = 20
 _TOLD: Final = {1: "one key is needed", 2: "two keys are needed, with a comma between them"}
 
 
-def lines_of(path: Path, option: str, cells: int) -> Sequence[Sequence[str]]:
-    """The lines of a CSV file with so many keys in each; raises WrongUsage naming the first line that is wrong."""
+def rows_of(path: Path, option: str) -> Sequence[Sequence[str]]:
+    """The rows of a CSV file without the empty ones; raises WrongUsage for a file that cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
+            return [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
     except OSError as error:
         raise WrongUsage(f"{option} cannot be read: {error.strerror}.") from None
+
+
+def lines_of(path: Path, option: str, cells: int) -> Sequence[Sequence[str]]:
+    """The lines of a CSV file with so many keys in each; raises WrongUsage naming the first line that is wrong."""
+    rows = rows_of(path, option)
     for number, row in enumerate(rows, 1):
         if len(row) != cells or not all(row):
             raise WrongUsage(f"{option}, line {number}: {_TOLD[cells]}.")

@@ -11,7 +11,6 @@ cost centres. Records that need a person are told and stand in `manage.py parked
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, Final
 from local.command_line.context import Context
 from local.command_line.errors import WrongUsage
 from local.command_line.exits import Exit
+from local.command_line.pair_files import MANY, rows_of
 from local.command_line.reasons import add_reason
 from shared.sync.taking_over import Result
 
@@ -27,8 +27,6 @@ WRITES: Final = True
 COLUMNS: Final = ("key", "result", "partner", "code", "why")
 AT_ONCE: Final = 10
 """Records of one call: few, so that progress is seen."""
-MANY: Final = 20
-"""From so many records on a person is asked."""
 _GOOD: Final = frozenset({Result.LINKED.value, Result.CREATED.value, Result.ALREADY.value})
 
 
@@ -55,11 +53,7 @@ def _keys(arguments: argparse.Namespace) -> Sequence[str]:
         raise WrongUsage("Name the records, or a --file of them.")
     if arguments.file is None:
         return list(dict.fromkeys(arguments.keys))
-    try:
-        with arguments.file.open(encoding="utf-8-sig", newline="") as file:
-            cells = [row[0].strip() for row in csv.reader(file) if row]
-    except OSError as error:
-        raise WrongUsage(f"--file cannot be read: {error.strerror}.") from None
+    cells = [row[0] for row in rows_of(arguments.file, "--file")]
     return list(dict.fromkeys(cell for cell in cells if cell and cell != "key"))
 
 
