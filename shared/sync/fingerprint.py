@@ -12,6 +12,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 
 from shared.sync.definition import FieldRule
@@ -36,7 +37,7 @@ class Fingerprints:
         if not 16 <= len(self.key) <= 64 or set(": |") & set(self.key_id) or not self.key_id:
             raise ValueError("the fingerprint key needs 16 to 64 bytes and an id without ':', '|' and blanks")
 
-    @property
+    @cached_property
     def known(self) -> Mapping[str, Fingerprints]:
         """Those of every key that is known, by its id; the current one first."""
         both = (self, self.previous) if self.previous else (self,)
@@ -180,6 +181,8 @@ class Base:
 
     def renewed(self, rules: Iterable[FieldRule], values: Mapping[Side, Mapping[str, Value]]) -> Base:
         """With today's key for every field that both sides hold as they agreed."""
+        if not self.is_old:
+            return self
         fields = [(rule, values[Side.LEFT].get(rule.left), values[Side.RIGHT].get(rule.right)) for rule in rules]
         kept = [
             (rule, left, right)
@@ -188,7 +191,7 @@ class Base:
             and self.is_same(rule, Side.RIGHT, right)
             and not {type(left), type(right)} & {Untold}
         ]
-        return self.with_values(kept) if self.is_old else self
+        return self.with_values(kept)
 
     def only(self, rules: Iterable[FieldRule]) -> Base:
         """Without the entries of rules that the definition no longer has."""
