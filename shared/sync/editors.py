@@ -6,12 +6,14 @@ names who made the change, and when. That travels with messages, waits with them
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from shared.sync.definition import FieldRule
+from shared.sync.definition import Definition, FieldRule
 from shared.sync.edits import edit, moment_of, newer, who_of
+from shared.sync.message import Message
 from shared.sync.ports import Record, Side, Unlinked, Untold, Value
 from shared.sync.values import canonical
 
@@ -27,6 +29,13 @@ class Editors(Protocol):
     async def meant(self, column: str, key: str) -> Value:
         """What a user's key in a column stands for on the other side."""
         ...
+
+
+def told_edits(definition: Definition, message: Message) -> Mapping[str, str]:
+    """The last edits that a message tells of, by key: of the pair's own records, and only where a field is to hold
+    them."""
+    own = definition.table(message.side).table == message.table
+    return message.editors if own and definition.editor_rule(message.side) else {}
 
 
 async def with_editor(

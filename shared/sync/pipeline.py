@@ -39,6 +39,7 @@ from shared.sync.context import MatchIndex, Ports, Prepared, pair_name
 from shared.sync.creating import Creating, Linked, parked, parked_for
 from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
 from shared.sync.dependents import Dependents
+from shared.sync.editors import told_edits
 from shared.sync.environments import EnvironmentGuard
 from shared.sync.homes import home_of, linked_home
 from shared.sync.merging import MERGE, Merged, Merging
@@ -345,7 +346,7 @@ class Pipeline:
             reason=why,
             correlation_id=message.correlation_id,
             table=table,
-            editor=message.editors.get(one.key, ""),
+            editor=told_edits(self._find(message.transfer)[0], message).get(one.key, ""),
         )
         await self.ports.stores.pending.put(item)
 
@@ -646,9 +647,8 @@ class _Work:
 
     @property
     def _editors(self) -> Mapping[str, str]:
-        """The last edits that are told of the source's own records, by key; a change of a related one is none."""
-        own = self.message.table == self.prepared.source_table and self._side is self.prepared.side
-        return self.message.editors if own else {}
+        """The last edits that are told of the source's records, by key."""
+        return told_edits(self.prepared.definition, self.message) if self._side is self.prepared.side else {}
 
     async def _unlinked(self, key: str, source: Record | None, row: LinkRow | None, tell: Tell) -> Outcome:
         unresolved = row is not None and row.claim is not None and row.claim.sent

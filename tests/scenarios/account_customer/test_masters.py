@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.sync.ports import Side
-from tests.scenarios.account_customer.world import COMPANY_VALUES, TO_CRM, RealWorld, differing, virtually
+from tests.scenarios.account_customer.world import COMPANY_VALUES, TO_CRM, TO_ERP, RealWorld, differing, virtually
 
 
 @virtually
@@ -35,6 +35,32 @@ async def test_the_echo_of_our_own_write_costs_a_read_and_no_write() -> None:
         assert world.erp_writes() == 0
         assert world.crm_sent("PATCH") == 0
         assert world.crm_sent("GET") == 0
+
+
+@virtually
+async def test_who_edited_a_record_is_kept_of_no_pair_that_has_no_field_for_it() -> None:
+    """R-042, R-118: notices name who made a change; where no field is to hold that, neither a link nor a waiting change
+    keeps it, and the echo of our own write into the CRM, whose notice names us, leaves the link as it is."""
+    async with RealWorld() as world:
+        account, customer = await world.pair_made()
+        await world.edit_account(account, telephone1="+390471999999")
+        await world.settle()
+        await world.edit_customer(customer, creditLimit=700)
+        while world.account(account)["creditlimit"] != 700:
+            await world.pass_time(seconds=1)
+        await world.pass_time(seconds=1)  # the run that wrote it remembers
+        before = await world.link_of_account(account)
+        await world.settle()
+        after = await world.link_of_account(account)
+        assert (before.editor, after.editor) == ("", "")
+        assert after.etag == before.etag
+        away = world.erp_goes_away()
+        await world.edit_account(account, telephone1="+390471888888")
+        await world.pass_time(minutes=3)
+        (waiting,) = await world.stores.pending.page(TO_ERP, None, 10)
+        assert waiting.editor == ""
+        world.erp.faults.remove(away)
+        await world.settle()
 
 
 @virtually
