@@ -21,6 +21,7 @@ MODULES = (
     "shared.errors",
     "shared.sync.message",
     "shared.routes",
+    "shared.sales_cockpit.errors",
     "functions.door",
     "local.host.errors",
     "local.command_line.errors",
@@ -43,6 +44,7 @@ _FAMILIES = {
     "CD-48": "What health tells of",
     "CD-5": "Requests to the operations API",
     "CD-6": "The command line",
+    "CD-7": "The Sales Cockpit",
     "CD-9": "The local run",
 }
 

@@ -321,6 +321,120 @@ class PostOfficeSettings(Address):
         return (self.base_url.rstrip("/").lower(),)
 
 
+class SalesCockpitSettings(Address):
+    """The Cockpit, our identity there, and what is exchanged with it.
+
+    crm: the name of the Dataverse system whose opportunities it rates. as_user: how reads and writes happen as the
+    signed-in user.
+    """
+
+    system: ClassVar[str] = "sales_cockpit"
+    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
+    url: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_URL")] = None
+    sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_SANDBOX_URL")] = None
+    tenant_id: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_TENANT_ID")] = None
+    scope: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_SCOPE")] = None
+    identities: Annotated[SecretStr | None, Field(alias="CROSSDOCK_SALES_COCKPIT_IDENTITIES")] = None
+    crm: Annotated[str, Field(alias="CROSSDOCK_SALES_COCKPIT_CRM")] = "dataverse"
+    as_user: Annotated[Literal["on_behalf_of", "caller_object_id"], Field(alias="CROSSDOCK_SALES_COCKPIT_AS_USER")] = (
+        "on_behalf_of"
+    )
+    embed: Annotated[OnOff, Field(alias="CROSSDOCK_SALES_COCKPIT_EMBED")] = "off"
+    shown_columns: Annotated[str, Field(alias="CROSSDOCK_SALES_COCKPIT_SHOWN_COLUMNS")] = (
+        "name,customerid,estimatedvalue,estimatedclosedate,closeprobability,opportunityratingcode,ownerid,statecode"
+    )
+    probability_column: Annotated[str, Field(alias="CROSSDOCK_SALES_COCKPIT_PROBABILITY_COLUMN")] = "closeprobability"
+    probability_choices: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_PROBABILITY_CHOICES")] = None
+    results: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_RESULTS")] = None
+    budget_seconds: Annotated[int, Field(alias="CROSSDOCK_SALES_COCKPIT_BUDGET_SECONDS", gt=0, le=60)] = 8
+
+    @field_validator("shown_columns")
+    @classmethod
+    def _columns_are_names(cls, text: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*(,[a-z][a-z0-9_]*)*", text.replace(" ", "")):
+            raise ValueError("write the logical names of columns, several with commas")
+        return text.replace(" ", "")
+
+    @field_validator("results")
+    @classmethod
+    def _results_have_columns(cls, text: str | None) -> str | None:
+        if text is not None and not re.fullmatch(
+            r"[A-Za-z][A-Za-z0-9_]*=[a-z][a-z0-9_]*(,[A-Za-z][A-Za-z0-9_]*=[a-z][a-z0-9_]*)*", text.replace(" ", "")
+        ):
+            raise ValueError("write <result>=<column>, several with commas, such as score=crossdock_score")
+        return text.replace(" ", "") if text else text
+
+    @field_validator("probability_choices")
+    @classmethod
+    def _ranges_cover_everything(cls, text: str | None) -> str | None:
+        if text is not None and not _covers_all(text.replace(" ", "")):
+            raise ValueError(
+                "write <from>-<to>=<choice>, several with commas, which together cover 0 to 100 without a gap, such as "
+                "0-33=1,34-66=2,67-100=3"
+            )
+        return text.replace(" ", "") if text else text
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The Cockpit."""
+        return (self.base_url.rstrip("/").lower(),)
+
+    def shown(self) -> tuple[str, ...]:
+        """The columns that the Cockpit may show, in their order."""
+        return tuple(dict.fromkeys(self.shown_columns.split(",")))
+
+    def result_columns(self) -> Mapping[str, str]:
+        """The results that are written, each with its column."""
+        return {
+            name: column for name, _, column in (one.partition("=") for one in (self.results or "").split(",") if one)
+        }
+
+    def choices(self) -> Sequence[tuple[int, int, str]]:
+        """From which to which probability (whole, both inside) a choice column gets which choice."""
+        return _ranges(self.probability_choices or "")
+
+
+_RANGE: Final = re.compile(r"(\d{1,3})-(\d{1,3})=(-?\d{1,10})")
+
+
+def _ranges(text: str) -> list[tuple[int, int, str]]:
+    """The ranges of a text; empty when it has none or is written otherwise."""
+    found = [_RANGE.fullmatch(one) for one in text.split(",") if one]
+    return [] if None in found else [(int(one[1]), int(one[2]), one[3]) for one in found if one]
+
+
+def _covers_all(text: str) -> bool:
+    """Whether ranges follow one another from 0 to 100."""
+    ranges = _ranges(text)
+    begins, ends = [one[0] for one in ranges], [one[1] for one in ranges]
+    follows = begins == [0, *(end + 1 for end in ends[:-1])]
+    return bool(ranges) and follows and ends[-1] == 100 and all(begin <= end for begin, end, _ in ranges)
+
+
+class UserSignIn(Section):
+    """Whose tokens users may show, and our application at the sign-in service, which acts on their behalf.
+
+    audience: the client id of our API, and its address there (`api://...`) if tokens are made out to that; separated by
+    blanks. client_secret: missing where the app's managed identity is a federated credential of the application.
+    scope: the delegated right that a token must hold. sandbox_url: a sign-in service on this machine.
+    """
+
+    tenant_id: Annotated[Guid | None, Field(alias="CROSSDOCK_USERS_TENANT_ID")] = None
+    audience: Annotated[str | None, Field(alias="CROSSDOCK_USERS_AUDIENCE")] = None
+    client_secret: Annotated[SecretStr | None, Field(alias="CROSSDOCK_USERS_CLIENT_SECRET")] = None
+    scope: Annotated[str, Field(alias="CROSSDOCK_USERS_SCOPE")] = "user_impersonation"
+    sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_USERS_SANDBOX_URL")] = None
+    local: Annotated[OnOff, Field(alias="CROSSDOCK_LOCAL")] = "off"
+
+    @model_validator(mode="after")
+    def _sandbox_is_local(self) -> Self:
+        if self.sandbox_url and self.local == "off":
+            raise ValueError("CROSSDOCK_USERS_SANDBOX_URL: a sandbox is for one machine; remove it")
+        if bool(self.tenant_id) != bool(self.audience):
+            raise ValueError("CROSSDOCK_USERS_TENANT_ID, CROSSDOCK_USERS_AUDIENCE: set both, or none of them")
+        return self
+
+
 class StoreSettings(Section):
     """Where links, claims, journal and the rest are kept: exactly one of the three places."""
 
@@ -418,10 +532,11 @@ class Schedules(Section):
     subscriptions: Annotated[str, Field(alias="CROSSDOCK_SUBSCRIPTIONS_SCHEDULE")] = "0 7 * * * *"
     compare: Annotated[str, Field(alias="CROSSDOCK_COMPARE_SCHEDULE")] = "0 0 2 * * *"
     schema_drift: Annotated[str, Field(alias="CROSSDOCK_SCHEMA_DRIFT_SCHEDULE")] = "0 20 2 * * *"
+    evaluations: Annotated[str, Field(alias="CROSSDOCK_EVALUATIONS_SCHEDULE")] = "0 37 * * * *"
 
 
 ADDRESSES: Final[Mapping[str, type[Address]]] = {
-    kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings, PostOfficeSettings)
+    kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings, PostOfficeSettings, SalesCockpitSettings)
 }
 """Every kind of system, with its settings."""
 DOORS: Final[tuple[type[SystemSection], ...]] = (DataverseDoor, BusinessCentralDoor)
@@ -488,6 +603,8 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     DataverseSettings,
     BusinessCentralSettings,
     PostOfficeSettings,
+    SalesCockpitSettings,
+    UserSignIn,
     StoreSettings,
     QueueSettings,
     EngineSettings,

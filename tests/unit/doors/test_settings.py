@@ -20,9 +20,11 @@ from shared.settings import (
     Place,
     PostOfficeSettings,
     QueueSettings,
+    SalesCockpitSettings,
     Section,
     Settings,
     StoreSettings,
+    UserSignIn,
 )
 from tests.scenarios.doors.world import ENVIRONMENT
 
@@ -30,7 +32,8 @@ ROOT = Path(__file__).parents[3]
 NAMES = sorted({str(field.alias) for kind in SECTIONS for field in kind.model_fields.values()})
 EVERYTHING = {
     **ENVIRONMENT,
-    "CROSSDOCK_SYSTEMS": "dataverse,business_central,postoffice",
+    "CROSSDOCK_SYSTEMS": "dataverse,business_central,postoffice,sales_cockpit",
+    "CROSSDOCK_SALES_COCKPIT_URL": "https://cockpit.example",
     "CROSSDOCK_POSTOFFICE_URL": "https://post.example/gateway",
     "CROSSDOCK_POSTOFFICE_TOKEN_URL": "https://login.post.example/token",
     "CROSSDOCK_POSTOFFICE_IDENTITIES": "crossdock:a-secret-of-the-site",
@@ -84,6 +87,32 @@ WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
         PostOfficeSettings,
         {"CROSSDOCK_POSTOFFICE_SIGN_IN": "ntlm"},
         "CROSSDOCK_POSTOFFICE_SIGN_IN",
+    ),
+    "no columns": (SalesCockpitSettings, {"CROSSDOCK_SALES_COCKPIT_SHOWN_COLUMNS": "name;owner"}, "logical"),
+    "a result without a column": (
+        SalesCockpitSettings,
+        {"CROSSDOCK_SALES_COCKPIT_RESULTS": "score"},
+        "<result>=<column>",
+    ),
+    "ranges with a gap": (
+        SalesCockpitSettings,
+        {"CROSSDOCK_SALES_COCKPIT_PROBABILITY_CHOICES": "0-33=1,35-100=2"},
+        "without a gap",
+    ),
+    "ranges that end early": (
+        SalesCockpitSettings,
+        {"CROSSDOCK_SALES_COCKPIT_PROBABILITY_CHOICES": "0-33=1,34-99=2"},
+        "without a gap",
+    ),
+    "a tenant without an audience": (
+        UserSignIn,
+        {"CROSSDOCK_USERS_TENANT_ID": "7d3ba6e5-41c4-4f0e-9a55-2f6f0a7a5a10"},
+        "set both",
+    ),
+    "a sign-in service of one machine": (
+        UserSignIn,
+        {"CROSSDOCK_LOCAL": "off", "CROSSDOCK_USERS_SANDBOX_URL": "http://127.0.0.1:1"},
+        "a sandbox is for one machine",
     ),
     "two addresses": (
         DataverseSettings,

@@ -1,0 +1,70 @@
+"""What can go wrong while a user of the Sales Cockpit waits."""
+
+from __future__ import annotations
+
+from shared.errors import Who
+from shared.routes import RequestError
+
+
+class CockpitRefusal(RequestError):
+    """What the Sales Cockpit's routes refuse; docs/systems/sales_cockpit.md lists them."""
+
+
+class NotVisible(CockpitRefusal):
+    """The opportunity does not exist, or the user may not see it: he is not told which."""
+
+    code = "CD-7001"
+    sentence = "There is no such opportunity that this user may see."
+    who = Who.ADMINISTRATOR
+    remedy = "Open the opportunity in Dynamics first; ask your administrator for access if it is missing there, too."
+    status = 404
+
+
+class EmbedDisabled(CockpitRefusal):
+    """The tab inside the opportunity is not configured."""
+
+    code = "CD-7002"
+    sentence = "Showing the Cockpit inside the opportunity is not switched on."
+    who = Who.ADMINISTRATOR
+    remedy = "Open it in a tab of its own, or set CROSSDOCK_SALES_COCKPIT_EMBED to on."
+    status = 403
+
+
+class OpportunityClosed(CockpitRefusal):
+    """A won or lost opportunity takes no evaluations and gets no project."""
+
+    code = "CD-7003"
+    sentence = "The opportunity is closed."
+    who = Who.NOBODY
+    remedy = "Reopen it in Dynamics if it goes on."
+    status = 409
+
+
+class OutOfRange(CockpitRefusal):
+    """A result that the column it is mapped to cannot take."""
+
+    code = "CD-7004"
+    sentence = "The evaluation holds a value that its column cannot take."
+    who = Who.ADMINISTRATOR
+    remedy = "Compare the named result with the column that CROSSDOCK_SALES_COCKPIT_RESULTS gives it."
+    status = 422
+
+
+class UnknownSolution(CockpitRefusal):
+    """The Cockpit knows no solution of this id."""
+
+    code = "CD-7005"
+    sentence = "The Cockpit has no such solution."
+    who = Who.ADMINISTRATOR
+    remedy = "Correct the solution in the button's address, or leave it out."
+    status = 422
+
+
+class CockpitUnavailable(CockpitRefusal):
+    """The Cockpit, or Dynamics for a launch, does not answer."""
+
+    code = "CD-7006"
+    sentence = "The Cockpit cannot be reached at the moment."
+    who = Who.NOBODY
+    remedy = "Try again in a few minutes; nothing was lost."
+    status = 502
