@@ -10,14 +10,21 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, TypeVar
 
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
 from shared.app import App, current
-from shared.errors import ConnectorError, CrossdockError, QueueUnavailable, SettingsError, StoreUnavailable
+from shared.errors import (
+    ConnectorError,
+    CrossdockError,
+    QueueUnavailable,
+    SettingsError,
+    SignInUnavailable,
+    StoreUnavailable,
+)
 from shared.routes import ROUTES, Caller, Guard, NotJsonType, RequestError, Route, TooLarge, error_body
 
 log = logging.getLogger(__name__)
@@ -29,6 +36,7 @@ _STATUS: Final[tuple[tuple[type[CrossdockError], int], ...]] = (
     (SettingsError, 503),
     (StoreUnavailable, 503),
     (QueueUnavailable, 503),
+    (SignInUnavailable, 503),
     (ConnectorError, 502),
 )
 
@@ -92,32 +100,58 @@ def presentable(error: Exception) -> CrossdockError:
 Handler = Callable[[Call], Awaitable[func.HttpResponse]]
 
 
-def door(blueprint: func.Blueprint, name: str) -> Callable[[Handler], Callable[..., Any]]:
-    """Register a handler as the HTTP function of this name, by the route table."""
+Refusal = Callable[[func.HttpRequest, CrossdockError], func.HttpResponse]
+
+
+def door(
+    blueprint: func.Blueprint, name: str, refusal: Refusal | None = None
+) -> Callable[[Handler], Callable[..., Any]]:
+    """Register a handler as the HTTP function of this name, by the route table.
+
+    refusal: answers errors, where the caller is not served by the usual JSON.
+    """
     route = ROUTES[name]
 
     def register(handler: Handler) -> Callable[..., Any]:
-        async def answer(req: func.HttpRequest) -> func.HttpResponse:
-            app = current()
-            try:
-                caller = app.doorkeeper.admit(route, req.headers, req.route_params)
-                return await handler(Call(req, app, caller))
-            except CrossdockError as error:
-                app.notices.refused(name, error.code)
-                return _refusal(route, error)
-            except Exception:
-                log.exception("a request failed", extra={"action": name})
-                app.notices.refused(name, CrossdockError.code)
-                return _refusal(route, CrossdockError())
-
-        answer.__doc__ = handler.__doc__
         decorated = blueprint.route(
             route=route.path, methods=list(route.methods), auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="req"
-        )(answer)
+        )(_answering(name, route, handler, refusal or partial(_usual_refusal, route)))
         named: Callable[..., Any] = blueprint.function_name(name)(decorated)
         return named
 
     return register
+
+
+def _answering(name: str, route: Route, handler: Handler, refused: Refusal) -> Callable[..., Any]:
+    """The function that the platform calls."""
+
+    async def answer(req: func.HttpRequest) -> func.HttpResponse:
+        app = current()
+        try:
+            return await handler(Call(req, app, await _admitted(app, route, req)))
+        except CrossdockError as error:
+            app.notices.refused(name, error.code)
+            return refused(req, error)
+        except Exception:
+            log.exception("a request failed", extra={"action": name})
+            app.notices.refused(name, CrossdockError.code)
+            return refused(req, CrossdockError())
+
+    answer.__doc__ = handler.__doc__
+    return answer
+
+
+async def _admitted(app: App, route: Route, req: func.HttpRequest) -> Caller:
+    """Who asks, as the route's guard wants him."""
+    if route.guard is Guard.USER:
+        return Caller(user=await app.users.bearer(req.headers))
+    if route.guard is Guard.USER_PAGE:
+        return Caller(user=await app.users.browser(req.headers))
+    return app.doorkeeper.admit(route, req.headers, req.route_params)
+
+
+def _usual_refusal(route: Route, _: func.HttpRequest, error: CrossdockError) -> func.HttpResponse:
+    return _refusal(route, error)
 
 
 def _refusal(route: Route, error: CrossdockError) -> func.HttpResponse:
@@ -128,10 +162,11 @@ def _refusal(route: Route, error: CrossdockError) -> func.HttpResponse:
         case Guard.HEADER_SECRET:  # 503 earns a second attempt, so it is for what may go better then
             return empty(error.status if isinstance(error, RequestError) else 503)
         case _:
-            return answered(error_body(error), _status(error))
+            return answered(error_body(error), status_of(error))
 
 
-def _status(error: CrossdockError) -> int:
+def status_of(error: CrossdockError) -> int:
+    """HTTP's status for an error."""
     if isinstance(error, RequestError):
         return error.status
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from shared.stores.rows import RowStore
     from shared.sync.context import Timing
     from shared.sync.ports import Clock, Connector, Ids, Queue
+    from shared.user_tokens import UserTokens
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,13 @@ class App:
 
                 self._engine = await build(self)
         return self._engine
+
+    @cached_property
+    def users(self) -> UserTokens:
+        """Who checks people's tokens."""
+        from shared.user_tokens import UserTokens  # with the first person: what takes notices starts without it
+
+        return UserTokens(self.settings, self.outside.clock, self.outside.http)
 
     async def aclose(self) -> None:
         """Close all connections. Repetition does nothing."""

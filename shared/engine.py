@@ -75,7 +75,7 @@ BUSINESS_CENTRAL_SCOPE = "https://api.businesscentral.dynamics.com/.default"
 
 @dataclass(frozen=True)
 class Engine:
-    """Everything a transfer, a timer or an operator needs."""
+    """Everything a transfer, a timer or an operator needs. clients: of each system, one for each identity of ours."""
 
     index: Index
     stores: Stores
@@ -88,6 +88,7 @@ class Engine:
     watch: Watch
     compares: FullCompares
     feed_work: FeedWork
+    clients: Mapping[str, Sequence[HttpClient]]
     own: Sequence[HttpConnector | Allowance | RowStore]
 
     async def aclose(self) -> None:
@@ -144,6 +145,7 @@ async def build(app: App) -> Engine:
         watch=Watch(pipeline),
         compares=compares,
         feed_work=FeedWork(pipeline, walks, compares),
+        clients=systems.clients,
         own=own,
     )
 

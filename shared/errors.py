@@ -304,6 +304,15 @@ class QueueUnavailable(CrossdockError):
     remedy = "Nothing: the sender is asked to send again."
 
 
+class SignInUnavailable(CrossdockError):
+    """The sign-in service's keys cannot be read, so no person's token can be checked."""
+
+    code = "CD-2006"
+    sentence = "Nobody can be signed in at the moment: the sign-in service does not answer."
+    who = Who.NOBODY
+    remedy = "Try again in a few minutes."
+
+
 class SettingsError(CrossdockError):
     """A setting is missing or wrong; the text names it and the remedy."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -180,6 +181,7 @@ class HttpClient:
         self._scope = scope
         self._tokens = tokens
         self._owns_tokens = owns_tokens
+        self._owns_connections = True
         self._sign = sign
         self._clock = clock
         self._ids = ids
@@ -196,9 +198,22 @@ class HttpClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        if self._owns_connections:
+            await self._http.aclose()
         if self._owns_tokens:
             await self._tokens.aclose()
+
+    def as_another(self, tokens: TokenSource) -> HttpClient:
+        """The same connections for another identity, within an allowance of its own: limits count per identity.
+
+        Closing it closes nothing.
+        """
+        other = copy.copy(self)
+        other._tokens = tokens
+        other._owns_tokens = other._owns_connections = False
+        other._refused_at = float("-inf")
+        other.allowance = Allowance(Allowed(at_once=AT_ONCE), self._clock)
+        return other
 
     def own_target(self, link: str, prefix: str) -> str:
         """Path and query of a link the system gave us, byte for byte, if it leads to our origin and below `prefix`.

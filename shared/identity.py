@@ -7,6 +7,7 @@ reference for the credential classes.
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 RENEW_BEFORE = timedelta(minutes=5)
 SMALLEST_REST = timedelta(seconds=30)
 LARGEST_ANSWER_BYTES = 1024 * 1024
+_AADSTS = re.compile(r"AADSTS\d{1,9}")
 
 
 class TokenRefused(Exception):
@@ -164,10 +166,11 @@ class TokenEndpointTokens(CachedTokens):
                 response = await self._http.post(self._url, data=form)
         except (httpx.HTTPError, TimeoutError):
             raise TokenServiceDown("the token endpoint does not answer") from None
-        return _token_of(response, asked_at)
+        return token_of(response, asked_at)
 
 
-def _token_of(response: httpx.Response, asked_at: datetime) -> tuple[str, datetime]:
+def token_of(response: httpx.Response, asked_at: datetime) -> tuple[str, datetime]:
+    """The token of a token endpoint's answer and when it expires; raises TokenRefused and TokenServiceDown."""
     body = _body(response)
     if response.status_code in (400, 401, 403):
         raise TokenRefused(_error_code(body))
@@ -252,7 +255,7 @@ class AzureIdentityTokens(CachedTokens):
             await self.aclose()  # a credential keeps its tokens; only a new one asks the sign-in service again
         if self._credential is None:
             self._credential = self._new_credential()
-        return await _token_from(self._credential, scope)
+        return await token_from(self._credential, scope)
 
     def _new_credential(self) -> AsyncTokenCredential:
         from azure.identity.aio import ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
@@ -275,16 +278,18 @@ class CredentialTokens(CachedTokens):
         """Nothing to close."""
 
     async def _fetch(self, scope: str, *, anew: bool) -> tuple[str, datetime]:
-        return await _token_from(self._credential, scope)
+        return await token_from(self._credential, scope)
 
 
-async def _token_from(credential: AsyncTokenCredential, scope: str) -> tuple[str, datetime]:
+async def token_from(credential: AsyncTokenCredential, scope: str) -> tuple[str, datetime]:
+    """A credential's token and when it expires; raises TokenRefused and TokenServiceDown."""
     from azure.core.exceptions import AzureError, ClientAuthenticationError
 
     try:
         token = await credential.get_token(scope)
-    except ClientAuthenticationError:
-        raise TokenRefused from None
+    except ClientAuthenticationError as error:
+        code = _AADSTS.search(str(error))  # the text itself may hold names, and is dropped
+        raise TokenRefused(code[0] if code else "") from None
     except AzureError:
         raise TokenServiceDown("the sign-in service does not answer") from None
     return token.token, datetime.fromtimestamp(token.expires_on, UTC)

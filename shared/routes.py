@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from shared.errors import CrossdockError, SettingsError, Who
 from shared.settings import BusinessCentralDoor, DataverseDoor, OperatorDoor, Settings
 from shared.strict_json import Json, NotJson, load
+from shared.users import User
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +48,14 @@ ROLE_NAMES: Final[Mapping[str, Role]] = {f"crossdock.{role.name.lower()}": role 
 
 class Guard(StrEnum):
     """What a route asks for. header_secret: the secret of Dataverse's notices; path_secret: that of Business
-    Central's, as a part of the path; the others: a role."""
+    Central's, as a part of the path; user: a token of a person; user_page: the same, or the platform's sign-in, for
+    pages that browsers open; the others: a role."""
 
     PUBLIC = "public"
     HEADER_SECRET = "header_secret"  # noqa: S105 # the name of a kind of guard
     PATH_SECRET = "path_secret"  # noqa: S105 # the name of a kind of guard
+    USER = "user"
+    USER_PAGE = "user_page"
     VIEWER = "viewer"
     OPERATOR = "operator"
     ADMIN = "admin"
@@ -221,12 +225,13 @@ def error_body(error: CrossdockError) -> dict[str, str]:
 class Caller:
     """Who asks: the role, and an id that may be written down (never a name). None: nobody known.
 
-    systems: those whose secret the sender of a notice has shown; it speaks for no other.
+    systems: those whose secret the sender of a notice has shown; it speaks for no other. user: a signed-in person.
     """
 
     role: Role | None = None
     id: str = ""
     systems: tuple[str, ...] = ()
+    user: User | None = None
 
 
 _NOBODY: Final = Caller()
@@ -240,7 +245,10 @@ class Doorkeeper:
         self._secrets: dict[type[DataverseDoor | BusinessCentralDoor], Mapping[str, tuple[bytes, ...]]] = {}
 
     def admit(self, route: Route, headers: Mapping[str, str], parameters: Mapping[str, str]) -> Caller:
-        """The caller; raises NotAdmitted, RoleTooLow, and SettingsError when a webhook's settings are wrong."""
+        """The caller; raises NotAdmitted, RoleTooLow, and SettingsError when a webhook's settings are wrong.
+
+        People with tokens are admitted by `shared.user_tokens`.
+        """
         match route.guard:
             case Guard.HEADER_SECRET:
                 return self._with_secret(headers.get(WEBHOOK_HEADER), DataverseDoor)

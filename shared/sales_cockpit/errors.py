@@ -61,10 +61,40 @@ class UnknownSolution(CockpitRefusal):
 
 
 class CockpitUnavailable(CockpitRefusal):
-    """The Cockpit, or Dynamics for a launch, does not answer."""
+    """The Cockpit does not answer, or not as agreed."""
 
     code = "CD-7006"
     sentence = "The Cockpit cannot be reached at the moment."
     who = Who.NOBODY
     remedy = "Try again in a few minutes; nothing was lost."
+    status = 502
+
+
+class CrmUnavailable(CockpitRefusal):
+    """Dynamics does not answer in time."""
+
+    code = "CD-7007"
+    sentence = "Dynamics cannot be reached at the moment."
+    who = Who.NOBODY
+    remedy = "Try again in a few minutes; nothing was lost."
+    status = 502
+
+
+class SignInAgain(CockpitRefusal):
+    """The sign-in service wants the user himself: his token has ended, or a further proof is asked of him."""
+
+    code = "CD-7008"
+    sentence = "The sign-in has ended or is not enough for Dynamics."
+    who = Who.NOBODY
+    remedy = "Sign in again."
+    status = 401
+
+
+class NotSetUp(CockpitRefusal):
+    """Our application may not act for users: the administrator has something to do. Told with the sign-in's code."""
+
+    code = "CD-7010"
+    sentence = "Crossdock may not act for the signed-in user."
+    who = Who.ADMINISTRATOR
+    remedy = "Follow docs/how-to/sales-cockpit.md, step by step; the code in the log says what is missing."
     status = 502

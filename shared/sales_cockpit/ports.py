@@ -10,18 +10,7 @@ from typing import Protocol
 
 from shared.strict_json import Json
 from shared.sync.ports import TableMetadata
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A signed-in person. object_id: in the directory, canonical; the same in both systems (R-021).
-
-    assertion: the token he showed, with which we may act on his behalf; empty for one who is known by his id only.
-    It is never written down.
-    """
-
-    object_id: str
-    assertion: str = field(default="", repr=False)
+from shared.users import User as User
 
 
 class State(StrEnum):

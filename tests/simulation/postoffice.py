@@ -252,6 +252,7 @@ class PostWorld(World):
             compares=compares,
             feed_work=FeedWork(pipeline, walks, compares),
             windows=Windows(pipeline),
+            clients={},
             own=(),
         )
         return Operations(App({}, Outside(clock=self.clock), self.index.model_dump_json().encode()), engine)
