@@ -1,0 +1,1 @@
+"""The sign-in sandbox held against what Microsoft documents about its service."""
