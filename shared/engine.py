@@ -22,6 +22,8 @@ from shared.connectors.postoffice import client as postoffice
 from shared.connectors.postoffice.connector import PostOfficeConnector
 from shared.connectors.postoffice.site import Site
 from shared.connectors.postoffice.with_files import PostOfficeWithFiles, file_lists
+from shared.connectors.sales_cockpit import client as sales_cockpit
+from shared.connectors.sales_cockpit.connector import SalesCockpitConnector
 from shared.errors import SettingsError, StoreUnavailable
 from shared.http_client import HttpClient, Sign, basic, bearer, in_header
 from shared.identity import (
@@ -39,7 +41,9 @@ from shared.settings import (
     EngineSettings,
     Identity,
     PostOfficeSettings,
+    SalesCockpitSettings,
     StoreSettings,
+    needed,
     prefix_of,
 )
 from shared.stores.rows import RowInvalid, RowStore, RowStoreRefused, RowStoreUnavailable
@@ -67,6 +71,7 @@ REQUEST_ID_HEADERS: Final = {
     "dataverse": "x-ms-client-request-id",
     "business_central": "client-request-id",
     "postoffice": "x-request-id",
+    "sales_cockpit": "x-request-id",
 }
 MODED: Final = frozenset({"postoffice"})
 """Kinds of systems whose exchange has a mode that people choose."""
@@ -99,7 +104,9 @@ class Engine:
 
 IdentityT = TypeVar("IdentityT")
 
-HttpConnector = DataverseConnector | BusinessCentralConnector | PostOfficeConnector | PostOfficeWithFiles
+HttpConnector = (
+    DataverseConnector | BusinessCentralConnector | PostOfficeConnector | PostOfficeWithFiles | SalesCockpitConnector
+)
 
 
 def _prints(keys: Sequence[tuple[str, bytes]]) -> Fingerprints:
@@ -316,6 +323,7 @@ class Systems:
             "dataverse": self._dataverse,
             "business_central": self._business_central,
             "postoffice": self._postoffice,
+            "sales_cockpit": self._sales_cockpit,
         }
         self._app.settings.refuse_doubles()
         kinds = self._app.settings.kinds
@@ -379,6 +387,18 @@ class Systems:
         clock = self._app.outside.clock
         lists = file_lists(site, site.files, clock, system=name, key=key, reports=self._reports)
         return PostOfficeWithFiles(connector, lists)
+
+    def _sales_cockpit(self, name: str) -> SalesCockpitConnector:
+        wanted = self._app.settings.of(SalesCockpitSettings, name)
+        scope = needed(SalesCockpitSettings, "scope", wanted.scope, name)
+        parts = urlsplit(wanted.base_url)
+        return SalesCockpitConnector(
+            self._clients(name, sales_cockpit.ALLOWED, wanted, "", scope, wanted.tenant_id),
+            self._app.outside.clock,
+            instance=f"{parts.netloc}{parts.path}".rstrip("/").lower(),
+            base_path=parts.path,
+            system=name,
+        )
 
     def _postoffice_client(self, name: str, wanted: PostOfficeSettings, identity: Identity) -> HttpClient:
         """A client that signs in as the site demands."""

@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.postoffice.checking import as_mapping, part_key, row_of
-from sandbox.postoffice.errors import ApiError, FieldError, NotImitated, bad_request, invalid, not_found, stale
+from sandbox.postoffice.errors import invalid, not_found, stale
 from sandbox.postoffice.listing import Lists, limit_of
 from sandbox.postoffice.options import PostOfficeOptions
 from sandbox.postoffice.showing import etag_of, shown
 from sandbox.postoffice.statistics import Statistics
-from sandbox.postoffice.store import PARTS_OF, Row, Store
+from sandbox.postoffice.store import PARTS_OF, Store
 from sandbox.postoffice.tables import JOURNAL, PARTS, SHOWN_AS, Table
+from sandbox.problems import ApiError, FieldError, NotImitated, bad_request
+from sandbox.rows_on_disk import Row
 
 PARTS_BY_NAME = {SHOWN_AS.get(name, name): name for name in PARTS}
 MANAGERS = "account-managers"

@@ -9,9 +9,10 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
-from sandbox.postoffice.errors import FieldError, bad_request, invalid
+from sandbox.postoffice.errors import invalid
 from sandbox.postoffice.store import Store
 from sandbox.postoffice.tables import Field, Kind, Parts
+from sandbox.problems import FieldError, bad_request
 
 _TypeT = TypeVar("_TypeT")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")

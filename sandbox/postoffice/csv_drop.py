@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.postoffice.statistics import Statistics
-from sandbox.postoffice.store import CHANGED_AT, Store
+from sandbox.postoffice.store import Store
 from sandbox.postoffice.tables import TABLES, Field, Kind
+from sandbox.rows_on_disk import CHANGED_AT
 
 LISTS = (
     "customer-groups",

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.postoffice.errors import ApiError, bad_request
 from sandbox.postoffice.options import Paging, PostOfficeOptions
 from sandbox.postoffice.showing import iso, shown
-from sandbox.postoffice.store import CHANGED_AT, DELETED, REVISION, Row, Store
+from sandbox.postoffice.store import Store
 from sandbox.postoffice.tables import Table
+from sandbox.problems import ApiError, bad_request
+from sandbox.rows_on_disk import CHANGED_AT, DELETED, REVISION, Row
 
 IDS, MOST_IDS = "ids", 100
 BOOKED_ON = ("customerId", "costCentreId")

@@ -17,13 +17,15 @@ from sandbox.faults import Faults, NoticeFaults
 from sandbox.front import FrontDoor
 from sandbox.postoffice import csv_drop
 from sandbox.postoffice.api import CRM, POST_OFFICE, Api
-from sandbox.postoffice.errors import ApiError, not_found
+from sandbox.postoffice.errors import SYSTEM, not_found
 from sandbox.postoffice.options import PostOfficeOptions
-from sandbox.postoffice.service import Failures, Service
+from sandbox.postoffice.service import Service
 from sandbox.postoffice.showing import shown
-from sandbox.postoffice.store import Row, Store
+from sandbox.postoffice.store import Store
 from sandbox.postoffice.tables import LOCKED_FIELDS, LOCKED_PARTS, Table
+from sandbox.problems import ApiError, Failures
 from sandbox.request_log import RequestLog
+from sandbox.rows_on_disk import Row
 from sandbox.tokens import TokenIssuer
 
 
@@ -64,7 +66,7 @@ class PostOfficeSandbox:
             faults=self.faults,
             requests=self.requests,
             clock=clock,
-            answers=Failures(),
+            answers=Failures(SYSTEM),
         )
 
     def reset(self) -> None:

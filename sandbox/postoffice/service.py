@@ -8,7 +8,6 @@ import hmac
 import json
 from collections import deque
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -18,13 +17,11 @@ from starlette.types import Receive, Scope, Send
 from sandbox.clock import Clock
 from sandbox.front import not_imitated, segments_of, stale_seconds
 from sandbox.postoffice.api import Answer, Api, Call
-from sandbox.postoffice.errors import ApiError, NotImitated, bad_request, throttled
+from sandbox.postoffice.errors import SYSTEM
 from sandbox.postoffice.options import Auth, PostOfficeOptions
 from sandbox.postoffice.store import Store
+from sandbox.problems import ApiError, NotImitated, bad_request, json_body, refused, throttled
 from sandbox.tokens import InvalidToken, TokenIssuer
-
-PROBLEM = "application/problem+json"
-WRITES = ("POST", "PATCH", "PUT")
 
 
 class Service:
@@ -56,7 +53,7 @@ class Service:
             self._count()
             answer = self._api.answer(await self._call(request))
         except ApiError as error:
-            return refused(error)
+            return refused(SYSTEM, error)
         except NotImitated as error:
             return not_imitated(request.scope, error.what)
         finally:
@@ -72,7 +69,7 @@ class Service:
         if len({name for name, _ in pairs}) != len(pairs):
             raise bad_request("BadParameter", "A parameter is given twice.")
         stale = stale_seconds(request.scope) if request.method == "GET" else None
-        body = await _json_body(request)
+        body = await json_body(request)
         return Call(request.method, segments[len(self._root) :], dict(pairs), headers, body, stale)
 
     def _count(self) -> None:
@@ -104,34 +101,6 @@ class Service:
         return scheme.lower() == "bearer"
 
 
-class Failures:
-    """How the site words the failures that come on demand."""
-
-    def throttled(self, retry_after_seconds: float) -> Response:
-        """Answer 429 with Retry-After in whole seconds."""
-        response = refused(throttled())
-        response.headers["Retry-After"] = str(max(1, round(retry_after_seconds)))
-        return response
-
-    def unavailable(self) -> Response:
-        """Answer 503."""
-        return refused(ApiError(503, "Unavailable", "The system is being maintained."))
-
-    def gateway_timeout(self) -> Response:
-        """Answer 504 as a proxy does: not in JSON."""
-        return Response("<html><head><title>504 Gateway Time-out</title></head></html>", 504, media_type="text/html")
-
-    def server_error(self) -> Response:
-        """Answer 500."""
-        return refused(ApiError(500, "InternalError", "Something went wrong."))
-
-
-def refused(error: ApiError) -> Response:
-    """Answer a refusal."""
-    content = json.dumps(error.body(), ensure_ascii=False)
-    return Response(content.encode(), error.status, media_type=PROBLEM)
-
-
 def _same(given: str, expected: str) -> bool:
     return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
 
@@ -141,18 +110,6 @@ def _decoded(given: str) -> str:
         return base64.b64decode(given, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return ""
-
-
-async def _json_body(request: Request) -> Any:
-    raw = await request.body()
-    if request.method not in WRITES:
-        return None
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise ApiError(415, "UnsupportedMediaType", "The body is JSON.")
-    try:
-        return json.loads(raw)
-    except ValueError:
-        raise bad_request("BadBody", "The body is not JSON.") from None
 
 
 def _http(answer: Answer) -> Response:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.postoffice.store import CHANGED_AT, DELETED, PARTS_OF, REVISION, Row
+from sandbox.postoffice.store import PARTS_OF
 from sandbox.postoffice.tables import SHOWN_AS, Table
+from sandbox.rows_on_disk import CHANGED_AT, DELETED, REVISION, Row
 
 ADDRESSES = "addresses"
 

@@ -9,11 +9,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sandbox.postoffice.errors import ApiError, bad_request
 from sandbox.postoffice.listing import Cursor, cursor_query
 from sandbox.postoffice.options import Paging, PostOfficeOptions
 from sandbox.postoffice.showing import iso
 from sandbox.postoffice.store import Store
+from sandbox.problems import ApiError, bad_request
 
 DIMENSIONS: Mapping[str, str] = {
     "customer": "customerId",

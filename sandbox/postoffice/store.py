@@ -1,123 +1,21 @@
-"""The sandbox's database: rows in memory, written through to a file, each with the number of its last change.
-
-A deleted row stays as a mark, so that lists and the feed can tell of it. Rows are never changed in place, so that the
-earlier ones serve as earlier states.
-"""
+"""PostOffice's database: the lists of one site."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from sandbox.disk import Disk
 from sandbox.postoffice.tables import TABLES, Table
+from sandbox.rows_on_disk import RowsOnDisk
 
-Row = dict[str, Any]
-REVISION = "@revision"
-CHANGED_AT = "@changedAt"
-DELETED = "@deleted"
 PARTS_OF = "@parts"
-FIRST_ID = 10_001
-KEPT_STATES = 20
-SMALL = ("meta", "journal", "statistics", "idempotency")
+SMALL = ("journal", "statistics", "idempotency")
 
 
-class Store:
-    """All rows by table and id. `revision` counts every change, across all tables."""
+class Store(RowsOnDisk):
+    """The rows of every list of the site, and its journal, sums and keys of repetition."""
 
     def __init__(self, now: Callable[[], datetime], disk: Disk, tables: Mapping[str, Table] = TABLES) -> None:
-        self.now = now
+        super().__init__(now, disk, tables, SMALL)
         self.tables = tables
-        self.revision = 0
-        self._disk = disk
-        self._rows: dict[str, dict[str, Row]] = {name: {} for name in tables}
-        self._earlier: dict[tuple[str, str], list[Row]] = {}
-        self._order: dict[str, dict[str, int]] = {name: {} for name in tables}
-        self.spaces: dict[str, dict[str, Any]] = {name: {} for name in SMALL}
-
-    def load(self) -> None:
-        """Read what the file holds."""
-        for name in self.tables:
-            for row_id, row in sorted(self._disk.load(name).items(), key=lambda item: item[1][REVISION]):
-                self._put(name, row_id, row)
-        for name in SMALL:
-            self.spaces[name] = self._disk.load(name)
-        self.revision = int(self.spaces["meta"].get("revision", 0))
-
-    def clear(self) -> None:
-        """Empty everything, in memory and in the file."""
-        for name in self.tables:
-            self._rows[name], self._order[name] = {}, {}
-        for name in SMALL:
-            self.spaces[name] = {}
-        self._earlier.clear()
-        self._disk.clear()
-        self._disk.commit()
-
-    def get(self, table: str, row_id: str) -> Row | None:
-        """Return a row that is there and not deleted."""
-        row = self._rows[table].get(row_id)
-        return None if row is None or row[DELETED] else row
-
-    def rows(self, table: str) -> Iterator[tuple[str, Row]]:
-        """Go through the rows of a table that are there, in the order of their creation."""
-        return ((row_id, row) for row_id, row in self._rows[table].items() if not row[DELETED])
-
-    def all_rows(self, table: str) -> Mapping[str, Row]:
-        """Return the rows of a table with the marks of the deleted ones."""
-        return self._rows[table]
-
-    def by_change(self, table: str) -> Iterator[tuple[str, Row]]:
-        """Go through the rows of a table, deleted ones too, the longest unchanged first."""
-        rows = self._rows[table]
-        return ((row_id, rows[row_id]) for row_id in list(self._order[table]))
-
-    def as_of(self, table: str, row_id: str, seconds: float) -> Row | None:
-        """Return a row as it was so many seconds ago; 0 means its previous version."""
-        row, earlier = self._rows[table].get(row_id), self._earlier.get((table, row_id), [])
-        if row is None or (seconds == 0 and not earlier):
-            return row
-        if seconds == 0:
-            return earlier[-1]
-        before = self.now() - timedelta(seconds=seconds)
-        return next((one for one in [row, *reversed(earlier)] if one[CHANGED_AT] <= before), None)
-
-    def new_id(self) -> str:
-        """Return the next id; ids are numbers in text, as the vendor's rows have them."""
-        number = int(self.spaces["meta"].get("id", FIRST_ID))
-        self.keep("meta", "id", number + 1)
-        return str(number)
-
-    def write(self, table: str, row_id: str, row: Row, *, deleted: bool = False) -> Row:
-        """Put a row in place of the one that was there; it gets the next number and the time."""
-        self.revision += 1
-        before = self._rows[table].get(row_id)
-        if before is not None:
-            kept = self._earlier.setdefault((table, row_id), [])
-            kept.append(before)
-            del kept[:-KEPT_STATES]
-        stamped = {**row, REVISION: self.revision, CHANGED_AT: self.now(), DELETED: deleted}
-        self._put(table, row_id, stamped)
-        self._disk.put(table, row_id, stamped)
-        self.keep("meta", "revision", self.revision)
-        return stamped
-
-    def keep(self, space: str, key: str, value: Any) -> None:
-        """Keep a value that is no row."""
-        self.spaces[space][key] = value
-        self._disk.put(space, key, value)
-
-    def drop(self, space: str, key: str) -> None:
-        """Forget a value that is no row."""
-        self.spaces[space].pop(key, None)
-        self._disk.delete(space, key)
-
-    def commit(self) -> None:
-        """Make what was written lasting."""
-        self._disk.commit()
-
-    def _put(self, table: str, row_id: str, row: Row) -> None:
-        self._rows[table][row_id] = row
-        self._order[table].pop(row_id, None)
-        self._order[table][row_id] = row[REVISION]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.postoffice.errors import ApiError
 from sandbox.postoffice.options import poor
+from sandbox.problems import ApiError
 from tests.contract.postoffice_sandbox.conftest import CRM_ID, OTHER_CRM_ID, MakeSite, Site
 
 CUSTOMER: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""Connector of the NUTBASER Sales Cockpit."""
