@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from starlette.responses import Response
 
 from sandbox.dataverse import errors
-from sandbox.dataverse.calls import BASE, Call, read_call, refusal
+from sandbox.dataverse.calls import ACTS_FOR, BASE, Call, read_call, refusal
 from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.transactions import Transaction
 
@@ -180,6 +180,8 @@ class Batches:
         try:
             address = self._own_path(_resolved(part.address, references) if work is not None else part.address)
             body = _referring(part.body, references) if work is not None else part.body
+            if ACTS_FOR in part.headers:
+                raise NotImitated("acting as another user in one part of a batch")
             call = read_call(part.method, address, part.headers, body, outer.caller, LONGEST_ADDRESS)
             return await self._execute(replace(call, within=work))
         except DataverseError as error:

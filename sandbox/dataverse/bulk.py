@@ -86,7 +86,7 @@ class BulkMessages:
             return await handlers[name](_Message(table, call.caller, work), targets)
 
     async def _create(self, message: _Message, targets: Sequence[Target]) -> Response:
-        self._security.check(message.caller.user_id, message.table, "Create")
+        self._security.check(message.caller, message.table, "Create")
         for target in targets:
             _refuse_address(target)
         ids = [await self._create_one(message, target) for target in targets]
@@ -94,7 +94,7 @@ class BulkMessages:
         return json_answer({"@odata.context": context, "Ids": ids})
 
     async def _update(self, message: _Message, targets: Sequence[Target]) -> Response:
-        self._security.check(message.caller.user_id, message.table, "Write")
+        self._security.check(message.caller, message.table, "Write")
         for target in targets:
             _refuse_address(target)
         ids = [_own_id(message.table, target) for target in targets]
@@ -117,9 +117,9 @@ class BulkMessages:
         named = _own_id(table, target) if key is None else key.row_id
         found = self._bodies.look_up(table, key) if key is not None and key.row_id is None else named
         if found is not None and self._store.get(table.name, found) is not None:
-            self._security.check(message.caller.user_id, table, "Write")
+            self._security.check(message.caller, table, "Write")
             return await self._update_one(message, found, target)
-        self._security.check(message.caller.user_id, table, "Create")
+        self._security.check(message.caller, table, "Create")
         values = key.values if key is not None else {}
         if values.keys() & target.keys():
             text = "The key attributes of the target are also among its attributes."
@@ -135,13 +135,14 @@ class BulkMessages:
     ) -> str:
         table = message.table
         changes = dict(values or {}) | self._bodies.read(table, target, creating=True)
-        self._security.check_changes(message.caller.user_id, table, changes, creating=True)
+        self._security.check_changes(message.caller, table, changes, creating=True)
         row = await self._records.create(table, changes, message.caller, row_id, within=message.work)
         return str(row[table.primary_id])
 
     async def _update_one(self, message: _Message, row_id: str, target: Target) -> str:
+        self._security.check_row(message.caller, message.table, "Write", self._store.table(message.table.name)[row_id])
         changes = self._bodies.read(message.table, target, creating=False)
-        self._security.check_changes(message.caller.user_id, message.table, changes, creating=False)
+        self._security.check_changes(message.caller, message.table, changes, creating=False)
         await self._records.update(message.table, row_id, changes, message.caller, within=message.work)
         return row_id
 

@@ -23,10 +23,11 @@ from sandbox.dataverse.metadata import Table
 from sandbox.dataverse.reading import Preferences
 from sandbox.dataverse.transactions import Transaction
 
+ACTS_FOR = "callerobjectid"
+"""The header that names the user in whose name the caller acts, by his id in the directory."""
 BASE = "/api/data/v9.2"
 JSON = "application/json; odata.metadata=minimal"
 REFUSED_HEADERS = {
-    "callerobjectid": None,
     "mscrmcallerid": None,
     "mscrm.bypassbusinesslogicexecution": None,
     "mscrm.bypassbusinesslogicexecutionstepids": None,

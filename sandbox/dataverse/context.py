@@ -41,6 +41,13 @@ class Caller:
     tag: str | None = None
     correlation_id: str = NO_USER
     request_id: str = NO_USER
+    acting_id: str | None = None
+    """The user that acts in this one's name, if one does; then both need the rights."""
+
+    @property
+    def user_ids(self) -> tuple[str, ...]:
+        """Return the users whose rights count."""
+        return (self.user_id,) if self.acting_id is None else (self.user_id, self.acting_id)
 
 
 @dataclass(frozen=True)

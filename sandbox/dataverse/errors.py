@@ -24,6 +24,28 @@ class NotImitated(Exception):
     """The real system may well do this; the sandbox does not. Answered with 501 and logged."""
 
 
+def not_a_member() -> DataverseError:
+    """Refuse somebody who has no user in this organisation."""
+    return DataverseError(403, "0x80072560", "The user is not a member of the organization.")
+
+
+def may_not_act_for_others() -> DataverseError:
+    """Refuse to act as somebody else without the privilege for it."""
+    return DataverseError(403, "0x8004a110", "User does not have the privilege to act on behalf another user.")
+
+
+def access_denied(user_id: str, right: str, table: str, row_id: str) -> DataverseError:
+    """Refuse a row that the user's privilege does not reach."""
+    text = f"Principal with id {user_id} does not have {right}Access right(s) for record with id {row_id} of entity"
+    return DataverseError(403, "0x80048306", f"{text} {table}.")
+
+
+def needs_another_message(table: str, state: str) -> DataverseError:
+    """Refuse an update that closes what an action of its own has to close."""
+    text = f"This message can not be used to set the state of {table} to {state}. In order to set state of {table} to "
+    return DataverseError(400, "0x80100005", text + f"{state}, use the {state} message instead.")
+
+
 def unknown_segment(segment: str) -> DataverseError:
     """Refuse a path segment nobody knows."""
     return DataverseError(404, "0x80060888", f"Resource not found for the segment '{segment}'.")

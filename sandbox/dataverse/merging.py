@@ -16,6 +16,7 @@ from starlette.responses import Response
 from sandbox.dataverse import errors
 from sandbox.dataverse.bulk import TYPE
 from sandbox.dataverse.calls import Call, check_write, method_not_allowed
+from sandbox.dataverse.context import Caller
 from sandbox.dataverse.errors import NotImitated
 from sandbox.dataverse.metadata import Model, Table
 from sandbox.dataverse.records import Records
@@ -48,9 +49,9 @@ class Merges:
         if self._table(body["Subordinate"], "Subordinate") is not table:
             raise errors.invalid_argument("The two records to be merged are of different types.")
         check_write(call, table)
-        self._security.check(call.caller.user_id, table, "Write")
+        self._security.check(call.caller, table, "Write")
         target, subordinate = _id(table, body["Target"]), _id(table, body["Subordinate"])
-        self._check_pair(table, target, subordinate)
+        self._check_pair(call.caller, table, target, subordinate)
         content = self._content(call, table, body.get("UpdateContent") or {})
         await self._records.merge(table, target, subordinate, content, call.caller)
         return Response(status_code=204)
@@ -63,10 +64,12 @@ class Merges:
             raise NotImitated(f"merging {given[TYPE]}")
         return table
 
-    def _check_pair(self, table: Table, target: str, subordinate: str) -> None:
+    def _check_pair(self, caller: Caller, table: Table, target: str, subordinate: str) -> None:
         for row_id in (target, subordinate):
-            if self._store.get(table.name, row_id) is None:
+            row = self._store.get(table.name, row_id)
+            if row is None:
                 raise errors.does_not_exist(table.display_name, row_id)
+            self._security.check_row(caller, table, "Write", row)
         if target == subordinate:
             raise errors.invalid_argument("A record cannot be merged with itself.")
         if any((self._store.get(table.name, one) or {}).get("statecode") for one in (target, subordinate)):
@@ -79,7 +82,7 @@ class Merges:
             raise errors.invalid_argument("UpdateContent is of another type than the records.")
         changes = self._bodies.read(table, given, creating=False)
         changes.pop(table.primary_id, None)
-        self._security.check_changes(call.caller.user_id, table, changes, creating=False)
+        self._security.check_changes(call.caller, table, changes, creating=False)
         return dict(changes)
 
 

@@ -53,7 +53,7 @@ class MetadataApi:
         """Answer a request; raises DataverseError or NotImitated."""
         first = call.segments[0].partition("(")[0]
         if call.method != "GET":
-            self._security.check_customizing(call.caller.user_id, _privilege(call))
+            self._security.check_customizing(call.caller, _privilege(call))
         if first in ACTIONS:
             return self._action(first, call)
         if first == "CreateEntities":

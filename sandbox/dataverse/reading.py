@@ -87,6 +87,8 @@ class Query:
     """The path below the service root, as it was asked."""
     hidden: frozenset[str] = frozenset()
     """Secured columns that the caller may not read."""
+    visible: Callable[[Row], bool] | None = None
+    """Which rows the caller may read; None where it is all of them."""
     asked: Mapping[str, str] | None = None
     """The options as they were asked, where they have been translated from another language."""
 
@@ -245,7 +247,8 @@ class Reader:
                 text, types=self._types(query), value=self._accessor(query.table), dynamics_functions=True
             )
             rows = [row for row in self._candidates(query, text) if matches(row)]
-        return [row for row in rows if query.restriction is None or query.restriction(row)]
+        conditions = [wanted for wanted in (query.restriction, query.visible) if wanted is not None]
+        return [row for row in rows if all(wanted(row) for wanted in conditions)]
 
     def _all_rows(self, query: Query) -> list[Row]:
         if query.stale_seconds is not None:

@@ -27,6 +27,7 @@ from sandbox.dataverse.values import lookup_target, target_column
 
 ANY_VERSION = "*"
 CASE_RESOLVED = 1
+CLOSED_OPPORTUNITY = {1: "won", 2: "lost"}
 
 
 class Records:
@@ -91,14 +92,20 @@ class Records:
         caller: Caller,
         version: str = ANY_VERSION,
         within: Transaction | None = None,
+        closes: bool = False,
     ) -> Row:
-        """Change a row and return it; raises DataverseError 404 when it is gone, 412 when `version` is not its own."""
+        """Change a row and return it; raises DataverseError 404 when it is gone, 412 when `version` is not its own.
+
+        `closes`: as the action does that closes an opportunity, which an update by itself may not.
+        """
         sent = dict(changes)
         if sent.pop(table.primary_id, row_id) != row_id:
             raise errors.invalid_argument(f"The {table.primary_id} of a row cannot be changed.")
         async with self._work(within) as work:
             await work.hold(self._lock(table, row_id))
             before = self._existing(table, row_id, version)
+            if table.name == "opportunity" and not closes:
+                _check_closing(before, sent)
             made = self._changed(table, before, sent, caller)
             row = {**before, **made}
             _check_case(table, row)
@@ -260,7 +267,9 @@ class Records:
         if row.get("overriddencreatedon") is not None:
             row["createdon"], row["overriddencreatedon"] = row["overriddencreatedon"], row["createdon"]
         if "modifiedonbehalfby" in table.columns:
-            row["modifiedonbehalfby"] = None
+            row["modifiedonbehalfby"] = caller.acting_id
+        if "createdonbehalfby" in table.columns and caller.acting_id is not None:
+            row["createdonbehalfby"] = caller.acting_id
         self._default_owner(table, row, caller)
         self._default_currency(table, row)
         row.update(self._computed(table, row, row, sent))
@@ -292,7 +301,7 @@ class Records:
             made["modifiedon"] = self._now()
         if "modifiedby" in table.columns:
             made["modifiedby"] = caller.user_id
-            made["modifiedonbehalfby"] = None
+            made["modifiedonbehalfby"] = caller.acting_id
         return made
 
     def _computed(self, table: Table, row: Row, before: Row, sent: Mapping[str, Any]) -> dict[str, Any]:
@@ -341,6 +350,13 @@ class Records:
             states = table.columns["statuscode"].states
             if states.get(row["statuscode"]) != row["statecode"]:
                 raise errors.invalid_status(table.name)
+
+
+def _check_closing(before: Row, sent: Mapping[str, Any]) -> None:
+    """Refuse an update that wins or loses an opportunity: WinOpportunity and LoseOpportunity do."""
+    state = sent.get("statecode")
+    if state in CLOSED_OPPORTUNITY and state != before["statecode"]:
+        raise errors.needs_another_message("opportunity", CLOSED_OPPORTUNITY[state])
 
 
 def _check_case(table: Table, row: Row) -> None:

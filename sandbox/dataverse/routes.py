@@ -6,7 +6,7 @@ After Microsoft Learn, 'Compose HTTP requests and handle errors' and 'Service pr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,16 @@ from sandbox.clock import Clock
 from sandbox.dataverse import errors
 from sandbox.dataverse.batch import Batches
 from sandbox.dataverse.bulk_delete import BulkDeletes
-from sandbox.dataverse.calls import BASE, Call, error_answer, json_answer, method_not_allowed, read_call, refusal
+from sandbox.dataverse.calls import (
+    ACTS_FOR,
+    BASE,
+    Call,
+    error_answer,
+    json_answer,
+    method_not_allowed,
+    read_call,
+    refusal,
+)
 from sandbox.dataverse.context import Caller
 from sandbox.dataverse.definitions import metadata_id
 from sandbox.dataverse.elsewhere import ELSEWHERE
@@ -149,7 +158,7 @@ class WebApi:
         return response
 
     def _signed_in(self, request: Request) -> Row:
-        """Return the application user of the bearer token; raises DataverseError 401 or 403."""
+        """Return the user of the bearer token, a person or an application; raises DataverseError 401 or 403."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         challenge = (
             f"Bearer authorization_uri=https://login.microsoftonline.com/{self._issuer.tenant_id}/oauth2/authorize, "
@@ -165,10 +174,23 @@ class WebApi:
             code = "0x80041d52" if problem.reason == "expired" else "0x80041d50"
             headers = {"WWW-Authenticate": f'{challenge}, error="invalid_token"'}
             raise DataverseError(401, code, "The OAuth token is expired or invalid.", headers) from None
-        users = self._store.find("systemuser", ["applicationid"], [claims.application_id])
+        if claims.is_user:
+            return self._user("azureactivedirectoryobjectid", claims.object_id)
+        return self._user("applicationid", claims.application_id)
+
+    def _user(self, column: str, value: str) -> Row:
+        users = self._store.find("systemuser", [column], [value])
         if not users:
-            raise DataverseError(403, "0x80072560", "The user is not a member of the organization.")
+            raise errors.not_a_member()
         return users[0]
+
+    def _in_whose_name(self, headers: Mapping[str, str], user: Row) -> Row:
+        """Return the user whom the caller wants to be; raises DataverseError 403."""
+        wanted = headers.get(ACTS_FOR, "").lower()
+        if not wanted or wanted == user.get("azureactivedirectoryobjectid"):
+            return user
+        self._security.check_acting_for_others(user["systemuserid"])
+        return self._user("azureactivedirectoryobjectid", wanted)
 
     async def _pause(self) -> None:
         if self._options.latency_seconds:
@@ -176,10 +198,12 @@ class WebApi:
 
     async def _call(self, request: Request, scope: Scope, user: Row) -> Call:
         headers = {name.lower(): value for name, value in request.headers.items()}
+        person = self._in_whose_name(headers, user)
         correlation = headers.get("x-ms-correlation-id") or headers.get("x-ms-correlation-request-id") or ""
         caller = Caller(
-            user_id=user["systemuserid"],
-            object_id=user.get("azureactivedirectoryobjectid") or Caller("").object_id,
+            user_id=person["systemuserid"],
+            object_id=person.get("azureactivedirectoryobjectid") or Caller("").object_id,
+            acting_id=user["systemuserid"] if person is not user else None,
             user_agent=headers.get("user-agent", ""),
             correlation_id=correlation.lower() if GUID.fullmatch(correlation) else self._new_id(),
             request_id=self._new_id(),

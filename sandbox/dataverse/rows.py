@@ -65,6 +65,8 @@ class RowApi:
         if len(call.segments) > 1:
             raise NotImitated(f"{call.method} {'/'.join(call.segments[1:])} on a table")
         if call.method == "GET":
+            if call.preferences.track_changes or "$deltatoken" in call.options:
+                self._security.check_everything(call.caller, table)
             return json_answer(self._reader.page(self._query(call, table)), call.preferences.applied)
         if call.method == "POST":
             return await self._create(call, table)
@@ -76,7 +78,9 @@ class RowApi:
         if len(call.segments) > 1:
             column = table.columns.get(call.segments[1])
             if column is not None and column.kind is Kind.FILE:
-                return self._files.serve(call, table, self._bodies.resolve(table, key), column)
+                row_id = self._bodies.resolve(table, key)
+                self._check_row(call, table, "Read" if call.method == "GET" else "Write", row_id)
+                return self._files.serve(call, table, row_id, column)
             return self._collection(call, table, key)
         handlers: Mapping[str, Callable[[Call, Table, KeyReference], Awaitable[Response]]] = {
             "GET": self._read,
@@ -92,7 +96,12 @@ class RowApi:
         """Refuse what the caller has no privilege for; whether a PATCH creates is found out later."""
         action = {"GET": "Read", "POST": "Create", "PATCH": "Write", "DELETE": "Delete"}.get(call.method)
         if action is not None:
-            self._security.check(call.caller.user_id, table, action)
+            self._security.check(call.caller, table, action)
+
+    def _check_row(self, call: Call, table: Table, action: str, row_id: str) -> None:
+        row = self._store.get(table.name, row_id)
+        if row is not None:
+            self._security.check_row(call.caller, table, action, row)
 
     def _collection(self, call: Call, table: Table, key: KeyReference) -> Response:
         """Answer `table(id)/collection`: the rows whose lookup points to the row."""
@@ -100,20 +109,26 @@ class RowApi:
         if relation is None or len(call.segments) > 2 or call.method != "GET":
             raise NotImitated(f"{call.method} {'/'.join(call.segments[1:])} on a row")
         row_id, column = self._bodies.resolve(table, key), relation.column
+        self._check_row(call, table, "Read", row_id)
+        others = self._model.tables[relation.referencing_table]
+        self._security.check(call.caller, others, "Read")
         query = replace(
-            self._query(call, self._model.tables[relation.referencing_table]),
+            self._query(call, others),
             restriction=lambda row: row.get(column.name) == row_id and lookup_target(column, row) == table.name,
         )
         return json_answer(self._reader.page(query), call.preferences.applied)
 
     def _query(self, call: Call, table: Table) -> Query:
-        hidden = self._security.hidden(call.caller.user_id, table.name)
-        return Query(table, call.options, call.preferences, call.stale_seconds, path=call.path, hidden=hidden)
+        hidden, visible = self._security.hidden(call.caller, table.name), self._security.visible(call.caller, table)
+        return Query(
+            table, call.options, call.preferences, call.stale_seconds, path=call.path, hidden=hidden, visible=visible
+        )
 
     # One row
 
     async def _read(self, call: Call, table: Table, key: KeyReference) -> Response:
         row = self._reader.row(table, self._bodies.resolve(table, key), call.stale_seconds)
+        self._security.check_row(call.caller, table, "Read", row)
         known = call.precondition("if-none-match")
         if known is not None and known == etag(row) and table.versioned and not call.preferences.annotations:
             return Response(status_code=304, headers={"ETag": etag(row)})
@@ -124,7 +139,7 @@ class RowApi:
         check_write(call, table)
         self._reader.check_select(self._query(call, table))
         changes = self._bodies.read(table, call.json(), creating=True)
-        self._security.check_changes(call.caller.user_id, table, changes, creating=True)
+        self._security.check_changes(call.caller, table, changes, creating=True)
         row = await self._records.create(table, changes, call.caller, within=call.within)
         return self._written(call, table, row, created=True, address=row[table.primary_id])
 
@@ -141,14 +156,15 @@ class RowApi:
             raise errors.matching_key_exists()
         if found is None:
             changes = dict(key.values) | self._bodies.read(table, call.json(), creating=True)
-            self._security.check(call.caller.user_id, table, "Create")
-            self._security.check_changes(call.caller.user_id, table, changes, creating=True)
+            self._security.check(call.caller, table, "Create")
+            self._security.check_changes(call.caller, table, changes, creating=True)
             row = await self._records.create(
                 table, with_targets(table, changes), call.caller, key.row_id, within=call.within
             )
         else:
+            self._check_row(call, table, "Write", found)
             changes = self._bodies.read(table, call.json(), creating=False)
-            self._security.check_changes(call.caller.user_id, table, changes, creating=False)
+            self._security.check_changes(call.caller, table, changes, creating=False)
             version = _version(match)
             row = await self._records.update(table, found, changes, call.caller, version, within=call.within)
         return self._written(call, table, row, created=found is None, address=key.text)
@@ -159,6 +175,7 @@ class RowApi:
         found = self._find(table, key)
         if found is None:
             raise self._missing(table, key)
+        self._check_row(call, table, "Delete", found)
         version = _version(call.precondition("if-match"))
         await self._records.delete(table, found, call.caller, version, within=call.within)
         return Response(status_code=204)

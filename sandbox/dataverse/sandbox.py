@@ -258,6 +258,22 @@ class DataverseSandbox:
         await self._records.merge(about, into, key, content, self._person(user))
         self._disk.commit()
 
+    async def close_opportunity(
+        self, key: str, *, won: bool, revenue: Decimal | None = None, user: str | None = None
+    ) -> None:
+        """Close an opportunity as won, or as lost to somebody else, as a person does in the application; see `create`.
+
+        Webhooks of its update follow. The activity that records the closing is not imitated.
+        """
+        state, status = (1, 3) if won else (2, 5)
+        closing = {"statecode": state, "statuscode": status, "actualclosedate": self.clock.now().date()}
+        if revenue is not None:
+            closing["actualvalue"] = revenue
+        about = self._model.tables["opportunity"]
+        changes = self._bodies.read(about, self._body(about, closing), creating=False)
+        await self._records.update(about, key, changes, self._person(user), closes=True)
+        self._disk.commit()
+
     async def register_webhook(
         self,
         table: str,
@@ -309,6 +325,27 @@ class DataverseSandbox:
         self._put_user(user_id, "Integration", applicationid=client_id.lower(), accessmode=4)
         self._disk.commit()
         return user_id
+
+    def add_user(self, name: str, object_id: str | None = None, *, mail: str | None = None) -> str:
+        """Give a person a user, and return the user's id; `object_id` is the person's in the directory.
+
+        A second call for the same object id returns the same user.
+        """
+        user_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.organization_id} person {(object_id or name).lower()}"))
+        if self._store.get("systemuser", user_id) is None:
+            known = {} if object_id is None else {"azureactivedirectoryobjectid": object_id.lower()}
+            self._put_user(user_id, name, accessmode=0, internalemailaddress=mail, **known)
+            self._disk.commit()
+        return user_id
+
+    def user_may(self, user_id: str, table: str, action: str, depth: str = "") -> None:
+        """Lower what a user may do with a table: "Basic" reaches the rows he owns (of Read, Write and Delete), no depth
+        takes the privilege away; see `limit_privilege` for applications."""
+        self._security.limit(user_id, table, action, depth)
+
+    def allow_acting_for_others(self, client_id: str) -> None:
+        """Give an application the privilege prvActOnBehalfOfAnotherUser: it may name a user in CallerObjectId."""
+        self._security.allow_acting_for_others(self.add_application_user(client_id))
 
     def add_alternate_key(self, table: str, schema_name: str, columns: Sequence[str]) -> None:
         """Define an alternate key that is usable at once; raises DataverseError when it cannot be one."""

@@ -97,7 +97,7 @@ async def test_an_unforeseen_request_is_501_and_logged(org: Organisation) -> Non
     ]:
         assert (await org.client.request(method, path, json=None if method == "GET" else {})).status_code == 501
     assert len(org.sandbox.requests.unforeseen()) == 12
-    impersonated = await org.client.get("/accounts", headers={"CallerObjectId": ORGANIZATION_ID})
+    impersonated = await org.client.get("/accounts", headers={"MSCRMCallerID": org.sandbox.person_id})
     assert impersonated.status_code == 501
 
 
