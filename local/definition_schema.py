@@ -40,6 +40,7 @@ Schema = dict[str, Any]
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}  # YAML types it, the compiler reads it as text
 _COLUMN: Schema = {"type": "string", "minLength": 1}
 _COLUMNS: Schema = {"type": "array", "items": _COLUMN, "minItems": 1}
+_VALUES: Schema = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]}
 
 
 def _object(told: str, properties: Schema, required: Iterable[str] = (), by_system: Schema | None = None) -> Schema:
@@ -87,7 +88,7 @@ def _reference() -> Schema:
 
 
 def _only_if() -> Schema:
-    wanted = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]}
+    wanted = _VALUES
     related = {"type": "object", "additionalProperties": wanted, "required": ["by"], "properties": {"by": _COLUMN}}
     condition = _table("Columns, each with the value or values it may hold.", {"anyOf": [wanted, related]})
     alternatives = {"type": "array", "items": condition, "minItems": 1}
@@ -151,6 +152,7 @@ def _transfer() -> Schema:
     }
     properties: Schema = {
         "only_if": _only_if(),
+        "gone_if": _table("Columns of the source, and what they hold when it counts as deleted.", _VALUES),
         "require": {**_COLUMNS, "description": "Source columns without which nothing is created."},
         "also_on": _table("Related tables: table, then its column that names the source record.", _COLUMN),
         "if_unlinked": _choice("What may be done for a record without a partner.", IfUnlinked),

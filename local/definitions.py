@@ -26,7 +26,7 @@ from shared.sync.joined import parts_of
 from shared.sync.ports import Profile, Side
 
 _TRANSFER_KEYS = {
-    *("only_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "on_unlink"),
+    *("only_if", "gone_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "on_unlink"),
     *("write_back", "walk"),
     *("window", "on_vanish"),
 }
@@ -168,6 +168,8 @@ class _Reader:
             if "only_if" in facts:
                 facts["only_if"] = self._only_if((*where, "only_if"), facts["only_if"])
                 facts["also_on"] = self._told_by(facts["only_if"]) | facts.get("also_on", {})
+            if "gone_if" in facts:
+                facts["gone_if"] = self._gone_if((*where, "gone_if"), facts["gone_if"])
             by_place = self.systems if source is Side.LEFT else self.systems[::-1]
             named = self.variant.transfer(name, *by_place)
             yield {"name": named, "source": source, "line": self.document.line(where)} | facts
@@ -182,6 +184,13 @@ class _Reader:
         if not values:
             raise Faulty(self.document.line(where), "on_delete: set: names no column; add one with its value")
         return {"on_delete": "set", "set_on_delete": self._map((*where, "set"), values, None)}
+
+    def _gone_if(self, where: Location, tree: Any) -> dict[str, Any]:
+        """Columns of the record itself, all of which hold one of their values."""
+        condition = self._condition(where, tree)
+        if "related" in condition:
+            raise Faulty(self.document.line(where), "gone_if: looks at columns of the record itself; name those")
+        return condition
 
     def _only_if(self, where: Location, tree: Any) -> list[dict[str, Any]]:
         """One condition, or the alternatives below `any`."""

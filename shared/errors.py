@@ -230,6 +230,15 @@ class NotAllowed(Refused):
     remedy = "Give the application user the privilege or permission set that the system's documentation names."
 
 
+class DeleteNotOffered(Refused):
+    """The system's interface deletes no records of this table; nothing was done."""
+
+    code = "CD-1023"
+    sentence = "The system does not let its records be deleted."
+    who = Who.CONSULTANT
+    remedy = "Take on_delete: delete out of the transfer, or let the system offer it; then retry the record."
+
+
 class NotMastered(ConnectorError):
     """The record, or the one that it is a part of, is maintained in its own system, because it is not linked there yet
     or not any more; nothing was written."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from shared.sync.correspondence import KEYS, can_correspond
 from shared.sync.definition import (
+    Condition,
     Definition,
     FieldRule,
     IfMissing,
@@ -284,7 +285,7 @@ class _Check:
 
     def _conditions(self, transfer: Transfer) -> Iterator[Finding]:
         system = self.definition.table(transfer.source).system
-        for condition in transfer.only_if:
+        for key, condition in _each_condition(transfer):
             related = condition.related
             place = (system, related.table) if related else _place(self.definition, transfer.source)
             if related:
@@ -293,7 +294,7 @@ class _Check:
                 column = self.survey.column(place, name)
                 allowed = _allowed(column) if column else ()
                 for value in [one for one in values if allowed and one not in ("", *allowed)]:
-                    sentence = f"only_if: {place[0]} {place[1]}.{name} has no choice '{value}'."
+                    sentence = f"{key}: {place[0]} {place[1]}.{name} has no choice '{value}'."
                     yield self._found("CD-4606", Severity.WRONG, transfer.line, sentence, f"{name}={value}")
 
     def _related(self, place: Place, names: Iterable[str], line: int) -> Iterator[Finding]:
@@ -442,6 +443,13 @@ class _Check:
                 yield self._found(
                     "CD-4618", Severity.WRONG, transfer.line, f"{told} is no table for derived rows.", told
                 )
+
+
+def _each_condition(transfer: Transfer) -> Iterator[tuple[str, Condition]]:
+    """The conditions of a transfer, each with the key that it stands under."""
+    yield from (("only_if", one) for one in transfer.only_if)
+    if transfer.gone_if is not None:
+        yield "gone_if", transfer.gone_if
 
 
 def _keeps_keys(column: ColumnMetadata, target: ColumnMetadata) -> bool:

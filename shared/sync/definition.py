@@ -393,17 +393,18 @@ class OnVanish(StrEnum):
 class Transfer(Part):
     """One direction of a pair: one function, one queue.
 
-    only_if: alternatives, one of which an unlinked record must meet; empty: all records. require: columns of the
-    source without which nothing is created. create_with: columns of the target and what every new record gets there,
-    unless a field rule sends a value. on_delete: what follows when a source record is deleted, where it differs from
-    what the definition says; set_on_delete: the target's columns and what they get then. on_unlink: likewise when a
-    person undoes the link. Of derived rows only: window_days: how many days back from today they are computed anew;
-    on_vanish.
+    only_if: alternatives, one of which an unlinked record must meet; empty: all records. gone_if: what a source record
+    holds that counts as deleted although it is there. require: columns of the source without which nothing is created.
+    create_with: columns of the target and what every new record gets there, unless a field rule sends a value.
+    on_delete: what follows when a source record is deleted, where it differs from what the definition says;
+    set_on_delete: the target's columns and what they get then. on_unlink: likewise when a person undoes the link. Of
+    derived rows only: window_days: how many days back from today they are computed anew; on_vanish.
     """
 
     name: str
     source: Side
     only_if: tuple[Condition, ...] = ()
+    gone_if: Condition | None = None
     require: tuple[str, ...] = ()
     also_on: dict[str, str] = Field(default_factory=dict)
     if_unlinked: IfUnlinked = IfUnlinked.MATCH_OR_CREATE
@@ -438,9 +439,9 @@ class Transfer(Part):
 
     @property
     def own_columns(self) -> Sequence[str]:
-        """Columns of the source's own table that decide whether a record may be created."""
+        """Columns of the source's own table that decide whether a record may be created, or counts as gone."""
         conditions = [name for one in self.only_if if one.related is None for name in one.columns]
-        return [*conditions, *self.require]
+        return [*conditions, *(self.gone_if.columns if self.gone_if else ()), *self.require]
 
 
 class Brakes(Part):

@@ -1,4 +1,4 @@
-"""What follows when one record of a link is gone: the policy of the transfer whose source it was.
+"""What follows when one record of a link is gone, or counts as gone: the policy of the transfer whose source it was.
 
 It makes no difference who told of it: a notice, a feed, the full compare, or a write that found nothing. The record
 is asked for once more by its key, then counted at the brake, then the policy is followed. Only one transfer acts, that
@@ -45,6 +45,10 @@ class Deleting:
     async def source_gone(self) -> Outcome:
         """Do what the transfer's policy says; the source was just asked for by its key."""
         return await self._follow(Why.SOURCE_GONE, self._policy(self.prepared.transfer))
+
+    async def source_ended(self) -> Outcome:
+        """The same, of a source that is there and counts as deleted."""
+        return await self._follow(Why.SOURCE_ENDED, self._policy(self.prepared.transfer))
 
     async def target_gone(self, *, told: bool) -> Outcome:
         """Leave it to the other direction, if that moves; else nobody would ever follow. told: it has heard of it."""

@@ -39,6 +39,7 @@ class Why(StrEnum):
     TOMBSTONE = "a person or a delete has undone the link"
     RELEASED = "the link was undone, and the partner is let go"
     SOURCE_GONE = "the source record was deleted"
+    SOURCE_ENDED = "the source record meets gone_if, which counts as deleted"
     TARGET_GONE = "the target record was deleted"
     MOVED = "it belongs to another record now and was removed at the former one"
     IMMUTABLE = "the target takes no change of what it has; what was edited later stays here"

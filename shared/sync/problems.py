@@ -145,7 +145,7 @@ PROBLEMS: Mapping[str, Catalogued] = {
         "Choose another record, or press retry to let matching look for one.",
     ),
     "CD-4306": Catalogued(
-        "The record was deleted although it is linked; nothing was done to its partner.",
+        "The record was deleted, or counts as deleted, although it is linked; nothing was done to its partner.",
         Who.RECORD_OWNER,
         "Restore the record, or undo the link and decide what becomes of the partner; then press retry.",
     ),

@@ -1,4 +1,5 @@
-"""Whether an unlinked record may get a partner: the transfer's only_if, on the record itself or on related ones."""
+"""Whether an unlinked record may get a partner: the transfer's only_if, on the record itself or on related ones. And
+whether a record counts as deleted although it is there: its gone_if."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ _KEYS_AT_ONCE = 20
 
 async def in_scope(prepared: Prepared, source: Record) -> bool:
     """Whether one of the transfer's conditions holds; those on the record itself are looked at first. A record that was
-    merged into another one is in no scope."""
+    merged into another one, or counts as deleted, is in no scope."""
     conditions = prepared.transfer.only_if
-    if source.merged_into is not None:
+    if source.merged_into is not None or counts_as_gone(prepared, source):
         return False
     if not conditions or any(one.related is None and _holds(one, source) for one in conditions):
         return True
@@ -29,10 +30,16 @@ async def in_scope(prepared: Prepared, source: Record) -> bool:
     return False
 
 
+def counts_as_gone(prepared: Prepared, source: Record) -> bool:
+    """Whether the record holds what counts as deleted."""
+    condition = prepared.transfer.gone_if
+    return condition is not None and _holds(condition, source)
+
+
 async def those_in_scope(prepared: Prepared, records: Sequence[Record]) -> set[str]:
     """The keys of the records for which one of the transfer's conditions holds; related ones are searched together."""
     conditions = prepared.transfer.only_if
-    records = [one for one in records if one.merged_into is None]
+    records = [one for one in records if one.merged_into is None and not counts_as_gone(prepared, one)]
     own = [condition for condition in conditions if condition.related is None]
     found = {one.key for one in records if not conditions or any(_holds(condition, one) for condition in own)}
     for condition in conditions:

@@ -37,6 +37,7 @@ from shared.sync.ports import (
     Value,
     VersionKind,
 )
+from shared.sync.qualifying import counts_as_gone
 from shared.sync.references import Referring
 from shared.sync.values import Unfit, canonical, is_blank, same_value
 from shared.sync.vouching import vouched
@@ -48,6 +49,10 @@ MOVED = "moved"
 
 class SourceGone(Exception):
     """The source's record does not exist any more."""
+
+
+class SourceEnded(Exception):
+    """The source's record is there and counts as deleted."""
 
 
 class TargetGone(Exception):
@@ -201,12 +206,16 @@ class Updating:
             return Outcome(Kind.SKIPPED, Why.NO_PARTNER, other=self._target_key)
         except SourceGone:
             return await self._deleting.source_gone()
+        except SourceEnded:
+            return await self._deleting.source_ended()
         except TargetGone:
             return await self._deleting.target_gone(told=False)
 
     async def _once(self, source: Record, target: Record | None) -> Outcome:
         self._refuse_stale(source)
         self._refuse_merged(source, target)
+        if counts_as_gone(self.prepared, source):
+            raise SourceEnded
         if not await self._stays(source, target):
             return await self._left_to_the_source()
         source = await self._with_editor(source)
@@ -406,7 +415,7 @@ class Updating:
         if target is not None:
             sides = {plan.source: source.values, plan.source.other: target.values}
             base = base.renewed(self.prepared.rules, sides)
-        home = replace(self.home, base=base.pack(), claim=None, editor=self.editor or self.home.editor)
+        home = replace(self.home, base=base.pack(), claim=None, reason="", editor=self.editor or self.home.editor)
         home = with_parked(home, self.prepared.transfer.name, waits=bool(plan.problems))
         home = self._with_version(home, base, self.prepared.side, source)
         if target is not None:

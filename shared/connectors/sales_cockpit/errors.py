@@ -9,6 +9,7 @@ from shared.errors import (
     Answer,
     BadAnswer,
     ConnectorError,
+    DeleteNotOffered,
     FeedExpired,
     NotAllowed,
     RecordMissing,
@@ -39,7 +40,7 @@ def error_of(doing: Doing, reply: Reply, system: str) -> ConnectorError:
     code, field = _code_and_field(reply.content)
     answer = Answer(reply.status, code, field, reply.request_id)
     if doing is Doing.DELETE and reply.status in (405, 501):
-        return Refused(system, answer, f"{system}: its projects cannot be deleted; take on_delete: delete out.")
+        return DeleteNotOffered(system, answer)
     return _class(doing, reply.status, code)(system, answer)
 
 

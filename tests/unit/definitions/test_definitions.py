@@ -60,6 +60,15 @@ def test_what_yaml_takes_for_numbers_and_truths_stays_text() -> None:
     assert read.fields[3].values == {"0": "NO", "1": "YES"}
 
 
+def test_what_counts_as_deleted_is_read_like_a_condition() -> None:
+    """Of the record itself; its columns are read with the record."""
+    text = GOOD.replace("customer_to_dataverse: {", "customer_to_dataverse: {gone_if: {blocked: [YES, NO]}, ")
+    transfer = read_definition(text, "g.yaml").transfers[1]
+    assert transfer.gone_if is not None
+    assert transfer.gone_if.columns == {"blocked": ("YES", "NO")}
+    assert transfer.own_columns == ["blocked"]
+
+
 def test_a_check_with_settings_and_a_column_knows_the_column_on_both_sides() -> None:
     """The column may be named as either system calls it."""
     for named in ("city", "town"):
@@ -79,6 +88,12 @@ MISTAKES = {
     "an unknown master": ("master: dataverse}", "master: sap}", 15, "there are: dataverse, business_central, both"),
     "half a master": ("unlinked: dataverse, linked:", "linked:", 16, "names both: {unlinked"),
     "a wrong link state": ("unlinked: dataverse", "unlnked: dataverse", 16, "there are: linked, unlinked"),
+    "a related table that counts as deleted": (
+        "{if_unlinked: match}",
+        "{gone_if: {contact: {by: parent, state: 1}}}",
+        10,
+        "gone_if: looks at columns of the record itself",
+    ),
     "an unknown converter": (FIRST, f"{FIRST}, convert: shout", 15, f"there are: {', '.join(sorted(CONVERTERS))}"),
     "an unknown check": (FIRST, f"{FIRST}, check: shout", 15, f"there are: {', '.join(sorted(CHECKS))}"),
     "a setting that a check does not take": (

@@ -13,6 +13,7 @@ from shared.sync.correspondence import SAMPLES, can_correspond
 from shared.sync.definition import (
     Arguments,
     ChooseKey,
+    Condition,
     Definition,
     FieldRule,
     IfUnlinked,
@@ -161,6 +162,14 @@ def test_a_write_back_into_a_read_only_column_is_wrong() -> None:
     blocked = with_transfers(TO_ERP.model_copy(update={"on_delete": "set", "set_on_delete": {"code": "Two"}}))
     right = replace(RIGHT, columns={**RIGHT.columns, "code": replace(choice, name="code", updatable=False)})
     assert {code for code, _, _ in found(right=right, pair=blocked)} == {"CD-4606", "CD-4608"}
+
+
+def test_what_counts_as_deleted_has_to_be_a_choice_that_there_is() -> None:
+    choice = ColumnMetadata("state", ColumnType.CHOICE, choices={"0": "Open", "1": "Won"})
+    left = replace(LEFT, columns={**LEFT.columns, "state": choice})
+    ends = TO_ERP.model_copy(update={"gone_if": Condition(columns={"state": ("1", "7")})})
+    assert found(left, pair=with_transfers(ends, TO_CRM)) == [("CD-4606", "wrong", 4)]
+    assert found(pair=with_transfers(ends, TO_CRM)) == [("CD-4602", "wrong", 4)]
 
 
 def test_a_delete_that_the_target_does_not_take_is_wrong() -> None:
