@@ -8,9 +8,7 @@ from sandbox.faults import FaultKind, FaultRule
 from sandbox.sales_cockpit.options import SalesCockpitOptions
 from shared.sync.ports import LinkState, Side
 from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.sales_cockpit.world import ANNA, TRANSFER, CockpitWorld, shipped
-
-WON, LOST = {"statecode": 1, "statuscode": 3}, {"statecode": 2, "statuscode": 4}
+from tests.scenarios.sales_cockpit.names_world import ANNA, TRANSFER, CockpitWorld, shipped
 
 
 @virtually
@@ -87,12 +85,12 @@ async def test_a_rename_waits_while_the_cockpit_is_down() -> None:
 
 
 @virtually
-@pytest.mark.parametrize("end", [WON, LOST])
-async def test_a_closed_opportunity_keeps_its_project(end: dict[str, int]) -> None:
+@pytest.mark.parametrize("won", [True, False])
+async def test_a_closed_opportunity_keeps_its_project(won: bool) -> None:
     """R-002: what was rated is still read; that is what is shipped."""
     async with CockpitWorld() as world:
         opportunity = await world.with_project()
-        await world.crm.edit("opportunity", opportunity, end)
+        await world.crm.close_opportunity(opportunity, won=won)
         await world.settle()
         assert set(world.projects) == {opportunity}
         assert await world.links() == {opportunity: opportunity}
@@ -129,12 +127,12 @@ async def test_a_deleted_opportunity_takes_its_project_with_it_if_the_definition
 
 
 @virtually
-@pytest.mark.parametrize("end", [WON, LOST])
-async def test_a_closed_opportunity_takes_its_project_with_it_if_the_definition_says_so(end: dict[str, int]) -> None:
+@pytest.mark.parametrize("won", [True, False])
+async def test_a_closed_opportunity_takes_its_project_with_it_if_the_definition_says_so(won: bool) -> None:
     """R-002: once, and nothing happens to the others; the journal says why."""
     async with CockpitWorld(shipped(gone_if="{statecode: [1, 2]}", on_delete="delete")) as world:
         opportunity, other = await world.with_project(), await world.with_project("Another")
-        await world.crm.edit("opportunity", opportunity, end)
+        await world.crm.close_opportunity(opportunity, won=won)
         await world.settle()
         assert set(world.projects) == {other}
         await world.crm.edit("opportunity", opportunity, {"description": "after all"})
@@ -149,7 +147,7 @@ async def test_a_closed_opportunity_may_only_lose_its_link() -> None:
     """R-002: the project stays, its name follows no longer."""
     async with CockpitWorld(shipped(gone_if="{statecode: [1, 2]}")) as world:
         opportunity = await world.with_project()
-        await world.crm.edit("opportunity", opportunity, WON)
+        await world.crm.close_opportunity(opportunity, won=True)
         await world.settle()
         await world.crm.edit("opportunity", opportunity, {"name": "Renamed when it was over"})
         await world.settle()
@@ -162,7 +160,7 @@ async def test_a_reopened_opportunity_gets_a_project_again_when_it_is_opened() -
     """R-009: the tombstone of the first one is no obstacle, and the name follows again."""
     async with CockpitWorld(shipped(gone_if="{statecode: [1, 2]}", on_delete="delete")) as world:
         opportunity = await world.with_project()
-        await world.crm.edit("opportunity", opportunity, LOST)
+        await world.crm.close_opportunity(opportunity, won=False)
         await world.settle()
         await world.crm.edit("opportunity", opportunity, {"statecode": 0, "statuscode": 1})
         await world.settle()
@@ -182,7 +180,7 @@ async def test_the_end_of_many_at_once_asks_a_person_first() -> None:
     async with CockpitWorld(definition.model_copy(update={"brakes": limits})) as world:
         opportunities = [await world.with_project(f"Mill {number}") for number in range(4)]
         for one in opportunities:
-            await world.crm.edit("opportunity", one, LOST)
+            await world.crm.close_opportunity(one, won=False)
         await world.pass_time(minutes=30)
         assert len(world.projects) == 2
 
