@@ -11,6 +11,7 @@ from local.host.ports import Clock, OpenReceiver, QueuedMessage, QueueSource, Re
 from local.host.queues import ListenerHealth
 from local.host.service_bus import open_service_bus_receiver
 from local.host.settings import HostKeys
+from local.host.sign_in import PlatformSignIn
 
 __all__ = [
     "Clock",
@@ -24,6 +25,7 @@ __all__ = [
     "LockLost",
     "OpenReceiver",
     "Outcome",
+    "PlatformSignIn",
     "QueueSource",
     "QueueTrigger",
     "QueuedMessage",

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import azure.functions as func
 import uvicorn
+from starlette.types import ASGIApp
 
 from local.host.errors import HostRefused, UnknownFunction
 from local.host.http import HttpSide
@@ -23,6 +24,7 @@ from local.host.ports import Clock, OpenReceiver
 from local.host.queues import ListenerHealth, QueueListener
 from local.host.service_bus import open_service_bus_receiver
 from local.host.settings import HostKeys, read_host_json
+from local.host.sign_in import PlatformSignIn
 from local.host.timers import TimerListener, TimerStates
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class FunctionsHost:
     settings are the app settings that bindings refer to; the functions themselves read the environment, which is the
     caller's to set. http_port 0 takes a free port, None serves no HTTP. state_path keeps the timers' last and next
     runs across restarts. grace_seconds is how long `stop` waits for running functions before it cancels them.
+    sign_in is the platform's sign-in in front of the functions; None leaves it off, as it is in Azure at first.
     Raises HostRefused (naming function or setting) for an app that would not run in Azure or is not imitated.
     """
 
@@ -76,6 +79,7 @@ class FunctionsHost:
         open_receiver: OpenReceiver = open_service_bus_receiver,
         new_invocation_id: Callable[[], str] = lambda: str(uuid4()),
         grace_seconds: float = 30.0,
+        sign_in: PlatformSignIn | None = None,
     ) -> None:
         options = read_host_json(host_json)
         self._functions = index(app, settings)
@@ -105,6 +109,8 @@ class FunctionsHost:
             run_timer=self._run_timer,
             status=self._status,
         )
+        self._sign_in = sign_in
+        self._app: ASGIApp = self._http if sign_in is None else sign_in.around(self._http)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._url = ""
@@ -112,9 +118,9 @@ class FunctionsHost:
         self._used = False
 
     @property
-    def asgi(self) -> HttpSide:
+    def asgi(self) -> ASGIApp:
         """The ASGI application, for tests that call it in process; it works without `start`."""
-        return self._http
+        return self._app
 
     @property
     def url(self) -> str:
@@ -174,6 +180,8 @@ class FunctionsHost:
             if not await self._all_end(ends, _LAST_SECONDS):
                 log.warning("a listener did not end and is left behind")
                 await self._abandon(listeners, ends)
+        if self._sign_in is not None:
+            await self._sign_in.aclose()
         self._invoker.close()
 
     async def _abandon(self, listeners: Collection[asyncio.Task[None]], ends: Collection[asyncio.Task[None]]) -> None:
@@ -198,7 +206,7 @@ class FunctionsHost:
             door = socket.create_server((self._address, port))
         except OSError as error:
             raise HostRefused(f"port {port} on {self._address} is taken; choose another.") from error
-        config = uvicorn.Config(self._http, access_log=False, log_config=None, lifespan="off", server_header=False)
+        config = uvicorn.Config(self._app, access_log=False, log_config=None, lifespan="off", server_header=False)
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[door]))
         while not self._server.started:
