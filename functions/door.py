@@ -6,7 +6,6 @@ loads no function at all where a parameter has no binding.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.routes import ROUTES, Caller, Guard, NotJsonType, RequestError, Route, TooLarge, error_body
+from shared.strict_json import dump
 
 log = logging.getLogger(__name__)
 
@@ -173,9 +173,8 @@ def status_of(error: CrossdockError) -> int:
 
 
 def answered(content: Mapping[str, Any], status: int = 200) -> func.HttpResponse:
-    """An answer of JSON."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return func.HttpResponse(text, status_code=status, headers=HEADERS, mimetype="application/json")
+    """An answer of JSON; numbers are as exact as they are given."""
+    return func.HttpResponse(dump(dict(content)), status_code=status, headers=HEADERS, mimetype="application/json")
 
 
 @cache

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from azure.identity.aio import DefaultAzureCredential
     from azure.servicebus.aio import ServiceBusClient
 
+    from shared.cockpit import SalesCockpit
     from shared.engine import Engine
     from shared.messaging.service_bus import ServiceBusQueue
     from shared.stores.rows import RowStore
@@ -77,6 +78,7 @@ class App:
         self._own_queue: ServiceBusQueue | None = None
         self._credential: DefaultAzureCredential | None = None
         self._engine: Engine | None = None
+        self._cockpit: SalesCockpit | None = None
         self._building = asyncio.Lock()
 
     @cached_property
@@ -139,11 +141,21 @@ class App:
 
         return UserTokens(self.settings, self.outside.clock, self.outside.http)
 
+    async def cockpit(self) -> SalesCockpit:
+        """What serves the Sales Cockpit's users, made once, over the engine. Raises what `engine` raises, and Unknown
+        where this installation has no Cockpit."""
+        engine = await self.engine()
+        if self._cockpit is None:
+            from shared.cockpit import build
+
+            self._cockpit = build(self, engine)
+        return self._cockpit
+
     async def aclose(self) -> None:
         """Close all connections. Repetition does nothing."""
-        parts = [part for part in (self._engine, self._own_queue) if part is not None]
+        parts = [part for part in (self._cockpit, self._engine, self._own_queue) if part is not None]
         credential, self._credential = self._credential, None
-        self._engine = self._own_queue = None
+        self._cockpit = self._engine = self._own_queue = None
         for part in parts:
             await part.aclose()
         if credential is not None:

@@ -85,6 +85,8 @@ ROUTES: Final[Mapping[str, Route]] = {
     "business_central_webhook": Route(
         "webhooks/business-central/{secret}/{subscription?}", ("GET", "POST"), Guard.PATH_SECRET
     ),
+    "cockpit_launch": _get("cockpit/launch", Guard.USER_PAGE),
+    "cockpit_opportunity": _get("cockpit/opportunities/{opportunity}", Guard.USER),
     "ops_health": _get("ops/health", Guard.PUBLIC),
     "ops_transfers": _get("ops/transfers", Guard.VIEWER),
     "ops_transfer": _get("ops/transfers/{transfer}", Guard.VIEWER),

@@ -89,6 +89,9 @@ class SignInAgain(CockpitRefusal):
     remedy = "Sign in again."
     status = 401
 
+    def __init__(self, vendor_code: str = "") -> None:
+        super().__init__(f"{self.sentence} ({vendor_code})" if vendor_code else "")
+
 
 class NotSetUp(CockpitRefusal):
     """Our application may not act for users: the administrator has something to do. Told with the sign-in's code."""
@@ -96,5 +99,8 @@ class NotSetUp(CockpitRefusal):
     code = "CD-7010"
     sentence = "Crossdock may not act for the signed-in user."
     who = Who.ADMINISTRATOR
-    remedy = "Follow docs/how-to/sales-cockpit.md, step by step; the code in the log says what is missing."
+    remedy = "Follow docs/how-to/sales-cockpit.md, step by step; the code says what is missing."
     status = 502
+
+    def __init__(self, vendor_code: str = "") -> None:
+        super().__init__(f"{self.sentence} ({vendor_code})" if vendor_code else "")

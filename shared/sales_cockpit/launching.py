@@ -29,11 +29,11 @@ UNKNOWN_SOLUTION = "UnknownSolution"
 
 
 class ProjectLinks(Protocol):
-    """Which opportunity has which project, for the transfers. Raises the errors of store, queue and connectors."""
+    """Which opportunities have a project, for the transfers. Raises the errors of store, queue and connectors."""
 
     async def has(self, opportunity: str) -> bool: ...
 
-    async def put(self, opportunity: str, project: str) -> None:
+    async def put(self, opportunity: str) -> None:
         """Remember the link and tell the transfers of it; repeating is harmless."""
         ...
 
@@ -71,14 +71,14 @@ class Launching:
             raise _of_cockpit(error) from None
         if not _is_below(launched.project.url, self.portal):
             raise CockpitUnavailable("The address of the project leads away from the Cockpit.")
-        await self._remember(launched.project)
+        await self._remember(opportunity.key)
         return launched
 
     async def _read(self, user: User, key: str) -> Opportunity:
         try:
             return await self.crm.read(user, key, ["name"], self.budget_seconds)
         except ConnectorError as error:
-            raise _told(CrmUnavailable(error.code), error) from None
+            raise _told(CrmUnavailable(), error) from None
 
     async def _project(self, user: User, opportunity: Opportunity, solution: str | None, ends_at: float) -> Launched:
         known = await self.cockpit.find(opportunity.key, user, self._left(ends_at))
@@ -94,11 +94,11 @@ class Launching:
     def _left(self, ends_at: float) -> float:
         return max(0.1, ends_at - self.clock.monotonic())
 
-    async def _remember(self, project: Project) -> None:
+    async def _remember(self, opportunity: str) -> None:
         """A user who waits for his project is not sent away because our own memory fails."""
         try:
-            if not await self.links.has(project.opportunity):
-                await self.links.put(project.opportunity, project.key)
+            if not await self.links.has(opportunity):
+                await self.links.put(opportunity)
         except CrossdockError as error:
             log.warning("a project's link is made up for at the next launch", extra={"code": error.code})
 
@@ -106,7 +106,7 @@ class Launching:
 def _of_cockpit(error: ConnectorError) -> CrossdockError:
     if isinstance(error, Refused) and error.answer.vendor_code == UNKNOWN_SOLUTION:
         return UnknownSolution()
-    return _told(CockpitUnavailable(error.code), error)
+    return _told(CockpitUnavailable(), error)
 
 
 def _told(shown: CrossdockError, error: ConnectorError) -> CrossdockError:

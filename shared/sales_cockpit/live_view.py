@@ -48,7 +48,7 @@ class LiveView:
             raise SettingsError(f"{COLUMNS_SETTING}: {named} is no column of the opportunity; correct it.") from None
         except ConnectorError as error:
             log.warning("an opportunity could not be shown", extra={"code": error.code, "told": error.detail})
-            raise CrmUnavailable(error.code) from None
+            raise CrmUnavailable from None
 
 
 def _field(name: str, opportunity: Opportunity) -> dict[str, Json]:

@@ -91,7 +91,7 @@ class OpportunitiesAsUser:
         reply = await self._send(user, call, within_seconds)
         if is_missing(reply):
             raise NotVisible
-        return self._opportunity(key, object_of(self.system, self._checked(reply, Doing.READ)), names)
+        return self._opportunity(key, object_of(self.system, self._checked(reply, Doing.READ, columns)), names)
 
     async def write(self, user: User, key: str, etag: str, values: Mapping[str, Json], within_seconds: float) -> str:
         """Change these columns in one request, if the opportunity still has this etag; answers the new one."""
