@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any
 from sandbox.problems import ApiError, FieldError, NotImitated, bad_request
 from sandbox.rows_on_disk import CHANGED_AT, REVISION, Row
 from sandbox.sales_cockpit.options import SalesCockpitOptions
+from sandbox.sales_cockpit.rating import rated
 from sandbox.sales_cockpit.store import EVALUATIONS, PROJECTS, SOLUTIONS, Store
 
 LONGEST_NAME = 200
@@ -136,9 +138,24 @@ class Api:
     def delete(self, key: str) -> None:
         """Delete a project with its evaluations; raises the 404 for one that is not there."""
         row = self.project(key)
-        for evaluation, rated in list(self._store.evaluations_of(key)):
-            self._store.write(EVALUATIONS, evaluation, rated, deleted=True)
+        for evaluation, one in list(self._store.evaluations_of(key)):
+            self._store.write(EVALUATIONS, evaluation, one, deleted=True)
         self._store.write(PROJECTS, key, row, deleted=True)
+
+    def rate(self, key: str, by: str, lights: Mapping[str, int]) -> dict[str, Any]:
+        """Keep a rating; it is in the feed from now on. Returns the evaluation as it is told."""
+        row, outcome = self.project(key), rated(lights)
+        evaluation = str(uuid.uuid5(uuid.NAMESPACE_URL, f"evaluation {key} {self._store.revision}"))
+        values = {
+            "projectId": key,
+            "opportunityId": row["externalId"],
+            "evaluatedAt": self._store.now(),
+            "evaluatedBy": by,
+            "lights": dict(lights),
+            "probability": outcome.probability,
+            "results": dict(outcome.results),
+        }
+        return told(evaluation, self._store.write(EVALUATIONS, evaluation, values))
 
     def project(self, key: str) -> Row:
         """A project that is there; raises the 404."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from sandbox.faults import Faults, NoticeFaults
 from sandbox.front import FrontDoor
 from sandbox.problems import Failures
 from sandbox.request_log import RequestLog
-from sandbox.sales_cockpit.api import Api, told
+from sandbox.sales_cockpit.api import Api
 from sandbox.sales_cockpit.options import SalesCockpitOptions
-from sandbox.sales_cockpit.rating import lights_from, rated
+from sandbox.sales_cockpit.portal import Portal, PortalOptions
+from sandbox.sales_cockpit.rating import lights_from
 from sandbox.sales_cockpit.service import SYSTEM, Service
-from sandbox.sales_cockpit.store import EVALUATIONS, SOLUTIONS, Store
+from sandbox.sales_cockpit.store import SOLUTIONS, Store
 from sandbox.tokens import TokenIssuer
 
 
@@ -29,8 +29,8 @@ class SalesCockpitSandbox:
 
     `app` is the ASGI application: the contract's routes under `{base_path}/api/v1`, and `/_sandbox` for people. With
     `persist` everything answered is in that file first; without it the memory is all there is. portal: the address
-    under which people open projects. The doors `add_solution`, `edit`, `delete` and `rate` are a person in the Cockpit;
-    they raise `ApiError`.
+    under which people open projects; pages: what is behind it, none if missing. The doors `add_solution`, `edit`,
+    `delete` and `rate` are a person in the Cockpit; they raise `ApiError`.
     """
 
     def __init__(
@@ -43,16 +43,19 @@ class SalesCockpitSandbox:
         persist: Path | None = None,
         seed: int = 0,
         options: SalesCockpitOptions | None = None,
+        pages: PortalOptions | None = None,
     ) -> None:
         self.faults = Faults(seed)
         self.notice_faults = NoticeFaults(seed=seed)
         self.requests = RequestLog(SYSTEM)
-        self._clock = clock
         self._disk = Disk(persist)
         self._store = Store(clock.now, self._disk)
         self._store.load()
         self._api = Api(self._store, options or SalesCockpitOptions(), portal)
-        self._service = Service(base_path=base_path, api=self._api, store=self._store, clock=clock, issuer=issuer)
+        shown = Portal(pages, api=self._api, store=self._store, clock=clock) if pages else None
+        self._service = Service(
+            base_path=base_path, api=self._api, store=self._store, clock=clock, issuer=issuer, pages=shown
+        )
         self.app: ASGIApp = FrontDoor(
             self._service,
             admin_app(self),
@@ -110,18 +113,6 @@ class SalesCockpitSandbox:
     def rate(self, project: str, by: str, lights: Mapping[str, int]) -> dict[str, Any]:
         """Rate a project as a person does: a light for each criterion, those not named have none. Returns the
         evaluation, which is in the feed from now on."""
-        row = self._api.project(project)
-        outcome = rated(lights_from(lights))
-        key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"evaluation {project} {self._store.revision}"))
-        values = {
-            "projectId": project,
-            "opportunityId": row["externalId"],
-            "evaluatedAt": self._clock.now(),
-            "evaluatedBy": by,
-            "lights": lights_from(lights),
-            "probability": outcome.probability,
-            "results": dict(outcome.results),
-        }
-        made = self._store.write(EVALUATIONS, key, values)
+        evaluation = self._api.rate(project, by, lights_from(lights))
         self._store.commit()
-        return told(key, made)
+        return evaluation

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.clock import Clock
 from sandbox.front import not_imitated, segments_of, stale_seconds
@@ -22,14 +22,24 @@ SYSTEM = "sales_cockpit"
 
 
 class Service:
-    """Serves one Cockpit's interface under `{base_path}/api/v1`."""
+    """Serves one Cockpit's interface under `{base_path}/api/v1`, and beside it its pages, if it has any."""
 
-    def __init__(self, *, base_path: str, api: Api, store: Store, clock: Clock, issuer: TokenIssuer) -> None:
+    def __init__(
+        self,
+        *,
+        base_path: str,
+        api: Api,
+        store: Store,
+        clock: Clock,
+        issuer: TokenIssuer,
+        pages: ASGIApp | None = None,
+    ) -> None:
         self._root = tuple(part for part in (*base_path.split("/"), "api", "v1") if part)
         self._api = api
         self._store = store
         self._clock = clock
         self._issuer = issuer
+        self._pages = pages
         self._asked: deque[datetime] = deque()
 
     def clear(self) -> None:
@@ -38,7 +48,11 @@ class Service:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        response = await self._response(Request(scope, receive))
+        request = Request(scope, receive)
+        if self._pages is not None and segments_of(request)[: len(self._root)] != self._root:
+            await self._pages(scope, receive, send)
+            return
+        response = await self._response(request)
         await response(scope, receive, send)
 
     async def _response(self, request: Request) -> Response:
