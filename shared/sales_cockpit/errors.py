@@ -103,4 +103,58 @@ class NotSetUp(CockpitRefusal):
     status = 502
 
     def __init__(self, vendor_code: str = "") -> None:
-        super().__init__(f"{self.sentence} ({vendor_code})" if vendor_code else "")
+        super().__init__(_with_code(self.sentence, vendor_code))
+
+
+class NotWritten(CockpitRefusal):
+    """Why an evaluation is not written: told to the Cockpit's program, or to the journal, and never on a page."""
+
+
+class MayNotChange(NotWritten):
+    """The user sees the opportunity and may not change it, or not that column of it."""
+
+    code = "CD-7011"
+    sentence = "The user may not change the opportunity."
+    who = Who.ADMINISTRATOR
+    remedy = "Give the user the right to change it in Dynamics, or let somebody rate it who has it."
+    status = 403
+
+    def __init__(self, vendor_code: str, field: str) -> None:
+        super().__init__(_with_code(self.sentence, vendor_code), field)
+
+
+class EvaluationRefused(NotWritten):
+    """Dynamics refuses the values: a rule, a plug-in, or a limit that its metadata do not tell."""
+
+    code = "CD-7012"
+    sentence = "Dynamics refuses the evaluation."
+    who = Who.ADMINISTRATOR
+    remedy = "Look in Dynamics which rule of the opportunity stands in the way; the code is Dynamics' own."
+    status = 422
+
+    def __init__(self, vendor_code: str, field: str) -> None:
+        super().__init__(_with_code(self.sentence, vendor_code), field)
+
+
+class NotTheRater(NotWritten):
+    """An evaluation is told by who made it, and by nobody else."""
+
+    code = "CD-7013"
+    sentence = "The evaluation was made by another user than the one who is signed in."
+    who = Who.DEVELOPER
+    remedy = "The Cockpit has to send an evaluation with the sign-in of the person whose id stands in evaluatedBy."
+    status = 403
+
+
+class EvaluationMissing(NotWritten):
+    """An evaluation that waits for Dynamics is looked up in the Cockpit, which does not tell of it (any more)."""
+
+    code = "CD-7014"
+    sentence = "The Cockpit does not tell of the evaluation."
+    who = Who.NOBODY
+    remedy = "Nothing, if it was deleted in the Cockpit; else rate once more."
+    status = 404
+
+
+def _with_code(sentence: str, vendor_code: str) -> str:
+    return f"{sentence} ({vendor_code})" if vendor_code else sentence

@@ -108,3 +108,40 @@ class Cockpit(Protocol):
     async def evaluations(self, since: datetime, cursor: str | None, within_seconds: float) -> EvaluationPage:
         """What was rated since then, as our own identity."""
         ...
+
+
+class Stage(StrEnum):
+    """How far the writing of an evaluation is. reserved: it may be written at any moment; confirmed: it is written."""
+
+    RESERVED = "reserved"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """The newest evaluation of an opportunity that was or is being written. No value of it.
+
+    crm: system and instance of the opportunity; at: when it was rated. overtook: it took the place of a reservation
+    that was never confirmed, whose write may still be under way.
+    """
+
+    crm: str
+    opportunity: str
+    evaluation: str
+    at: datetime
+    stage: Stage
+    overtook: bool = False
+    etag: str = ""
+
+
+class EvaluationRows(Protocol):
+    """One row for each opportunity that was rated."""
+
+    async def get(self, crm: str, opportunity: str) -> EvaluationRow | None: ...
+
+    async def put(self, row: EvaluationRow) -> EvaluationRow:
+        """Conditional on the etag given (empty: must not exist yet); raises RowTaken when somebody else was faster.
+
+        A row that is already there with the same content counts as written.
+        """
+        ...

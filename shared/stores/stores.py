@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from shared.sales_cockpit.ports import EvaluationRows
 from shared.stores import (
     breakers,
     compares,
     counters,
     environments,
+    evaluations,
     journal,
     links,
     match_claims,
@@ -66,6 +68,7 @@ TABLES: Final = tuple(
         subscriptions,
         reports,
         compares,
+        evaluations,
     )
 )
 """The tables that the row store must be made with."""
@@ -92,6 +95,7 @@ class Stores:
     subscriptions: SubscriptionRows
     reports: Reports
     compares: CompareRows
+    evaluations: EvaluationRows
 
 
 def open_stores(rows: RowStore, clock: Clock) -> Stores:
@@ -114,4 +118,5 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         subscriptions=subscriptions.SubscriptionsStore(rows),
         reports=reports.ReportsStore(rows),
         compares=compares.ComparesStore(rows),
+        evaluations=evaluations.EvaluationsStore(rows),
     )

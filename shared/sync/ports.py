@@ -164,6 +164,7 @@ class ColumnMetadata:
 
     writable: at a create or later; updatable: later. target: the table that a reference points to, if it is one.
     Only a survey says the rest. required: a create without it is refused. denied: what column security denies us.
+    least, most, decimals: what a number may be and how many decimal places are kept, where the system was asked.
     """
 
     name: str
@@ -175,6 +176,9 @@ class ColumnMetadata:
     target: str = ""
     required: bool = False
     denied: frozenset[Right] = frozenset()
+    least: Decimal | None = None
+    most: Decimal | None = None
+    decimals: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Watermarks, switches, modes and breakers: written by condition, so that two who steer at once notice each other.
 
-Subscriptions: one row each, the last look counts. Compares: who comes second does not go on.
+Subscriptions: one row each, the last look counts. Compares: who comes second does not go on. Evaluations: the same, by
+opportunity.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import StoreUnavailable
+from shared.sales_cockpit.ports import EvaluationRow, Stage
 from shared.stores.stores import Stores
 from shared.sync.ports import (
     BreakerRow,
@@ -148,3 +150,34 @@ async def test_of_two_steps_of_a_compare_one_goes_on(stores: Stores) -> None:
         await stores.compares.put(replace(began, place="A-2"))
     again = await stores.compares.put(replace(moved, etag=began.etag))
     assert replace(again, etag="") == replace(moved, etag="")
+
+
+async def test_of_two_evaluations_that_want_an_opportunity_one_is_told(stores: Stores) -> None:
+    """None at first; then what was put, by condition, and each organisation's opportunities for themselves."""
+    assert await stores.evaluations.get("dataverse/nordwind", "o-1") is None
+    first = EvaluationRow("dataverse/nordwind", "o-1", "e-1", START, Stage.RESERVED)
+    reserved = await stores.evaluations.put(first)
+    assert await stores.evaluations.get("dataverse/nordwind", "o-1") == reserved
+    assert await stores.evaluations.get("dataverse/other", "o-1") is None
+    assert await stores.evaluations.get("dataverse/nordwind", "o-2") is None
+    with pytest.raises(RowTaken):
+        await stores.evaluations.put(replace(first, evaluation="e-2"))
+    taken = await stores.evaluations.put(replace(reserved, evaluation="e-2", overtook=True))
+    with pytest.raises(RowTaken):
+        await stores.evaluations.put(replace(reserved, stage=Stage.CONFIRMED))
+    assert await stores.evaluations.get("dataverse/nordwind", "o-1") == taken
+
+
+@pytest.mark.parametrize("way", ["lose", "quietly"])
+async def test_an_evaluation_whose_answer_was_lost_may_be_put_again(
+    stores: Stores, rows: WatchedRows, way: str
+) -> None:
+    """Whoever writes the same evaluation wishes the same."""
+    reserved = await stores.evaluations.put(EvaluationRow("dataverse", "o-1", "e-1", START, Stage.RESERVED))
+    confirmed = replace(reserved, stage=Stage.CONFIRMED)
+    setattr(rows, way, 1)
+    if way == "lose":
+        with pytest.raises(StoreUnavailable):
+            await stores.evaluations.put(confirmed)
+    stored = await stores.evaluations.put(confirmed)
+    assert await stores.evaluations.get("dataverse", "o-1") == stored
