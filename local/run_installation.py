@@ -23,11 +23,12 @@ STATE: Final = (
     "dataverse.sqlite",
     "business_central.sqlite",
     "postoffice.sqlite",
+    "sales_cockpit.sqlite",
     "store.sqlite",
     "timers.json",
 )
 """The files that hold what moved; `--fresh` removes them."""
-LATER: Final = frozenset({"post_key"})
+LATER: Final = frozenset({"post_key", "api_client", "api_secret", "cockpit_client", "cockpit_secret"})
 """What folders of earlier versions do not have yet."""
 
 
@@ -59,6 +60,10 @@ class Installation:
     crm_secret: str = _new(_secret)
     erp_secret: str = _new(_secret)
     post_key: str = _new(_secret)
+    api_client: str = _new(_guid)
+    api_secret: str = _new(_secret)
+    cockpit_client: str = _new(_guid)
+    cockpit_secret: str = _new(_secret)
     webhook_secret: str = _new(_secret)
     path_secret: str = _new(_secret)
     client_state: str = _new(_secret)
@@ -76,8 +81,8 @@ def open_installation(folder: Path) -> Installation:
         write_private(path, asdict(Installation()))
     try:
         kept = json.loads(path.read_bytes())
-        if not LATER & kept.keys():  # made by an earlier version
-            kept |= {name: value for name, value in asdict(Installation()).items() if name in LATER}
+        if missing := LATER - kept.keys():  # made by an earlier version
+            kept |= {name: value for name, value in asdict(Installation()).items() if name in missing}
             write_private(path, kept)
         return Installation(**{one.name: str(kept[one.name]) for one in fields(Installation)})
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -19,17 +19,22 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid5
 
+import httpx
+
+from local import run_sales_cockpit
 from local.bootstrap import ROOT
 from local.definitions import compile_folder
 from local.given_settings import OURS
 from local.host import FunctionsHost, HostKeys
 from local.run_installation import LOCK_FILE, RUN_FILE, Installation, forget, open_installation, write_private
+from local.run_sales_cockpit import Places
 from local.servicebus import QueueSettings, ServiceBusEndpoint
 from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.clock import SystemClock
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.postoffice.options import Auth, PostOfficeOptions
 from sandbox.postoffice.sandbox import PostOfficeSandbox
+from sandbox.sales_cockpit.sandbox import SalesCockpitSandbox
 from sandbox.server import Served, serve
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from shared.app import App, Outside, installed, transfer_names
@@ -66,11 +71,12 @@ class Ports:
     sign_in: int = 0
     service_bus: int = 0
     postoffice: int = 0
+    sales_cockpit: int = 0
 
     @classmethod
     def from_first(cls, first: int) -> Ports:
-        """Six in a row, or all free ones for 0."""
-        return cls(*range(first, first + 6)) if first else cls()
+        """Seven in a row, or all free ones for 0."""
+        return cls(*range(first, first + 7)) if first else cls()
 
 
 @dataclass(frozen=True)
@@ -102,11 +108,14 @@ class LocalRun:
         self.crm: DataverseSandbox | None = None
         self.erp: BusinessCentralSandbox | None = None
         self.post: PostOfficeSandbox | None = None
+        self.cockpit: SalesCockpitSandbox | None = None
+        self.places: Places | None = None
         self.app: App | None = None
         self.host: FunctionsHost | None = None
         self.queue: ServiceBusEndpoint | None = None
         self.notes: list[str] = []
         self._clock = SystemClock()
+        self._functions_port = wish.ports.functions or _free_port()
         self.issuer = TokenIssuer(self._clock)
         self._parts = AsyncExitStack()
 
@@ -210,6 +219,8 @@ class LocalRun:
             await self._start_erp(kinds)
         if "postoffice" in kinds and not self._is_real("postoffice"):
             await self._start_postoffice()
+        if "sales_cockpit" in kinds and not self._is_real("sales_cockpit"):
+            await self._start_sales_cockpit(sign_in.url)
 
     def _kinds(self) -> Mapping[str, str]:
         """The systems of CROSSDOCK_SYSTEMS with their kinds."""
@@ -293,6 +304,24 @@ class LocalRun:
             "CROSSDOCK_POSTOFFICE_IDENTITIES": f"X-Api-Key:{own.post_key}",
         }
 
+    async def _start_sales_cockpit(self, sign_in: str) -> None:
+        """With the people who sign in: the CRM has to know them, so it is imitated with the CRM's sandbox only."""
+        if self.crm is None:
+            self.notes.append(
+                "sales_cockpit is not imitated beside a real Dataverse: give its address in the settings."
+            )
+            return
+        port = self.wish.ports.sales_cockpit or _free_port()
+        functions = f"http://127.0.0.1:{self._functions_port}"
+        places = self.places = Places(sign_in, functions, self.urls["dataverse"], f"http://127.0.0.1:{port}")
+        post = httpx.AsyncClient()
+        self._parts.push_async_callback(post.aclose)
+        self.cockpit = run_sales_cockpit.start(self.wish.state, self.installation, places, self.issuer, self.crm, post)
+        self._parts.push_async_callback(self.cockpit.aclose)
+        await self._serve("sales_cockpit", self.cockpit.app, port)
+        self.urls["sales_cockpit"] = places.cockpit
+        self.environment |= run_sales_cockpit.settings(self.installation, places)
+
     async def _serve(self, name: str, app: Any, port: int) -> Served:
         served: Served = await _listening(name, port, serve(app, port))
         self._parts.push_async_callback(served.stop)
@@ -301,7 +330,7 @@ class LocalRun:
     # --- the functions ---
 
     async def _start_functions(self) -> None:
-        port = self.wish.ports.functions or _free_port()
+        port = self._functions_port
         if self.erp is not None:
             self.environment.setdefault("CROSSDOCK_PUBLIC_URL", f"http://127.0.0.1:{port}")
         for name in [name for name in os.environ if name.startswith(OURS)]:
@@ -318,6 +347,7 @@ class LocalRun:
             keys=HostKeys(master=self.installation.functions_key),
             clock=self._clock,
             http_port=port,
+            sign_in=run_sales_cockpit.platform_sign_in(self.installation, self.places) if self.places else None,
             state_path=self.wish.state / "timers.json",
             grace_seconds=5.0,
         )
@@ -331,7 +361,7 @@ class LocalRun:
             await self._register_crm()
         if self.erp is not None:
             await self._subscribe(self.erp)
-        for system in ("dataverse", "business_central"):  # PostOffice has none
+        for system in ("dataverse", "business_central"):  # the others have none
             if self._is_real(system):
                 self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
 
@@ -402,6 +432,7 @@ class LocalRun:
                 "business_central": {"client_id": own.erp_client, "client_secret": own.erp_secret},
                 "postoffice": {"header": "X-Api-Key", "key": own.post_key},
             },
+            "sales_cockpit": run_sales_cockpit.run_file(own, self.places) if self.places else None,
             "sign_in": self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"],
             "business_central_api": self._erp_api(),
             "process": os.getpid(),
