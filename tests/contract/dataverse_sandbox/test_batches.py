@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.dataverse_sandbox.conftest import ROOT, Build, Organisation, code_of
+from tests.contract.dataverse_sandbox.conftest import CLIENT_ID, ROOT, Build, Organisation, code_of
 
 FIRST, SECOND = (f"00000000-0000-4000-8000-00000000000{number}" for number in "12")
 URL = "https://functions.example/api/webhooks/dataverse"
@@ -252,3 +252,15 @@ async def test_bulk_messages_go_into_batches_and_change_sets(org: Organisation) 
     failing = part("POST /api/data/v9.2/accounts", {"name": "x" * 161}, 2)
     await send(org, change_set(part(message, {"Targets": [target]}, 1), failing))
     assert len(org.sandbox.rows("account")) == 2
+
+
+async def test_a_batch_is_carried_out_in_one_persons_name(org: Organisation) -> None:
+    """The header of the batch counts for all parts; on one part alone nobody imitated it."""
+    anna = "11111111-aaaa-4aaa-8aaa-111111111111"
+    anna_id = org.sandbox.add_user("Anna Rossi", anna)
+    org.sandbox.allow_acting_for_others(CLIENT_ID)
+    parts = [part("POST /api/data/v9.2/accounts", {"name": name}) for name in ("Mill", "Forge")]
+    assert Answers.of(await send(org, *parts, headers={"CallerObjectId": anna})).statuses == [204, 204]
+    assert {row["createdby"] for row in org.sandbox.rows("account").values()} == {anna_id}
+    alone = await send(org, part("POST /api/data/v9.2/accounts", {"name": "Mill"}, CallerObjectId=anna))
+    assert alone.status_code == 501
