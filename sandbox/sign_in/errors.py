@@ -1,7 +1,7 @@
 """What the sign-in service says when it refuses.
 
 Numbers, names and texts after Microsoft Learn, 'Microsoft Entra authentication and authorization error codes', and
-after published answers (AADSTS500131, AADSTS7000114).
+after published answers (AADSTS500112, AADSTS500131, AADSTS7000114).
 """
 
 from __future__ import annotations
@@ -106,6 +106,14 @@ def wrong_redirect(uri: str, client_id: str) -> SignInError:
         f"application '{client_id}'."
     )
     return SignInError(400, "invalid_client", 50011, text)
+
+
+def another_reply_address(uri: str, first: str) -> SignInError:
+    """Refuse a code that comes with another address than it was sent to."""
+    text = (
+        f"The reply address '{uri}' does not match the reply address '{first}' provided when requesting Authorization "
+    )
+    return SignInError(400, "invalid_client", 500112, text + "code.")
 
 
 def unsupported_response(kind: str) -> SignInError:

@@ -93,7 +93,7 @@ class Grants:
         if self._tokens.clock.now() - code.given > CODE_LIFE:
             raise errors.code_expired()
         if form.get("redirect_uri", "") != code.redirect_uri:
-            raise errors.wrong_redirect(form.get("redirect_uri", ""), client.client_id)
+            raise errors.another_reply_address(form.get("redirect_uri", ""), code.redirect_uri)
         if not _proves(form.get("code_verifier", ""), *code.challenge):
             raise errors.wrong_verifier()
         self._codes[text] = replace(code, used=True)

@@ -60,7 +60,7 @@ async def test_a_code_is_good_once_for_ten_minutes_and_for_its_application(place
     assert (await place.redeem(code)).status_code == 200
     assert number_of(await place.redeem(code)) == 54005
     assert number_of(await place.redeem("1.Ainvented")) == 70000
-    assert number_of(await place.redeem(await place.code_of(ANNA), redirect_uri="https://web.example/")) == 50011
+    assert number_of(await place.redeem(await place.code_of(ANNA), redirect_uri="https://web.example/")) == 500112
     other = {"grant_type": "authorization_code", "code": await place.code_of(ANNA), "redirect_uri": BACK}
     assert number_of(await place.tokens(API, "api secret", **other)) == 70000
     late = await place.code_of(ANNA)
