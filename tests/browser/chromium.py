@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -51,15 +52,18 @@ def ensure_chromium() -> str:
     return found
 
 
-def rendered(html: str) -> str:
-    """The page's document after its scripts have run, as HTML."""
+def rendered(html: str, beside: Mapping[str, str] | None = None, query: str = "") -> str:
+    """The page's document after its scripts have run, as HTML. beside: files in its folder, by their names. query: of
+    the page's address. No other host is found."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         page = Path(folder) / "page.html"
-        page.write_text(html, "utf-8")
+        for name, text in {**(beside or {}), page.name: html}.items():
+            (Path(folder) / name).write_text(text, "utf-8")
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         options += [f"--user-data-dir={folder}/profile", "--virtual-time-budget=2000", "--dump-dom"]
+        options += ["--host-resolver-rules=MAP * ~NOTFOUND"]
         done = subprocess.run(  # noqa: S603 - the browser that the tests chose
-            [ensure_chromium(), *options, page.as_uri()],
+            [ensure_chromium(), *options, page.as_uri() + query],
             check=True,
             capture_output=True,
             stdin=subprocess.DEVNULL,
