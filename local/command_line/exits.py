@@ -6,7 +6,15 @@ from enum import IntEnum
 from typing import Final
 
 from local.command_line.errors import NotConfirmed, NothingToWorkOn, WrongUsage
-from shared.errors import ConnectorError, CrossdockError, QueueUnavailable, Refused, SettingsError, StoreUnavailable
+from shared.errors import (
+    ConnectorError,
+    CrossdockError,
+    QueueUnavailable,
+    Refused,
+    SettingsError,
+    SignInUnavailable,
+    StoreUnavailable,
+)
 from shared.routes import ModeForbids, Overtaken, RequestError, SwitchedOff
 
 
@@ -29,6 +37,7 @@ _BY_ERROR: Final[tuple[tuple[type[CrossdockError], Exit], ...]] = (
     (SettingsError, Exit.SET_UP),
     (StoreUnavailable, Exit.UNREACHABLE),
     (QueueUnavailable, Exit.UNREACHABLE),
+    (SignInUnavailable, Exit.UNREACHABLE),
     (Refused, Exit.REFUSED),
     (ConnectorError, Exit.UNREACHABLE),
     (Overtaken, Exit.REFUSED),

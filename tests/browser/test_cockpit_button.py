@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 
 from local.cockpit_button.package import Wanted, package
 from tests.browser.chromium import rendered
+from tests.scenarios.account_customer.world import virtually
+from tests.scenarios.sales_cockpit.people_world import APP_URL, PeopleWorld, Setup
 
 SITE = "https://crossdock.example"
 RECORD = "3F0C9E5A-7B1D-4A52-9C33-0D5E8B6A1F20"
@@ -60,9 +62,9 @@ def clicked(wanted: Wanted, records: Sequence[dict[str, object]]) -> list[list[A
     return answer
 
 
-def tab(query: str) -> str:
+def tab(query: str, wanted: Wanted | None = None) -> str:
     """The page of the tab after Dynamics has opened it with this query."""
-    found = files(Wanted(SITE, embed=True))
+    found = files(wanted or Wanted(SITE, embed=True))
     return rendered(found["sales_cockpit.html"], {"sales_cockpit.js": found["sales_cockpit.js"]}, query)
 
 
@@ -151,3 +153,18 @@ def test_what_else_stands_in_the_query_does_not_reach_the_frame() -> None:
     assert framed(tab(f"?typename=opportunity&id={RECORD}{rest}")) == [
         f"{LAUNCH}?opportunityid={RECORD.lower()}&mode=embed"
     ]
+
+
+@virtually
+async def test_button_and_tab_lead_to_the_project_of_the_opportunity() -> None:
+    """R-007, R-010, R-011, R-012, R-013: what they ask for is what the site takes, and both end in the same project."""
+    async with PeopleWorld(Setup(environment={"CROSSDOCK_SALES_COCKPIT_EMBED": "on"})) as world:
+        key, solution = await world.opportunity(), world.cockpit.add_solution("made up")
+        wanted = Wanted(APP_URL, solution=solution, embed=True)
+        ((opened,),) = clicked(wanted, [{"FirstPrimaryItemId": f"{{{key.upper()}}}", "UserLcid": 1031}])
+        (shown_in_tab,) = framed(tab(f"?id={quote(f'{{{key}}}')}&typename=opportunity&userlcid=1031", wanted))
+        ends = [await world.ask("GET", one.removeprefix(f"{APP_URL}/api/cockpit/")) for one in (opened, shown_in_tab)]
+        assert [one.status_code for one in ends] == [302, 302]
+        assert len({one.headers["location"] for one in ends}) == 1
+        (project,) = world.cockpit.rows("projects").values()
+        assert (project["externalId"], project["solutionId"]) == (key, solution)
