@@ -77,7 +77,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<9}{command.line}" for name, command in commands().items()]
+    known = commands()
+    width = max(map(len, known)) + 1
+    lines = [f"  {name:<{width}}{command.line}" for name, command in known.items()]
     return "\n".join(["Usage: python3 manage.py <command> [options]", "", *lines, "", "Each takes --help."])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from local import bootstrap
 from local.bootstrap import ROOT, commands, names_of_commands
 from local.command_line.context import Surroundings
 from local.command_line.errors import NothingToWorkOn
@@ -54,12 +55,15 @@ def test_the_page_is_what_the_parsers_give() -> None:
     assert set(MEANINGS) == set(Exit)
 
 
-def test_every_command_is_listed_by_manage_and_in_the_readme() -> None:
+def test_every_command_is_listed_by_manage_and_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     """The readme's table names each; the list shows the first line of its help."""
     readme = (ROOT / "README.md").read_text("utf-8")
+    assert bootstrap.main([]) == Exit.USAGE
+    said = "".join(capsys.readouterr())
     for name, command in commands().items():
         assert re.search(rf"manage\.py {name}\b", readme), name
         assert command.line
+        assert re.search(rf"^  {name} +{re.escape(command.line)}$", said, re.MULTILINE), name
     assert [command.name for command in all_commands()] == list(names_of_commands())
 
 
