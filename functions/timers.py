@@ -36,7 +36,7 @@ def _of_engine(work: Callable[[Engine], Awaitable[object]]) -> Work:
     return run
 
 
-def _timer(name: str, work: Work) -> None:
+def add_timer(target: func.Blueprint, name: str, work: Work) -> None:
     """Register a timer; its schedule is the setting of its name."""
 
     async def tick(timer: func.TimerRequest) -> None:
@@ -47,10 +47,10 @@ def _timer(name: str, work: Work) -> None:
             raise presentable(error) from None
 
     tick.__doc__ = f"One tick of {name}."
-    trigger = blueprint.timer_trigger(
+    trigger = target.timer_trigger(
         arg_name="timer", schedule=schedule(name, os.environ), run_on_startup=False, use_monitor=False
     )
-    blueprint.function_name(name)(trigger(tick))
+    target.function_name(name)(trigger(tick))
 
 
 async def _walks(engine: Engine) -> None:
@@ -69,9 +69,9 @@ async def _subscriptions(app: App) -> object:
     return await renew_subscriptions(app)
 
 
-_timer("walks", _of_engine(_walks))
-_timer("drain", _of_engine(lambda engine: engine.draining.tick()))
-_timer("sweep", _of_engine(_sweep))
-_timer("compare", _of_engine(lambda engine: engine.compares.begin_all()))
-_timer("subscriptions", _subscriptions)
-_timer("schema_drift", _of_engine(lambda engine: engine.schema_watch.look()))
+add_timer(blueprint, "walks", _of_engine(_walks))
+add_timer(blueprint, "drain", _of_engine(lambda engine: engine.draining.tick()))
+add_timer(blueprint, "sweep", _of_engine(_sweep))
+add_timer(blueprint, "compare", _of_engine(lambda engine: engine.compares.begin_all()))
+add_timer(blueprint, "subscriptions", _subscriptions)
+add_timer(blueprint, "schema_drift", _of_engine(lambda engine: engine.schema_watch.look()))

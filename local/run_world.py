@@ -41,7 +41,8 @@ from shared.app import App, Outside, installed, transfer_names
 from shared.errors import SettingsError
 from shared.registrations import Registrations
 from shared.routes import WEBHOOK_HEADER
-from shared.settings import Settings
+from shared.sales_cockpit.messages import QUEUE as EVALUATIONS
+from shared.settings import SALES_COCKPIT, Settings
 from shared.subscriptions import renew_subscriptions
 from shared.sync.context import Timing
 from shared.sync.definition import Index
@@ -191,7 +192,7 @@ class LocalRun:
         if self.environment.get("ServiceBus") or self.environment.get("ServiceBus__fullyQualifiedNamespace"):
             self.notes.append("The queues are those of the Service Bus in the settings; none was started.")
             return
-        names = dict.fromkeys([*self.transfers, *transfer_names(), QUEUE])
+        names = dict.fromkeys([*self._queues(), *transfer_names()])
         endpoint = ServiceBusEndpoint(
             queues=[_queue(name) for name in names],
             path=self.wish.state / "servicebus.sqlite",
@@ -203,6 +204,11 @@ class LocalRun:
         self._parts.push_async_callback(endpoint.stop)
         self.queue = endpoint
         self.environment["ServiceBus"] = endpoint.connection_string
+
+    def _queues(self) -> Sequence[str]:
+        """The queues that messages of this installation lie on."""
+        evaluations = [EVALUATIONS] if SALES_COCKPIT in self._kinds().values() else []
+        return [*self.transfers, QUEUE, *evaluations]
 
     # --- the systems ---
 
@@ -392,7 +398,7 @@ class LocalRun:
     def is_idle(self) -> bool:
         """Whether no notice waits to be told and no message lies in a queue or is being handled."""
         notices = sum(system.waiting_notices() for system in (self.crm, self.erp) if system is not None)
-        counts = [self.queue.queue(name).counts() for name in (*self.transfers, QUEUE)] if self.queue else []
+        counts = [self.queue.queue(name).counts() for name in self._queues()] if self.queue else []
         return not notices and not any(c.active or c.scheduled or c.locked for c in counts)
 
     async def _subscribe(self, erp: BusinessCentralSandbox) -> None:

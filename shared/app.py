@@ -195,3 +195,11 @@ def transfer_names(path: Path = INDEX, environment: Mapping[str, str] = os.envir
     except (OSError, ValueError, SettingsError) as error:
         log.error("no transfer can be registered", extra={"action": "index", "reason": str(error)})
         return ()
+
+
+def has_system_of(kind: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this installation has a system of this kind, for registering the functions that only it needs."""
+    try:
+        return kind in Settings(environment).kinds.values()
+    except SettingsError:  # told where transfers are registered
+        return False

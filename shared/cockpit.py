@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from shared.connectors.dataverse.as_user import OpportunitiesAsUser, Sender, caller_object_id, on_behalf_of
+from shared.connectors.dataverse.connector import DataverseConnector
 from shared.connectors.sales_cockpit.client import CockpitClient
 from shared.connectors.turns import InTurn
 from shared.errors import SettingsError
+from shared.evaluations import Evaluations, evaluations_of
 from shared.identity import TokenSource
 from shared.on_behalf_of import AzureExchange, EndpointExchange, OnBehalfOf
 from shared.routes import Unknown
@@ -49,6 +51,7 @@ class SalesCockpit:
     cockpit: Cockpit
     launching: Launching
     live_view: LiveView
+    evaluations: Evaluations
     own: Sequence[httpx.AsyncClient]
 
     def require_embedding(self) -> None:
@@ -84,6 +87,7 @@ def build(app: App, engine: Engine) -> SalesCockpit:
             budget_seconds=wanted.budget_seconds,
         ),
         live_view=LiveView(crm, wanted.shown(), wanted.budget_seconds),
+        evaluations=evaluations_of(app, engine, name, crm, crm_by_id, cockpit),
         own=(http,),
     )
 
@@ -109,7 +113,7 @@ def _crm(
     clients = engine.clients.get(wanted.crm)
     if not clients:
         raise SettingsError(f"CROSSDOCK_SALES_COCKPIT_CRM: {wanted.crm} is no Dataverse system of this installation.")
-    connector = engine.pipeline.ports.connectors[wanted.crm]
+    connector = next(one for one in engine.own if isinstance(one, DataverseConnector) and one.system == wanted.crm)
     by_id = OpportunitiesAsUser(wanted.crm, caller_object_id(InTurn(clients)), lambda: connector)
     if wanted.as_user == "caller_object_id":
         return by_id, by_id

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from shared.errors import ConnectorError, CrossdockError, SettingsError
 from shared.feeds import subscriptions_health, watched_health
 from shared.routes import NotLinkable, Overtaken, RequestError, SwitchedOff, Unknown, error_body
-from shared.settings import ADDRESSES, DOORS
+from shared.settings import ADDRESSES, DOORS, SALES_COCKPIT
 from shared.sites import require_exchange
 from shared.sync.claims import Taken, undo_link
 from shared.sync.comparing import FieldView
@@ -450,6 +450,8 @@ async def health(app: App) -> Json:
         details["environments"] = (await operations.environments(anew=False))["items"]
         details["subscriptions"] = await subscriptions_health(engine)
         details |= await watched_health(engine, app.settings)
+        if SALES_COCKPIT in app.settings.kinds.values():
+            details["evaluations"] = await (await app.cockpit()).evaluations.health()
     except CrossdockError as error:
         if str(error) not in {str(one) for one in errors}:
             errors.append(error)

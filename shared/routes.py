@@ -86,6 +86,7 @@ ROUTES: Final[Mapping[str, Route]] = {
         "webhooks/business-central/{secret}/{subscription?}", ("GET", "POST"), Guard.PATH_SECRET
     ),
     "cockpit_launch": _get("cockpit/launch", Guard.USER_PAGE),
+    "cockpit_evaluations": _post("cockpit/evaluations", Guard.USER),
     "cockpit_opportunity": _get("cockpit/opportunities/{opportunity}", Guard.USER),
     "ops_health": _get("ops/health", Guard.PUBLIC),
     "ops_transfers": _get("ops/transfers", Guard.VIEWER),

@@ -535,6 +535,7 @@ class Schedules(Section):
     evaluations: Annotated[str, Field(alias="CROSSDOCK_EVALUATIONS_SCHEDULE")] = "0 37 * * * *"
 
 
+SALES_COCKPIT: Final = SalesCockpitSettings.system
 ADDRESSES: Final[Mapping[str, type[Address]]] = {
     kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings, PostOfficeSettings, SalesCockpitSettings)
 }

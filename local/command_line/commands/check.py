@@ -1,6 +1,7 @@
 """Hold every definition against both systems, and name what will not work.
 
-  manage.py check               the files, then tables, columns, types, lengths, choices, keys, security and rights
+  manage.py check               the files, then tables, columns, types, lengths, choices, keys, security and rights,
+                                and the Sales Cockpit's settings against the opportunity's columns
   manage.py check --offline     the files only
 
 Nothing is written anywhere. Each finding has a code that docs/errors.md explains, file and line, and what to do. wrong:
@@ -21,9 +22,11 @@ from local.command_line.definition_folder import add_folder, folder_of, tell_pro
 from local.command_line.errors import NothingToWorkOn
 from local.command_line.exits import Exit
 from local.definitions import compile_folder
+from shared.settings import SALES_COCKPIT
 from shared.sync.definition import Index
 
 if TYPE_CHECKING:
+    from shared.app import App
     from shared.sync.findings import Finding
 
 
@@ -35,11 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(context: Context, arguments: argparse.Namespace) -> int:
     index = compile_folder(folder_of(arguments))
     findings: Sequence[Finding] = []
+    unfit = ""
     if not arguments.offline:
         index, findings = await _asked(context, index)
-    context.out.answer({**tell_problems(context.out, index), "findings": [asdict(one) for one in findings]})
+        unfit = await _unfit_settings(context.app)
+    told = tell_problems(context.out, index)
+    context.out.answer({**told, "findings": [asdict(one) for one in findings], "settings": [unfit] if unfit else []})
     _tell(context, findings)
-    return Exit.ATTENTION if index.problems or any(one.needs_somebody for one in findings) else Exit.FINE
+    if unfit:
+        context.out.line(unfit)
+    bad = index.problems or unfit or any(one.needs_somebody for one in findings)
+    return Exit.ATTENTION if bad else Exit.FINE
 
 
 async def _asked(context: Context, index: Index) -> tuple[Index, Sequence[Finding]]:
@@ -52,6 +61,19 @@ async def _asked(context: Context, index: Index) -> tuple[Index, Sequence[Findin
     except NothingToWorkOn as error:
         raise NothingToWorkOn(f"{error.sentence} With --offline the files alone are checked.") from None
     return engine.index, check(engine.index, await survey(engine.pipeline.ports.connectors, engine.index))
+
+
+async def _unfit_settings(app: App) -> str:
+    """Why the Sales Cockpit's evaluations can never be written as the settings say; empty where they can."""
+    from shared.errors import SettingsError
+
+    if SALES_COCKPIT not in app.settings.kinds.values():
+        return ""
+    try:
+        await (await app.cockpit()).evaluations.current.rating()
+    except SettingsError as error:
+        return str(error)
+    return ""
 
 
 def _tell(context: Context, findings: Sequence[Finding]) -> None:

@@ -62,6 +62,7 @@ def _probes(patient: Patient) -> Mapping[str, Probe]:
         "queues": whole.queues,
         **of_systems,
         "metadata": whole.metadata,
+        **({"evaluations": whole.evaluations} if patient.has_cockpit else {}),
         "registrations": whole.registrations,
         "feeds": whole.feeds,
         "work": whole.work,

@@ -11,6 +11,7 @@ from local.command_line.diagnosis.symptoms import CannotLook
 from shared.app import App
 from shared.engine import Engine, Systems, load_index
 from shared.errors import CrossdockError, SettingsError
+from shared.settings import SALES_COCKPIT
 from shared.sync.definition import Index
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ class Patient:
         except SettingsError:
             raise CannotLook from None
         return [name for name in self.index.systems if name in kinds]
+
+    @property
+    def has_cockpit(self) -> bool:
+        """Whether the installation has a Sales Cockpit, as far as the settings can be read."""
+        try:
+            return SALES_COCKPIT in self.app.settings.kinds.values()
+        except SettingsError:
+            return False
 
     async def each_identity(self, system: str) -> Sequence[Identified]:
         """A connector for each identity of a system; raises CannotLook for wrong settings, which have a probe."""

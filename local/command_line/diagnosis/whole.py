@@ -24,6 +24,7 @@ from shared.errors import ConnectorError, NotAllowed, QueueUnavailable, Settings
 from shared.feeds import limits_of
 from shared.operations import Operations
 from shared.registrations import SUBSCRIPTION, Failure, Registrations
+from shared.sales_cockpit.messages import QUEUE as EVALUATIONS
 from shared.sites import SiteOperations
 from shared.stores.stores import open_stores
 from shared.sync.alarms import Alarm, Facts, alarms
@@ -77,7 +78,7 @@ async def queues(patient: Patient) -> list[Symptom]:
     except SettingsError:
         raise CannotLook from None
     found: list[Symptom] = []
-    for name in (*patient.transfers, QUEUE):
+    for name in (*patient.transfers, QUEUE, *([EVALUATIONS] if patient.has_cockpit else [])):
         try:
             lies = await queue.look(name)
         except QueueUnavailable as error:
@@ -90,10 +91,24 @@ async def queues(patient: Patient) -> list[Symptom]:
 
 def _dead(name: str, dead: int) -> Iterator[Symptom]:
     if dead:
-        yield warning(
-            f"{dead} dead letters lie in the queue {name}; every minute the function sweep parks their records.",
-            "Look whether the function sweep runs; then see manage.py parked.",
-        )
+        if name == EVALUATIONS:
+            told, remedy = "the function evaluations takes them up again", "Look whether the function evaluations runs."
+        else:
+            told = "every minute the function sweep parks their records"
+            remedy = "Look whether the function sweep runs; then see manage.py parked."
+        yield warning(f"{dead} dead letters lie in the queue {name}; {told}.", remedy)
+
+
+async def evaluations(patient: Patient) -> list[Symptom]:
+    """The Sales Cockpit's settings held against the opportunity's columns."""
+    await patient.engine()
+    try:
+        await (await patient.app.cockpit()).evaluations.current.rating()
+    except SettingsError as error:
+        return [of_error(error, page="docs/systems/sales_cockpit.md")]
+    except ConnectorError:
+        raise CannotLook from None
+    return []
 
 
 async def metadata(patient: Patient) -> list[Symptom]:

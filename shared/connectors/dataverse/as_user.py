@@ -79,7 +79,7 @@ class OpportunitiesAsUser:
 
     async def metadata(self) -> TableMetadata:
         """The table's columns, as our own identity sees them."""
-        return await self._metadata().metadata(TABLE)
+        return await self._metadata().measured(TABLE)
 
     async def read(self, user: User, key: str, columns: Sequence[str], within_seconds: float) -> Opportunity:
         """One opportunity with these columns, in one request."""
@@ -144,9 +144,9 @@ class OpportunitiesAsUser:
 
 
 class Metadata(Protocol):
-    """The part of a connector that describes tables."""
+    """The part of the connector that describes tables."""
 
-    async def metadata(self, table: str) -> TableMetadata: ...
+    async def measured(self, table: str) -> TableMetadata: ...
 
 
 def _json_name(name: str, kind: ColumnType | None) -> str:

@@ -307,6 +307,10 @@ class DataverseConnector:
     async def metadata(self, table: str) -> TableMetadata:
         return TableMetadata(table, await self._schema.detailed_columns(table))
 
+    async def measured(self, table: str) -> TableMetadata:
+        """The metadata with what numbers may be, which transfers do without."""
+        return TableMetadata(table, await self._schema.measured_columns(table))
+
     async def survey(self, table: str) -> TableMetadata:
         return await self._surveys.survey(table)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from shared.connectors.cache import Cache
 from shared.connectors.dataverse.client import DataverseClient
@@ -101,6 +102,7 @@ class Schema:
         self._client = client
         self._tables = Cache(clock, self._load)
         self._details = Cache(clock, self._load_details)
+        self._measured = Cache(clock, self._load_measured)
         self._resolved: dict[tuple[str, tuple[str, ...]], tuple[Table, list[Field]]] = {}
         self._messages = Cache(clock, self._load_message)
         self._with_notes: set[str] = set()
@@ -116,6 +118,10 @@ class Schema:
     async def detailed_columns(self, name: str) -> Mapping[str, ColumnMetadata]:
         """The columns with lengths and choices, for checks of definitions; costs several requests."""
         return await self._details.get(_safe(name))
+
+    async def measured_columns(self, name: str) -> Mapping[str, ColumnMetadata]:
+        """The detailed columns with what numbers may be; costs a few requests more."""
+        return await self._measured.get(_safe(name))
 
     async def reread(self, name: str) -> Mapping[str, ColumnMetadata]:
         """The columns with lengths and choices as they are now."""
@@ -194,6 +200,18 @@ class Schema:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
         return columns
 
+    async def _load_measured(self, name: str) -> Mapping[str, ColumnMetadata]:
+        columns = dict(await self.detailed_columns(name))
+        try:
+            for cast, selected in _MEASURES:
+                for row in await self._attributes_of(name, cast, [("$select", f"LogicalName,{selected}")]):
+                    column = as_text(row.get("LogicalName"), "LogicalName")
+                    if column in columns:
+                        columns[column] = _measured(columns[column], row)
+        except WrongShape as error:
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: metadata of {name}: {error}") from None
+        return columns
+
     async def _attributes_of(self, table: str, cast: str, query: list[tuple[str, str]]) -> list[JsonObject]:
         path = f"EntityDefinitions(LogicalName='{table}')/Attributes/Microsoft.Dynamics.CRM.{cast}"
         page = await self._client.get(path, query, f"EntityDefinitions(..)/Attributes/{cast}", Doing.METADATA)
@@ -214,6 +232,14 @@ _DETAILS: Sequence[tuple[str, list[tuple[str, str]]]] = (
     ("StateAttributeMetadata", _OPTIONS),
     ("StatusAttributeMetadata", _OPTIONS),
 )
+
+_MEASURES = (
+    ("IntegerAttributeMetadata", "MinValue,MaxValue"),
+    ("DecimalAttributeMetadata", "MinValue,MaxValue,Precision"),
+    ("DoubleAttributeMetadata", "MinValue,MaxValue,Precision"),
+    ("MoneyAttributeMetadata", "MinValue,MaxValue"),
+)
+"""How many places an amount has depends on its currency, too (`PrecisionSource`)."""
 
 
 def _safe(name: str) -> str:
@@ -313,6 +339,20 @@ def _detailed(column: ColumnMetadata, row: JsonObject) -> ColumnMetadata:
     if isinstance(options, dict):
         return replace(column, choices=dict(_choice(option) for option in as_list(options.get("Options"), "Options")))
     return column
+
+
+def _measured(column: ColumnMetadata, row: JsonObject) -> ColumnMetadata:
+    places = row.get("Precision")
+    return replace(
+        column,
+        least=_limit(row.get("MinValue")),
+        most=_limit(row.get("MaxValue")),
+        decimals=places if isinstance(places, int) else column.decimals,
+    )
+
+
+def _limit(value: Json) -> Decimal | None:
+    return Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
 
 
 def _choice(option: Json) -> tuple[str, str]:

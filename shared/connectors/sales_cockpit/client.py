@@ -5,6 +5,7 @@ What it answers is input from outside: of another shape than the contract says, 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from shared.errors import BadAnswer, ConnectorError, UnknownResult
 from shared.http_client import Call, Reply
 from shared.sales_cockpit.ports import Evaluation, EvaluationPage, Project, User
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
+
+log = logging.getLogger(__name__)
 
 ALLOWED: Final = Allowed(at_once=4)
 """The contract names no limits."""
@@ -102,13 +105,22 @@ class CockpitClient:
     async def evaluations(
         self, since: datetime, cursor: str | None = None, within_seconds: float | None = None
     ) -> EvaluationPage:
-        """What was rated since then, the oldest change first. Raises FeedExpired for a cursor that is gone."""
+        """What was rated since then, the oldest change first; one that is not as agreed is left out, and the log tells.
+        Raises FeedExpired for a cursor that is gone."""
         query = {"changedSince": since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
         place = {} if cursor is None else {"cursor": cursor}
         call = self._call("GET", "evaluations", "evaluations", {**query, **place})
         body = object_of(self.system, await self._sent(call, Doing.READ, None, within_seconds))
         shape = _Shape(self.system)
-        return EvaluationPage([shape.evaluation(row) for row in shape.rows(body)], shape.next_place(body))
+        read = [self._evaluation(shape, row) for row in shape.rows(body)]
+        return EvaluationPage([one for one in read if one is not None], shape.next_place(body))
+
+    def _evaluation(self, shape: _Shape, row: JsonObject) -> Evaluation | None:
+        try:
+            return shape.evaluation(row)
+        except BadAnswer as error:
+            log.warning("an evaluation is left out: %s", error.detail, extra={"action": "evaluations"})
+            return None
 
     async def ping(self) -> None:
         """The cheapest request: one solution."""

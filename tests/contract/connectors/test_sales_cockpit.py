@@ -366,10 +366,16 @@ EVALUATION = {
         {"results": {f"r{number}": 1 for number in range(101)}},
     ],
 )
-async def test_an_evaluation_of_another_shape_is_no_answer(world: World, change: dict[str, Any]) -> None:
-    client = world.answered(lambda _: httpx.Response(200, json={"items": [EVALUATION | change], "nextCursor": None}))
-    with pytest.raises(BadAnswer):
-        await client.evaluations(START)
+async def test_an_evaluation_of_another_shape_is_left_out_and_stops_no_other(
+    world: World, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what is not as agreed, and no value of it."""
+    items = [EVALUATION | change, EVALUATION | {"evaluationId": "E-2"}]
+    client = world.answered(lambda _: httpx.Response(200, json={"items": items, "nextCursor": None}))
+    page = await client.evaluations(START)
+    assert [one.key for one in page.items] == ["E-2"]
+    assert "an evaluation is left out" in caplog.text
+    assert "example.com" not in caplog.text
 
 
 async def test_a_decimal_probability_and_missing_results_are_fine(world: World) -> None:
