@@ -8,6 +8,7 @@ from shared.operations import Operations
 from shared.sync.ports import LinkState, Side, Switch
 from tests.scenarios.account_customer.world import (
     COMPANY,
+    COMPANY_VALUES,
     TO_CRM,
     TO_ERP,
     RealWorld,
@@ -199,3 +200,37 @@ async def test_a_customer_that_cannot_be_blocked_keeps_its_link_until_a_person_h
         assert world.customer(customer)["blocked"] == "All"
         assert (await world.link_of_account(account)).state is LinkState.UNLINKED
         assert await world.parked() == []
+
+
+@virtually
+async def test_a_deactivated_account_counts_as_deleted_if_the_definition_says_so() -> None:
+    """R-041: the customer is blocked once and the link ends, in both directions; nothing is linked or created again."""
+    blocked = with_policies(to_erp="{set: {blocked: All}}").text
+    text = blocked.replace(f"  {TO_ERP}:\n", f"  {TO_ERP}:\n    gone_if: {{statecode: 1}}\n")
+    async with RealWorld(Setup(text=text)) as world:
+        account, customer = await world.pair_made()
+        await world.edit_account(account, statecode=1, statuscode=2)
+        await world.settle()
+        assert world.customer(customer)["blocked"] == "All"
+        assert (await world.link_of_account(account)).state is LinkState.UNLINKED
+        await world.edit_customer(customer, displayName="Aurora Works")
+        await world.edit_account(account, name="Aurora Mill", statecode=0, statuscode=1)
+        await world.settle(quiet_seconds=700)
+        assert (world.account(account)["name"], world.customer(customer)["displayName"]) == (
+            "Aurora Mill",
+            "Aurora Works",
+        )
+        assert (len(world.accounts), len(world.customers), world.erp_sent("POST")) == (1, 1, 0)
+
+
+@virtually
+async def test_an_account_that_counts_as_deleted_becomes_no_customer() -> None:
+    """R-051: also where it meets only_if; active again it does."""
+    text = definition_text().replace(f"  {TO_ERP}:\n", f"  {TO_ERP}:\n    gone_if: {{statecode: 1}}\n")
+    async with RealWorld(Setup(text=text)) as world:
+        account = await world.new_account(**(COMPANY_VALUES | {"statecode": 1, "statuscode": 2}))
+        await world.settle()
+        assert world.customers == {}
+        await world.edit_account(account, statecode=0, statuscode=1)
+        await world.settle()
+        assert len(world.customers) == 1
