@@ -19,7 +19,7 @@ from shared.connectors.postoffice.rows import Rows
 from shared.connectors.postoffice.site import Site
 from shared.connectors.postoffice.sums import asking, of_day
 from shared.connectors.postoffice.tables import ACCOUNT_MANAGER, COST_CENTRE, CRM_ID, CUSTOMER, TABLES, Table
-from shared.connectors.postoffice.values import canonical_id, canonical_part
+from shared.connectors.postoffice.values import canonical_id, canonical_part, holds
 from shared.connectors.turns import InTurn
 from shared.errors import (
     Answer,
@@ -178,7 +178,7 @@ class PostOfficeConnector:
         """Go through a list that cannot be filtered by this column."""
         folded = {text.casefold() for text in texts}
         both = self._rows.columns(at, with_centre(at, [one.name for one in (*wanted, by)]))
-        found = [one async for one in self._every(at, {}, both) if str(one.values[by.name]).casefold() in folded]
+        found = [one async for one in self._every(at, {}, both) if holds(one, by.name, folded)]
         names = {one.name for one in wanted}
         return [
             Record(one.key, one.version, {name: value for name, value in one.values.items() if name in names})

@@ -6,9 +6,11 @@ it begins and on which line. So rows are found without reading the others, and m
 
 from __future__ import annotations
 
+import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -84,19 +86,30 @@ class OneFile:
     def stamp(self) -> Stamp:
         """What the file is at this moment; raises FileUnfit where there is none."""
         try:
-            told = self.path.stat()
+            return _stamp_of(self.path.stat())
         except FileNotFoundError:
             raise self.unfit("is not there") from None
         except OSError as error:
             raise self.unfit(f"cannot be read ({type(error).__name__})") from None
-        return Stamp(told.st_mtime_ns, told.st_size, told.st_ino)
 
-    def open(self) -> BinaryIO:
-        """Open it for reading; raises FileUnfit."""
+    @contextmanager
+    def opened(self, stamp: Stamp) -> Iterator[BinaryIO]:
+        """The file of this stamp, open for reading; raises FileUnfit if it is another one, or has been written to by
+        the end of the reading."""
         try:
-            return self.path.open("rb")
+            file = self.path.open("rb")
         except OSError as error:
             raise self.unfit(f"cannot be read ({type(error).__name__})") from None
+        with file:
+            self._check_is(stamp, file)
+            try:
+                yield file
+            finally:  # what is wrong with a file that is being changed is nobody's fault
+                self._check_is(stamp, file)
+
+    def _check_is(self, stamp: Stamp, file: BinaryIO) -> None:
+        if _stamp_of(os.fstat(file.fileno())) != stamp:
+            raise self.unfit("has just been replaced")
 
     def rows(self, file: BinaryIO, place: Place) -> Iterator[Row]:
         """The rows from a place on; raises FileUnfit for what is none."""
@@ -108,14 +121,11 @@ class OneFile:
     async def index(self) -> FileIndex:
         """Go through the file; raises FileUnfit for one that is not whole, or that is being written meanwhile."""
         stamp = self.stamp()
-        with self.open() as file:
+        with self.opened(stamp) as file:
             try:
-                index = await self._gone_through(file, stamp)
+                return await self._gone_through(file, stamp)
             except Broken as broken:
                 raise self.unfit(str(broken)) from None
-        if self.stamp() != stamp:
-            raise self.unfit("is being written")
-        return index
 
     async def _gone_through(self, file: BinaryIO, stamp: Stamp) -> FileIndex:
         whole = blake2b(key=self._key, digest_size=16)
@@ -176,6 +186,10 @@ class OneFile:
     def row_at(self, file: BinaryIO, place: Place) -> Row:
         """The row that begins at a place."""
         return next(self.rows(file, place))
+
+
+def _stamp_of(told: os.stat_result) -> Stamp:
+    return Stamp(told.st_mtime_ns, told.st_size, told.st_ino)
 
 
 def hash_of(key: str) -> int:

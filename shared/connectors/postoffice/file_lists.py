@@ -25,7 +25,7 @@ from shared.connectors.postoffice.file_index import FileIndex, LookedUpBy, OneFi
 from shared.connectors.postoffice.further import STAMPS
 from shared.connectors.postoffice.site import Files, Site
 from shared.connectors.postoffice.tables import TABLES
-from shared.connectors.postoffice.values import canonical_id
+from shared.connectors.postoffice.values import canonical_id, holds
 from shared.errors import Answer, FeedExpired, UnknownColumn, Unreadable
 from shared.sync.ports import ChangePage, Clock, ColumnMetadata, ColumnType, Record, RecordPage, Reports, Value
 
@@ -80,7 +80,10 @@ class FileList:
 
     async def columns(self) -> Mapping[str, ColumnMetadata]:
         """The columns of the list that the file has."""
-        shown = (await self._index()).columns
+        return self._columns(await self._index())
+
+    def _columns(self, index: FileIndex) -> Mapping[str, ColumnMetadata]:
+        shown = index.columns
         if self._table in TABLES:
             known = TABLES[self._table].columns
             return {name: one for name, one in known.items() if self._site.theirs(self._table, name) in shown}
@@ -92,10 +95,10 @@ class FileList:
     async def read(self, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
         """Records by key; raises Unreadable naming every asked row that cannot be read."""
         index = await self._index()
-        wanted = self._wanted(index, await self.columns(), columns)
+        wanted = self._wanted(index, columns)
         found: dict[str, Record] = {}
         wrong: dict[str, tuple[str, str]] = {}
-        with self._open(index) as file:
+        with self._file.opened(index.stamp) as file:
             for key in dict.fromkeys(keys):
                 row = self._row_of(file, index, key)
                 if row is None:
@@ -113,7 +116,7 @@ class FileList:
         folded = {value.casefold() for value in values if value}
         found: list[Record] = []
         async for page in self.pages(None, [*columns, column], ROWS_ON_A_PAGE):
-            hits = [one for one in page.records if str(one.values.get(column)).casefold() in folded]
+            hits = [one for one in page.records if holds(one, column, folded)]
             found += [Record(one.key, one.version, {name: one.values.get(name) for name in columns}) for one in hits]
         return found[:limit]
 
@@ -135,9 +138,9 @@ class FileList:
                 SYSTEM, Answer(field=column), f"{SYSTEM}: {self._table} cannot be asked for by {column}."
             )
         index = await self._index()
-        wanted = self._wanted(index, await self.columns(), [*dict.fromkeys([*columns, column])])
+        wanted = self._wanted(index, [*dict.fromkeys([*columns, column])])
         sums: dict[str, dict[str, Value]] = {}
-        with self._open(index) as file:
+        with self._file.opened(index.stamp) as file:
             for row in self._rows_of(file, index, day.isoformat()):
                 record, faults = self._record(index, row, wanted)
                 if faults:
@@ -165,7 +168,7 @@ class FileList:
 
     async def _pages(self, index: FileIndex, at: Place, columns: Sequence[str], most: int) -> AsyncIterator[RecordPage]:
         """Page by page. A field that cannot be read is left out of its record: whoever needs it reads the record."""
-        wanted = self._wanted(index, await self.columns(), columns)
+        wanted = self._wanted(index, columns)
         while True:
             records, following = self._some(index, at, wanted, most)
             place = None if following is None else f"{FILE} {index.digest} {following.offset} {following.line}"
@@ -179,7 +182,7 @@ class FileList:
     ) -> tuple[Sequence[Record], Place | None]:
         """So many records from a place on, and where the next one begins."""
         records: list[Record] = []
-        with self._open(index) as file:
+        with self._file.opened(index.stamp) as file:
             for row in self._file.rows(file, at):
                 if len(records) == most:
                     return records, row.place
@@ -188,10 +191,9 @@ class FileList:
 
     # --- rows ---
 
-    def _wanted(
-        self, index: FileIndex, known: Mapping[str, ColumnMetadata], names: Sequence[str]
-    ) -> Sequence[ColumnMetadata]:
+    def _wanted(self, index: FileIndex, names: Sequence[str]) -> Sequence[ColumnMetadata]:
         """The columns by name. One that the list has and this file lacks is the file's fault; others there are none."""
+        known = self._columns(index)
         for name in names:
             if name in known:
                 continue
@@ -227,12 +229,6 @@ class FileList:
         return blake2b(told.encode("utf-8", "surrogatepass"), key=self._key, digest_size=12).hexdigest()
 
     # --- the file ---
-
-    def _open(self, index: FileIndex) -> BinaryIO:
-        """The file that was gone through; raises FileUnfit when it is another one by now, which is read next time."""
-        if self._file.stamp() != index.stamp:
-            raise self._file.unfit("has just been replaced")
-        return self._file.open()
 
     async def _index(self) -> FileIndex:
         """The file as it is now, gone through once; raises FileUnfit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from shared.connectors.values import (
@@ -19,9 +19,9 @@ from shared.connectors.values import (
     write_decimal,
 )
 from shared.strict_json import Json
-from shared.sync.ports import ColumnType, Value
+from shared.sync.ports import ColumnType, Record, Value
 
-__all__ = ["UnfitValue", "canonical_id", "canonical_part", "to_json", "to_value"]
+__all__ = ["UnfitValue", "canonical_id", "canonical_part", "holds", "to_json", "to_value"]
 
 PLACES = Decimal("0.0001")
 _PART = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -41,6 +41,12 @@ def canonical_part(text: str) -> str:
     if not _PART.fullmatch(part):
         raise ValueError("this text is no key of a part of PostOffice")
     return f"{canonical_id(owner)}/{part}"
+
+
+def holds(record: Record, column: str, folded: Collection[str]) -> bool:
+    """Whether a column's value is one of these texts, without regard to capitals; a blank is none."""
+    value = record.values.get(column)
+    return value is not None and str(value).casefold() in folded
 
 
 def to_value(kind: ColumnType, value: Json, place: str) -> Value:

@@ -3,9 +3,11 @@ file or a row, and what is found out by comparing it with the last one."""
 
 from __future__ import annotations
 
+import io
 import os
 import tracemalloc
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -233,6 +235,76 @@ async def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed_with_the_ne
     with pytest.raises(FeedExpired):
         _ = [page async for page in drop.lists["articles"].pages(first.place, ["name"], 1)]
     assert [one.values["name"] for one in await drop.all(columns="name")] == ["Sack"]
+
+
+class Overtaken(io.FileIO):
+    """A file into which the next export is written, or in whose place it is put, right before one of its lines is read.
+
+    Not buffered, so that what is read next is what stands there by then.
+    """
+
+    def __init__(self, path: Path, lines: int, export: Callable[[], None]) -> None:
+        super().__init__(path, "rb")
+        self._left = lines
+        self._export = export
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        if self._left == 0:
+            self._export()
+        self._left -= 1
+        return super().readline(-1 if size is None else size)
+
+
+OLD = [f'{n};"A{n}";"Old {n}";1;;;' for n in range(1, 7)]
+NEW = [f'{n};"A{n}";"New, and a little longer {n}";1;;;' for n in (1, 2, 8, 4, 5, 6, 3)]
+SUMS = "customerId;costCentreId;serviceId;day;items;weightGrams;amount"
+OLD_SUMS = [f"{n};;s;2026.03.01;{n};10;1.5000" for n in range(1, 7)]
+NEW_SUMS = [f"{n};;s;2026.03.0{1 + n % 2};{n}00;10;1.5000" for n in range(1, 9)]
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["written over", "put in its place"])
+@pytest.mark.parametrize("gone_through", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("lines", range(9))
+async def test_no_row_vanishes_or_is_mixed_while_the_next_file_comes(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch, lines: int, gone_through: bool, in_place: bool
+) -> None:
+    """R-102, R-103: whenever it comes, whoever reads gets the last file as a whole, or is told to come again. A row
+    that was missed for a moment would lose its link, a sum its record."""
+    files = {"articles.csv": (HEADER, OLD, NEW), "s.csv": (SUMS, OLD_SUMS, NEW_SUMS)}
+    for name, (header, old, _) in files.items():
+        drop.write(header, *old, name=name)
+    if gone_through:
+        await drop.read("1")
+        _ = [one async for one in drop.lists[STATISTICS].of_day("day", date(2026, 3, 1), ["items"])]
+
+    def export(path: Path) -> None:
+        header, _, new = files[path.name]
+        if not in_place:
+            path.rename(path.with_suffix(".old"))
+        drop.write(header, *new, name=path.name, age=1800)
+
+    def opened(path: Path, mode: str) -> io.FileIO:
+        return Overtaken(path, lines, lambda: export(path)) if mode == "rb" else io.FileIO(path, mode)
+
+    monkeypatch.setattr(Path, "open", opened)
+    keys = [str(n) for n in range(1, 7)]
+    with suppress(FileUnfit):
+        found = await drop.read(*keys, columns="name")
+        assert {key: one["name"] for key, one in found.items()} == {key: f"Old {key}" for key in keys}
+    with suppress(FileUnfit):
+        pages = drop.lists[STATISTICS].of_day("day", date(2026, 3, 1), ["customerId", "items", "day"])
+        sums = [one.values async for page in pages for one in page]
+        assert {str(one["customerId"]): one["items"] for one in sums} == {key: int(key) for key in keys}
+    monkeypatch.undo()
+    drop.write(HEADER, *NEW, age=1700)
+    assert (await drop.read("8", columns="name"))["8"]["name"] == "New, and a little longer 8"
+
+
+async def test_a_blank_is_found_by_no_word(drop: Drop) -> None:
+    drop.write(HEADER, BOX, PALLET)
+    for text, keys in (("none", []), ("PIECE", ["1"])):
+        found = await drop.lists["articles"].find("unit", [text], ["number"], 10)
+        assert [one.key for one in found] == keys
 
 
 async def test_a_row_that_cannot_be_read_is_named_by_line_and_column_and_keeps_no_other_back(drop: Drop) -> None:
