@@ -33,18 +33,21 @@ class PendingStore:
         self._table = Table(rows, TABLE)
 
     async def put(self, item: PendingItem) -> None:
-        """Let the change wait; a key that waits already keeps `since` and the later editor and gets a new etag. Safe to
-        repeat.
+        """Let the change wait; a key that waits already keeps `since`, the later editor and a person's word, and gets a
+        new etag. Safe to repeat.
 
-        A conflict with another put needs no second try unless we know an editor: that put was stored after this call
-        began, so whoever drains it reads the source after our change too. A row that a drain removed meanwhile is
-        inserted again.
+        A conflict with another put needs no second try unless we know an editor or a person's word: that put was stored
+        after this call began, so whoever drains it reads the source after our change too. A row that a drain removed
+        meanwhile is inserted again.
         """
         for _ in range(_ROUNDS):
             found = await self.get(item.transfer, item.side, item.key, item.table)
             if await (self._insert(item) if found is None else self._renew(_joined(item, found))):
                 return
-            if not item.editor and await self.get(item.transfer, item.side, item.key, item.table) is not None:
+            if (
+                not (item.editor or item.cause)
+                and await self.get(item.transfer, item.side, item.key, item.table) is not None
+            ):
                 return
         raise StoreUnavailable("A waiting change is written by others again and again.")
 
@@ -104,7 +107,8 @@ class PendingStore:
 
 def _joined(item: PendingItem, found: PendingItem) -> PendingItem:
     """The news on a key that waits already."""
-    return dataclasses.replace(item, since=found.since, etag=found.etag, editor=newer(item.editor, found.editor))
+    editor, cause = newer(item.editor, found.editor), item.cause or found.cause
+    return dataclasses.replace(item, since=found.since, etag=found.etag, editor=editor, cause=cause)
 
 
 def bucket_of(side: Side, key: str) -> int:

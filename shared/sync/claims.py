@@ -197,7 +197,8 @@ class Claims:
         await self._put_reverse(row, reverse)
 
     async def _put_reverse(self, row: LinkRow, reverse: LinkRow) -> LinkRow:
-        """Insert or advance the target's row; idempotent for the same claim. Raises Taken, Undone or Doubled."""
+        """Insert or advance the target's row; idempotent for the same claim. A tombstone gives way to what a person has
+        chosen since. Raises Taken, Undone or Doubled."""
         links = self.ports.stores.links
         try:
             return await links.insert(reverse)
@@ -205,6 +206,8 @@ class Claims:
             held = await links.get(reverse.pair, reverse.side, reverse.key)
         if held is None:
             raise Taken
+        if held.state is LinkState.UNLINKED and row.reason == BY_HAND:
+            return await _written(links.replace(replace(reverse, etag=held.etag)))
         if held.state is LinkState.UNLINKED:
             raise Undone
         if held.state is LinkState.LINKED and held.other != row.key:

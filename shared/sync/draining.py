@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.sync.definition import Transfer
-from shared.sync.message import MAX_KEYS, Message, MessageInvalid
+from shared.sync.message import DRAIN, MAX_KEYS, Message, MessageInvalid
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import DeadLetter, ParkedItem, PendingItem, RowTaken, Side, Switch, Watermark
 from shared.sync.problems import PROBLEMS
@@ -96,22 +96,22 @@ class Draining:
     async def _send_all(self, transfer: Transfer, page: Sequence[PendingItem]) -> int:
         sent = 0
         while page:
-            for side, table in dict.fromkeys((item.side, item.table) for item in page):
-                await self._send(transfer, side, table, [i for i in page if (i.side, i.table) == (side, table)])
+            for alike in _alike(page):
+                await self._send(transfer, alike)
             sent += len(page)
             last = page[-1]
             page = await self.pipeline.ports.stores.pending.page(transfer.name, _after(last), MAX_KEYS)
         return sent
 
-    async def _send(self, transfer: Transfer, side: Side, table: str, items: Sequence[PendingItem]) -> None:
+    async def _send(self, transfer: Transfer, items: Sequence[PendingItem]) -> None:
         definition = next(d for d, t in self.pipeline.index.transfers() if t.name == transfer.name)
-        ids = self.pipeline.ports.ids
+        ids, first = self.pipeline.ports.ids, items[0]
         message = Message(
             transfer=transfer.name,
-            side=side,
-            table=table or definition.table(side).table,
+            side=first.side,
+            table=first.table or definition.table(first.side).table,
             keys=tuple(item.key for item in items),
-            cause="drain",
+            cause=first.cause or DRAIN,
             occurred_at=self.pipeline.ports.clock.now(),
             attempt=0,
             correlation_id=ids.new(),
@@ -184,6 +184,14 @@ class Draining:
             change_id=f"retry/{ids.new()}",
         )
         await self.pipeline.ports.queue.send(item.transfer, [message.outgoing()])
+
+
+def _alike(items: Sequence[PendingItem]) -> Sequence[Sequence[PendingItem]]:
+    """Those that one message may name together."""
+    found: dict[tuple[Side, str, str], list[PendingItem]] = {}
+    for one in items:
+        found.setdefault((one.side, one.table, one.cause), []).append(one)
+    return [*found.values()]
 
 
 def _after(item: PendingItem) -> str:

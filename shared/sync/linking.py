@@ -70,10 +70,11 @@ class Linking:
         home = rows[Side.LEFT]
         if home is not None and home.state is LinkState.LINKED:
             return home
-        keys = {Side.LEFT: left_key, Side.RIGHT: right_key}
-        held = await self._claimed(prepared, rows, keys)
+        keys, run = {Side.LEFT: left_key, Side.RIGHT: right_key}, self.pipeline.ports.ids.new()
+        await self._tell(keys, run, by)
+        held = await self._claimed(prepared, rows, keys, run)
         await self._journal(prepared.pair, keys, by, reason)
-        await self._tell(prepared, held, keys, by)
+        await self._tell_dependents(prepared, keys, run, by)
         return await self._confirmed(prepared, held, left, right)
 
     async def _read(self, prepared: Prepared, left_key: str, right_key: str) -> tuple[Record, Record]:
@@ -109,12 +110,11 @@ class Linking:
         return ""
 
     async def _claimed(
-        self, prepared: Prepared, rows: Mapping[Side, LinkRow | None], keys: Mapping[Side, str]
+        self, prepared: Prepared, rows: Mapping[Side, LinkRow | None], keys: Mapping[Side, str], run: str
     ) -> LinkRow:
         """The source's claim that names its partner, and the reverse row; both may replace tombstones."""
-        ports = self.pipeline.ports
-        now, attempt = ports.clock.now(), ports.ids.new()
-        claim = Claim(attempt, attempt, now + ports.timing.lease, sent=True, sent_at=now)
+        now = self.pipeline.ports.clock.now()
+        claim = Claim(run, run, now + self.pipeline.ports.timing.lease, sent=True, sent_at=now)
         generation = max((row.generation for row in rows.values() if row), default=0)
         side = prepared.side
         row = LinkRow(
@@ -150,16 +150,19 @@ class Linking:
         except (Doubled, Undone):
             raise Taken from None
 
-    async def _tell(self, prepared: Prepared, held: LinkRow, keys: Mapping[Side, str], by: str) -> None:
-        """Queue the pair to its transfers, and those that refer to it, before the link is confirmed."""
+    async def _tell(self, keys: Mapping[Side, str], run: str, by: str) -> None:
+        """Queue the pair to its transfers before anything is claimed: who finds the claim left alone finishes it."""
         ports = self.pipeline.ports
-        run = held.claim.attempt if held.claim else ""
         for transfer in self.definition.transfers:
             message = self._message(transfer, keys[transfer.source], run, by)
             due = ports.clock.now() + ports.timing.link_settles
             await ports.queue.send(transfer.name, [message.outgoing(due)])
+
+    async def _tell_dependents(self, prepared: Prepared, keys: Mapping[Side, str], run: str, by: str) -> None:
+        """Queue what refers to the two, before the link is confirmed; whoever finishes it does so, too."""
         about = self._message(self._transfer, keys[self._transfer.source], run, by)
-        await Dependents(ports, self.pipeline.index).tell_of_link(prepared.definition, keys, about, run)
+        dependents = Dependents(self.pipeline.ports, self.pipeline.index)
+        await dependents.tell_of_link(prepared.definition, keys, about, run)
 
     def _message(self, transfer: Transfer, key: str, run: str, by: str) -> Message:
         return Message(

@@ -26,7 +26,7 @@ from shared.sync.definition import Brakes, Definition, Index, Transfer
 from shared.sync.fingerprint import Base
 from shared.sync.homes import linked_home
 from shared.sync.load_place import LoadPlace
-from shared.sync.message import MAX_KEYS, Message
+from shared.sync.message import DRAIN, MAX_KEYS, Message
 from shared.sync.outcome import Kind, Why
 from shared.sync.pipeline import Done, Pipeline
 from shared.sync.planner import plan_update
@@ -305,7 +305,7 @@ class Loading:
         """Take up records that wait for a system, as a drain would: it does not serve a transfer that is off."""
         if keys:
             now = self.pipeline.ports.clock.now()
-            again = replace(message, keys=tuple(keys), cause="drain", occurred_at=now)
+            again = replace(message, keys=tuple(keys), cause=DRAIN, occurred_at=now)
             self._queue.keep(again.to_json(), now + _AGAIN_AFTER)
 
     async def _both_answer(self) -> None:

@@ -23,6 +23,8 @@ VERSION: Final = 1
 MAX_KEYS: Final = 100
 MAX_MESSAGE_ID: Final = 128
 """Characters of a message id (Microsoft Learn, "Service Bus quotas")."""
+DRAIN: Final = "drain"
+"""The cause of what has waited and is not a person's word."""
 COMPARE: Final = "compare"
 """The cause of what a full compare has found; its messages carry the compare's run as correlation id."""
 

@@ -43,7 +43,7 @@ from shared.sync.editors import told_edits
 from shared.sync.environments import EnvironmentGuard
 from shared.sync.homes import home_of, linked_home
 from shared.sync.merging import MERGE, Merged, Merging
-from shared.sync.message import COMPARE, Message
+from shared.sync.message import COMPARE, DRAIN, Message
 from shared.sync.moving import Moved, is_elsewhere
 from shared.sync.other_direction import OtherDirection
 from shared.sync.outcome import Kind, Outcome, Tell, Why
@@ -67,7 +67,7 @@ from shared.sync.qualifying import in_scope
 from shared.sync.reading import read_apart
 from shared.sync.releasing import Releasing
 from shared.sync.retrying import PATIENCE, Park, decide
-from shared.sync.site_modes import KnownModes
+from shared.sync.site_modes import KnownModes, is_selected
 from shared.sync.slicing import Partners, Slicing
 from shared.sync.updating import Updating, with_parked
 from shared.sync.values import canonical
@@ -344,6 +344,7 @@ class Pipeline:
             key=one.key,
             since=now,
             reason=why,
+            cause=message.cause if is_selected(message.cause) else "",
             correlation_id=message.correlation_id,
             table=table,
             editor=told_edits(self._find(message.transfer)[0], message).get(one.key, ""),
@@ -351,9 +352,9 @@ class Pipeline:
         await self.ports.stores.pending.put(item)
 
     async def _pending_rows(self, message: Message) -> Mapping[str, PendingItem]:
-        """The pending rows that a drain's message stands for, read before anything else: news after this keep
-        their row."""
-        if message.cause != "drain":
+        """The pending rows that a drain's message stands for, or a person's word, read before anything else: news after
+        this keep their row."""
+        if message.cause != DRAIN and not is_selected(message.cause):
             return {}
         get, table = self.ports.stores.pending.get, self._related_table(message)
         found = [(key, await get(message.transfer, message.side, key, table)) for key in message.keys]

@@ -726,7 +726,7 @@ class PendingItem:
     """A change that waits for a system to come back, or for a stopped transfer: one per transfer, table and key.
 
     table: of the key where it is a related record's; empty for a record of the pair itself. editor: the last edit that
-    its notices told of.
+    its notices told of. cause: of the message that goes for it, where a person's word counts; empty: it is a drain.
     """
 
     transfer: str
@@ -738,6 +738,7 @@ class PendingItem:
     etag: str = ""
     table: str = ""
     editor: str = ""
+    cause: str = ""
 
     @property
     def name(self) -> str:
@@ -746,8 +747,8 @@ class PendingItem:
 
 
 class PendingItems(Protocol):
-    """Changes that wait. `put` on a waiting key keeps `since` and the later editor and gives it a new etag, so that a
-    drain never removes news."""
+    """Changes that wait. `put` on a waiting key keeps `since`, the later editor and a person's word, and gives it a new
+    etag, so that a drain never removes news."""
 
     async def put(self, item: PendingItem) -> None: ...
 

@@ -13,12 +13,17 @@ from shared.sync.context import Ports
 from shared.sync.definition import Definition, IfUnlinked, Transfer
 from shared.sync.ports import Side, SiteMode, SiteModeRow
 
-TAKE_OVER = "take over"
+SELECTED = "take over by "
 """How the cause of a message about records begins that a person has selected."""
-_BY_A_PERSON = (f"{TAKE_OVER} by ", "retry by ")
+_BY_A_PERSON = (SELECTED, "retry by ")
 """Nothing but a take-over parks a record without a partner of the side that is offered, so its retry is one, too."""
 _APPROVED_FOR = timedelta(days=1)
 """How long creates that were acknowledged with mode automatic are not held up by a brake."""
+
+
+def is_selected(cause: str) -> bool:
+    """Whether a message is about records that a person has selected."""
+    return cause.startswith(SELECTED)
 
 
 def site_of(definition: Definition, moded: frozenset[str]) -> tuple[str, str] | None:

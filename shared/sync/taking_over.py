@@ -1,7 +1,8 @@
 """Taking over: a person says which records get a partner, while the mode of two systems is manual.
 
 A record that is taken over goes the way of every other one (claim, match, create, confirm, write back), only that a
-person has said so: the cause of its message says it, also in copies that come again later. A tombstone gives way to a
+person has said so: the cause of its message says it, also in copies that come again later. Before anything else the
+record waits as pending with that cause, so that the person's word outlives this process. A tombstone gives way to a
 person only here and where he links two records himself, never to a message.
 """
 
@@ -20,11 +21,12 @@ from shared.sync.message import Message
 from shared.sync.offering import Offering, is_undone, rows_of
 from shared.sync.outcome import Kind, Why
 from shared.sync.pipeline import Done, Pipeline
-from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, RowTaken, Side, SiteMode
+from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, PendingItem, RowTaken, Side, SiteMode
 from shared.sync.qualifying import those_in_scope
-from shared.sync.site_modes import TAKE_OVER
+from shared.sync.site_modes import SELECTED
 
-_BUSY = "It is being used in this moment; try again."
+_BUSY = "It is being used in this moment."
+_SELECTED = "a person has selected it"
 
 
 class Result(StrEnum):
@@ -77,15 +79,32 @@ class TakingOver:
         rows = await rows_of(self.pipeline, prepared, self.offering.side, keys)
         done |= {key: TakenOver(key, Result.ALREADY, row.other) for key, row in rows.items() if is_linked(row)}
         done |= await self._refused(prepared, [key for key in keys if key not in done])
-        undone = {key: row for key, row in rows.items() if key not in done and row and is_undone(row)}
-        for key, row in undone.items():
+        selected = [key for key in keys if key not in done]
+        for key in selected:
+            await self._let_wait(key, by)
+        await self._note(prepared, selected, by, reason)
+        for row in [row for key in selected if (row := rows[key]) is not None and is_undone(row)]:
             if (result := await self._linked_again(row, by, reason)) is not None:
-                done[key] = result
-        rest = [key for key in keys if key not in done]
+                done[row.key] = result
+        rest = [key for key in selected if key not in done]
         if rest:
-            await self._note(prepared, rest, by, reason)
             done |= {one.key: _result(one) for one in await self.pipeline.run(self._message(rest, by))}
         return [done[key] for key in keys]
+
+    async def _let_wait(self, key: str, by: str) -> None:
+        """Should this process die, the record is taken over by whoever drains it; what is done by then needs nothing
+        more."""
+        ports = self.pipeline.ports
+        item = PendingItem(
+            transfer=self.offering.transfer.name,
+            side=self.offering.side,
+            key=key,
+            since=ports.clock.now(),
+            reason=_SELECTED,
+            correlation_id=ports.ids.new(),
+            cause=f"{SELECTED}{by}",
+        )
+        await ports.stores.pending.put(item)
 
     async def _refused(self, prepared: Prepared, keys: Sequence[str]) -> Mapping[str, TakenOver]:
         """Those whose partner automatic mode makes by itself."""
@@ -127,14 +146,14 @@ class TakingOver:
             except CannotLink:
                 pass  # its former partner is gone
             except Taken:
-                return TakenOver(row.key, Result.REFUSED, row.other, _BUSY)
+                return TakenOver(row.key, Result.LATER, row.other, _BUSY)
         now, ids = self.pipeline.ports.clock.now(), self.pipeline.ports.ids
         claim = Claim(ids.new(), "", now)
         fresh = replace(row, state=LinkState.CREATING, claim=claim, other="", reason="", linked_at=None, linked_by="")
         try:
             await self.pipeline.ports.stores.links.replace(fresh)
         except RowTaken:
-            return TakenOver(row.key, Result.REFUSED, why=_BUSY)
+            return TakenOver(row.key, Result.LATER, why=_BUSY)
         return None
 
     async def _can_be_linked_again(self, row: LinkRow) -> bool:
@@ -153,7 +172,7 @@ class TakingOver:
             side=self.offering.side,
             table=self.definition.table(self.offering.side).table,
             keys=tuple(keys),
-            cause=f"{TAKE_OVER} by {by}",
+            cause=f"{SELECTED}{by}",
             occurred_at=self.pipeline.ports.clock.now(),
             attempt=0,
             correlation_id=ids.new(),
@@ -173,20 +192,21 @@ class TakingOver:
                 key=key,
                 other="",
                 outcome="selected",
-                reason=f"a person has selected it: {reason}",
-                cause=f"{TAKE_OVER} by {by}",
+                reason=f"{_SELECTED}: {reason}",
+                cause=f"{SELECTED}{by}",
             )
             for key in keys
         ]
         await ports.stores.journal.write(entries)
 
 
+_WAITING = (Why.MODE_NONE, Why.SWITCHED_OFF)
+"""What has not been looked at yet, since somebody has just stopped the exchange; its row still waits."""
+
+
 def _result(done: Done) -> TakenOver:
     """An outcome in the words of taking over."""
     outcome = done.outcome
-    if outcome.pending:  # what waits would come again without a person's word
-        why = f"{outcome.why.value}; try again afterwards"
-        return TakenOver(done.key, Result.REFUSED, outcome.other, why, outcome.code)
     told = replace(
         TakenOver(done.key, Result.REFUSED, outcome.other, outcome.sentence or outcome.why.value, outcome.code),
         others=outcome.others,
@@ -199,6 +219,6 @@ def _result(done: Done) -> TakenOver:
         case Kind.PARKED:
             return replace(told, result=Result.PERSON)
         case Kind.SKIPPED:
-            return told
+            return replace(told, result=Result.LATER) if outcome.why in _WAITING else told
         case _:
             return replace(told, result=Result.LINKED if outcome.why is Why.LINKED else Result.ALREADY)

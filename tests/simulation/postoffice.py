@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
 
 from local.definitions import read_definition
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
@@ -28,6 +31,7 @@ from shared.http_client import HttpClient, basic
 from shared.identity import FixedCredential, TokenEndpointTokens
 from shared.messaging.memory import MemoryQueue, Rules
 from shared.operations import Operations
+from shared.sites import SiteOperations
 from shared.stores.rows import RowStore
 from shared.stores.stores import open_stores
 from shared.sync.alarms import Watch
@@ -85,13 +89,35 @@ def _for_a_story(definition: Definition, others: Sequence[Definition]) -> Defini
     return definition.model_copy(update={"transfers": tuple(walked), "fields": tuple(fields)})
 
 
+class FaultyTransport(SandboxTransport):
+    """Carries requests to a sandbox; each of them is an effect that a fault may strike."""
+
+    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+        super().__init__(app)
+        self._faults = faults
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        lost = httpx.RemoteProtocolError("simulated", request=request)
+        do = partial(super().handle_async_request, request)
+        return await self._faults.effect(f"{request.method} {request.url.path}", lost, lost, do)
+
+
 class PostWorld(World):
-    """The engine between a CRM and a site."""
+    """The engine between a CRM and a site. by_requests: faults strike the requests that PostOffice gets, of which one
+    call of its connector may make several, and nothing else."""
 
     def __init__(
-        self, site: str, names: Sequence[str], faults: Faults, rows: RowStore | None = None, seed: int = 0
+        self,
+        site: str,
+        names: Sequence[str],
+        faults: Faults,
+        rows: RowStore | None = None,
+        seed: int = 0,
+        *,
+        by_requests: bool = False,
     ) -> None:
-        self.stepped = SteppedClock()
+        self.by_requests = by_requests
+        self.stepped, self.timing = SteppedClock(), Timing()
         super().__init__(Setup(seed=seed, workers=1, quiet_seconds=130), faults, rows, self.stepped)
         self.options, binding = SITES[site]
         self.binding = binding.model_copy(update={"account_manager_type": MANAGER_TYPE})
@@ -140,7 +166,7 @@ class PostWorld(World):
             tokens=FixedCredential(f"{self.options.user}:{self.options.password}"),
             clock=self.clock,
             ids=SeededIds(self.rng),
-            http=SandboxTransport(self.site.app),
+            http=FaultyTransport(self.site.app, self.faults) if self.by_requests else SandboxTransport(self.site.app),
             owns_tokens=True,
             sign=basic,
         )
@@ -151,9 +177,13 @@ class PostWorld(World):
     async def prepare(self) -> None:
         """Everything that the definitions allow is exchanged."""
         await self.rows.prepare()
-        row = await self.stores.site_modes.get("postoffice", "dataverse")
-        await self.stores.site_modes.put(replace(row, mode=SiteMode.AUTOMATIC, since=self.clock.now(), by="test"))
+        await self.choose_mode(SiteMode.AUTOMATIC)
         await super().prepare()
+
+    async def choose_mode(self, mode: SiteMode) -> None:
+        """Move the mode, as it stands in the store; each process finds out by itself."""
+        row = await self.stores.site_modes.get("postoffice", "dataverse")
+        await self.stores.site_modes.put(replace(row, mode=mode, since=self.clock.now(), by="test"))
 
     async def aclose(self) -> None:
         """Close everything."""
@@ -214,6 +244,9 @@ class PostWorld(World):
 
     def process(self) -> Pipeline:
         """A fresh process: nothing remembered."""
+        if self.by_requests:
+            told = FaultyConnector(self.clean["dataverse"], Faults(active=False), self.hear)
+            return Pipeline(self._ports({**self.clean, "dataverse": told}, self.rows), self.index)
         connectors = {
             "dataverse": FaultyConnector(self.clean["dataverse"], self.faults, self.hear),
             "postoffice": FaultyConnector(self.clean["postoffice"], self.faults),
@@ -232,15 +265,25 @@ class PostWorld(World):
             clock=self.clock,
             ids=SeededIds(self.rng),
             prints=self.prints,
-            timing=Timing(),
+            timing=self.timing,
             moded=frozenset({"postoffice"}),
         )
 
-    def operations(self) -> Operations:
-        """The doors of people, behind which no fault strikes."""
-        pipeline = self.untroubled()
+    def operations(self, pipeline: Pipeline | None = None) -> Operations:
+        """The doors of people, behind which no fault strikes unless it does so in a pipeline that is given."""
+        return Operations(self._app(), self._engine(pipeline))
+
+    def site_operations(self) -> SiteOperations:
+        """Those of a site's mode and of taking over."""
+        return SiteOperations(self._app(), self._engine())
+
+    def _app(self) -> App:
+        return App({}, Outside(clock=self.clock), self.index.model_dump_json().encode())
+
+    def _engine(self, given: Pipeline | None = None) -> Engine:
+        pipeline = given or self.untroubled()
         walks, compares = Walks(pipeline), FullCompares(pipeline)
-        engine = Engine(
+        return Engine(
             index=self.index,
             stores=self.stores,
             pipeline=pipeline,
@@ -255,7 +298,6 @@ class PostWorld(World):
             clients={},
             own=(),
         )
-        return Operations(App({}, Outside(clock=self.clock), self.index.model_dump_json().encode()), engine)
 
     async def settled(self) -> None:
         """Run until nothing is under way and a walk has found nothing more."""
@@ -282,7 +324,7 @@ class PostWorld(World):
         """Everything that is wrong: half links, doubled partners, and linked records that are not equal."""
         pipeline, wrong = self.untroubled(), list[str]()
         for definition in (one for one in self.index.definitions if not one.is_derived):
-            wrong += await self._half_links(pipeline, definition)
+            wrong += await self.half_links(pipeline, definition)
             async for page in Drifting(pipeline, definition).pages():
                 wrong += [
                     f"stale: {definition.right.table} {one.right}: {one.standing} {','.join(one.columns)}"
@@ -291,7 +333,8 @@ class PostWorld(World):
                 ]
         return wrong
 
-    async def _half_links(self, pipeline: Pipeline, definition: Definition) -> list[str]:
+    async def half_links(self, pipeline: Pipeline, definition: Definition) -> list[str]:
+        """Links of which one row says something else than the other one."""
         links, pair = pipeline.ports.stores.links, pair_name(definition, pipeline.ports.connectors)
         wrong = []
         for side in Side:

@@ -212,6 +212,17 @@ async def test_the_last_editor_waits_with_the_change(stores: Stores) -> None:
     assert item.editor == max(edits)
 
 
+async def test_a_persons_word_waits_with_the_record(stores: Stores) -> None:
+    """Whatever else is told of the record before or after, also at once."""
+    word = replace(waiting("A-1"), cause="take over by ann")
+    await stores.pending.put(waiting("A-1"))
+    await asyncio.gather(*(stores.pending.put(one) for one in (waiting("A-1"), word, waiting("A-1"))))
+    await stores.pending.put(waiting("A-1"))
+    item = await stores.pending.get(TRANSFER, Side.LEFT, "A-1")
+    assert item is not None
+    assert item.cause == "take over by ann"
+
+
 async def test_a_drain_never_removes_news(stores: Stores) -> None:
     """A change that comes while the record is being drained stays; without one the item goes, also twice."""
     await stores.pending.put(waiting("A-1"))
