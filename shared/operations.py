@@ -141,6 +141,7 @@ class Operations:
         home = await self._home(found)
         if any(one.on_unlink for one in found.definition.transfers):
             await require_exchange(self._engine, found.definition)
+            await self._let_go_later(found, home, by)
         if not await self._is_undone(home):
             try:
                 await undo_link(self._engine.pipeline.ports, home, f"{by}: {reason}")
@@ -149,23 +150,27 @@ class Operations:
             home = await self._home(found)
         if home.reason == f"{by}: {reason}":
             await self._note_unlink(found, home, by)
-        return {**_link(home), "let_go": await self._let_go(found, home, by)}
+        return {**_link(home), "let_go": await self._let_go(found, home)}
 
-    async def _let_go(self, place: Place, home: LinkRow, by: str) -> bool:
-        """Give the records back what the link has put there; where a system does not answer, a message does it later.
+    async def _let_go_later(self, place: Place, home: LinkRow, by: str) -> None:
+        """Queue the record for afterwards: should this process die half-way, or a system not answer, the message that
+        meets the tombstone finishes it."""
+        ports, definition = self._engine.pipeline.ports, place.definition
+        moving = [one for one in definition.transfers if (await self._stores.modes.get(one.name)).switch != Switch.OFF]
+        transfer = (moving or definition.transfers)[0]
+        others = OtherDirection(ports, definition, transfer.source)
+        due, run = ports.clock.now() + ports.timing.lease, ports.ids.new()
+        await others.tell([transfer], home.key_on(transfer.source), f"unlink by {by}", run, due)
 
-        Answers whether that is done.
-        """
+    async def _let_go(self, place: Place, home: LinkRow) -> bool:
+        """Give the records back what the link has put there; answers whether that is done."""
         pipeline, transfer = self._engine.pipeline, place.definition.transfers[0]
         if not any(one.on_unlink for one in place.definition.transfers):
             return True
         try:
             prepared = await pipeline.prepare(transfer.name)
             await Releasing(pipeline.ports, prepared).of(home)
-        except ConnectorError:
-            others = OtherDirection(pipeline.ports, place.definition, transfer.source)
-            run = f"unlinked-{home.generation}"
-            await others.tell([transfer], home.key_on(transfer.source), f"unlink by {by}", run)
+        except (ConnectorError, SettingsError):
             return False
         return True
 

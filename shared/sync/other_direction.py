@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.sync.context import Ports
 from shared.sync.definition import Definition, Transfer
@@ -28,8 +29,10 @@ class OtherDirection:
     def transfers(self) -> Sequence[Transfer]:
         return [one for one in self.definition.transfers if one.source is self.side]
 
-    async def tell(self, transfers: Sequence[Transfer], key: str, cause: str, run: str) -> None:
-        """Queue the record to them."""
+    async def tell(
+        self, transfers: Sequence[Transfer], key: str, cause: str, run: str, due: datetime | None = None
+    ) -> None:
+        """Queue the record to them, not before a moment if one is named."""
         for transfer in transfers:
             message = Message(
                 transfer=transfer.name,
@@ -42,4 +45,4 @@ class OtherDirection:
                 correlation_id=run,
                 change_id=f"{run}/{key}/{cause}",
             )
-            await self.ports.queue.send(transfer.name, [message.outgoing()])
+            await self.ports.queue.send(transfer.name, [message.outgoing(due)])
