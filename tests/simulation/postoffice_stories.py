@@ -4,7 +4,7 @@ its contract and at one that offers the least."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,7 +29,7 @@ class PostStory:
 
     rounds: 2 where a walk has to find what begins it. meanwhile: what a person does in the moment of the strike, in the
     place of a fault. after: what happens at the end, without faults. holds: how many records of each of PostOffice's
-    tables there are then.
+    tables there are then. by_requests: see `PostWorld`.
     """
 
     name: str
@@ -41,11 +41,12 @@ class PostStory:
     rounds: int = 1
     holds: Mapping[str, int] = field(default_factory=dict)
     site: str = "whole"
+    by_requests: bool = False
 
     async def tell(self, faults: Faults, rows: RowStore | None = None) -> PostWorld:
         """Tell the story in a fresh world, one message at a time."""
         faults.active = False
-        world = PostWorld(self.site, self.definitions, faults, rows)
+        world = PostWorld(self.site, self.definitions, faults, rows, by_requests=self.by_requests)
         await world.prepare()
         await self.before(world)
         await world.settled()
@@ -460,3 +461,8 @@ STORIES = _at_each_site(
     ),
 )
 """Every story of PostOffice's transfers."""
+
+
+def request_by_request(story: PostStory) -> PostStory:
+    """The same story, in which faults strike between the requests of one write, too."""
+    return replace(story, by_requests=True, name=f"{story.name}, request by request")
