@@ -101,6 +101,7 @@ class Timing:
     link_settles: timedelta = timedelta(seconds=3)
     environment_age: timedelta = timedelta(minutes=15)
     wrong_environment_age: timedelta = timedelta(seconds=30)
+    profile_age: timedelta = timedelta(seconds=1)
     walk_budget: timedelta = timedelta(minutes=4)
     compare_pause: timedelta = timedelta(seconds=5)
     compare_stalls: timedelta = timedelta(minutes=10)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.errors import AlreadyExists, ConnectorError, CrossdockError, UnknownResult
+from shared.errors import AlreadyExists, ConnectorError, CrossdockError, UnknownResult, WrongEnvironment
 from shared.sync.brakes import Brake
 from shared.sync.claims import BY_HAND, MERGED, Claims, Doubled, MatchKey, Taken, Undone
 from shared.sync.context import Ports, Prepared
@@ -158,7 +158,7 @@ class _Claimed:
         except NumbersTaken:
             await self._step_back()
             return parked("CD-4202"), None
-        except ConnectorError:
+        except (ConnectorError, WrongEnvironment):
             await self._step_back()
             raise
 
@@ -188,16 +188,22 @@ class _Claimed:
         if self.repeated and not await self._surely_not_created():
             await self._claims.let_go(self.row, sent=True)
             return self._unsure(), None
+        if self.way.if_unlinked is IfUnlinked.SKIP:
+            return await self._given_back()
         partner = await find_partner(self._prepared, self._claims, self.row, self.source)
         if partner:
             return await self._confirmed(partner, Why.LINKED)
         if self.way.if_unlinked is IfUnlinked.MATCH:
-            await self._claims.give_back(self.row, self._keys)
-            return Outcome(Kind.SKIPPED, Why.NOT_LINKED), None
+            return await self._given_back()
         if self.plan.problems or self.way.lacks_owner(self.plan):
             await self._claims.give_back(self.row, self._keys)
             return self._without_owner() if not self.plan.problems else problem_outcome(self.plan, None, None), None
         return await self._created()
+
+    async def _given_back(self) -> tuple[Outcome, Linked | None]:
+        """Nothing was created, and this run may not make a partner (any more)."""
+        await self._claims.give_back(self.row, self._keys)
+        return Outcome(Kind.SKIPPED, Why.NOT_LINKED), None
 
     def _without_owner(self) -> Outcome:
         """The owner went away after an earlier try had begun."""
@@ -396,7 +402,7 @@ class _Claimed:
                 raise NumbersTaken from None
             await self._choose_another()
             return await self._send(tries - 1)
-        except ConnectorError:
+        except (ConnectorError, WrongEnvironment):
             self.repeated = self.earlier
             raise
 

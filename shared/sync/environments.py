@@ -41,6 +41,7 @@ class EnvironmentGuard:
     _looked: dict[str, tuple[float, str]] = field(default_factory=dict)
     _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
     _unfit: dict[frozenset[str], float] = field(default_factory=dict)
+    _fit: dict[tuple[frozenset[str], Profile | None], float] = field(default_factory=dict)
 
     async def require(self, systems: Iterable[str]) -> None:
         """Raise WrongEnvironment when one of the systems is not the one its links were made for, and what the
@@ -58,11 +59,19 @@ class EnvironmentGuard:
         pair = frozenset(profiles)
         if len({*told.values(), *filter(None, [wanted])}) < 2:
             self._unfit.pop(pair, None)
+            self._fit[pair, wanted] = self.ports.clock.monotonic()
             return
         self._unfit[pair] = self.ports.clock.monotonic()
+        self._fit.pop((pair, wanted), None)
         is_for = [f"{system} is {profile}" for system, profile in told.items()]
         is_for += [f"the definition is for {wanted}"] if wanted else []
         raise WrongProfile("; ".join(is_for) + ": nothing moves.")
+
+    async def still_one_profile(self, systems: Iterable[str], wanted: Profile | None = None) -> None:
+        """The same before a write: a pair that was found fit less than `profile_age` ago is not asked again."""
+        seen_at = self._fit.get((frozenset(systems), wanted), float("-inf"))
+        if self.ports.clock.monotonic() - seen_at >= self.ports.timing.profile_age.total_seconds():
+            await self.require_one_profile(systems, wanted)
 
     def is_unfit(self, systems: Iterable[str]) -> bool:
         """Whether the systems were lately found to be for tests and for production; asks nobody."""

@@ -144,7 +144,7 @@ class Pipeline:
         """
         definition, transfer = self._find(message.transfer)
         run = self.ports.ids.new()
-        waiting = await self._must_wait(message, definition, transfer)
+        waiting = await self.must_wait(definition, transfer)
         if waiting:
             done = [Done(key, waiting) for key in message.keys]
             return await self._settle(message, transfer, run, done, {})
@@ -192,8 +192,8 @@ class Pipeline:
     def _connector(self, definition: Definition, side: Side) -> Connector:
         return self.ports.connectors[definition.table(side).system]
 
-    async def _must_wait(self, message: Message, definition: Definition, transfer: Transfer) -> Outcome | None:
-        """Whether the mode, the switch or an open breaker keeps the whole message from running."""
+    async def must_wait(self, definition: Definition, transfer: Transfer) -> Outcome | None:
+        """Whether the mode, the switch or an open breaker keeps the transfer from running."""
         if await self.site_modes.is_none(definition):
             return Outcome(Kind.SKIPPED, Why.MODE_NONE)
         switch = await self.switch(transfer.name)
@@ -241,7 +241,8 @@ class Pipeline:
             if name not in self._prepared:
                 definition, transfer = self._find(name)
                 try:
-                    prepared = await prepared_for(self.ports, self.index, definition, transfer)
+                    belong = partial(self.environments.still_one_profile, definition.systems, definition.profile)
+                    prepared = await prepared_for(self.ports, self.index, definition, transfer, belong)
                     noted = self.match_index if name == self.loads else None
                     self._prepared[name] = replace(prepared, match_index=noted, searches_too=self.searches_too)
                 except UnknownColumn as error:
@@ -264,10 +265,6 @@ class Pipeline:
             columns = (await self.ports.connectors[table.system].metadata(table.table)).columns
             found[side] = {name: column.max_length for name, column in columns.items()}
         return found
-
-    async def any_down(self, prepared: Prepared) -> bool:
-        """Whether the breaker of either system has opened."""
-        return await self.panel.is_open(prepared.source) or await self.panel.is_open(prepared.target)
 
     def left_out(self) -> Mapping[str, Sequence[str]]:
         """For each transfer that has run: the columns of its definition that a system lacks, and that it may lack."""
@@ -344,10 +341,10 @@ class Pipeline:
             key=one.key,
             since=now,
             reason=why,
-            cause=message.cause if is_selected(message.cause) else "",
             correlation_id=message.correlation_id,
             table=table,
             editor=told_edits(self._find(message.transfer)[0], message).get(one.key, ""),
+            cause=message.cause if is_selected(message.cause) else "",
         )
         await self.ports.stores.pending.put(item)
 
@@ -462,11 +459,11 @@ class _Work:
     async def _day(self, key: str) -> Done:
         if self._is_late():
             return Done(key, Outcome(Kind.DEFERRED, Why.HANDED_BACK, burns_attempt=False))
+        if waiting := await self._must_wait():
+            return Done(key, waiting)
         slicing = self._slicing()
         try:
             outcome, failed = await slicing.day(key), False
-        except WrongEnvironment as error:
-            outcome, failed = Outcome(Kind.DEFERRED, Why.ENVIRONMENT, pending=True, code=error.code), False
         except Exception as error:
             done = await self._failed(key, error)
             outcome, failed = done.outcome, done.failed
@@ -487,6 +484,12 @@ class _Work:
             partners=Partners(self._ports, prepared.side, pairs),
             before_deleting=partial(require, prepared.definition.systems, prepared.definition.profile),
         )
+
+    async def _must_wait(self) -> Outcome | None:
+        """What has been stopped since the message began concerns its other records, too."""
+        if len(self.message.keys) == 1:
+            return None
+        return await self.pipeline.must_wait(self.prepared.definition, self.prepared.transfer)
 
     def _is_late(self) -> bool:
         """Whether the time budget is used up."""
@@ -534,8 +537,8 @@ class _Work:
             subject = loaded.subjects.get(key)
             if subject is None:
                 return Done(key, Outcome(Kind.SKIPPED, Why.NO_SUBJECT))
-            if len(self.message.keys) > 1 and await self.pipeline.any_down(self.prepared):
-                return Done(key, Outcome(Kind.DEFERRED, Why.SYSTEM_DOWN, pending=True))
+            if waiting := await self._must_wait():
+                return Done(key, waiting)
             about = self._about(key, subject, loaded)
             if subject in loaded.unreadable:
                 return replace(Done(key, *await self._come_of(loaded.unreadable[subject])), about=about)
@@ -577,6 +580,8 @@ class _Work:
         if isinstance(error, BrakePulled):
             self.pipeline.forget_switches()
             return Done(key, Outcome(Kind.DEFERRED, Why.BRAKE, pending=True, code=error.code))
+        if isinstance(error, WrongEnvironment):
+            return Done(key, Outcome(Kind.DEFERRED, Why.ENVIRONMENT, pending=True, code=error.code))
         if isinstance(error, StoreUnavailable):
             raise error
         return Done(key, *await self._come_of(error))

@@ -10,12 +10,17 @@ from shared.errors import UnknownColumn
 from shared.sync.context import Ports, Prepared, pair_name, table_name
 from shared.sync.definition import Definition, IfMissing, Index, Transfer
 from shared.sync.joined import Joining, knowing_joined
+from shared.sync.one_profile import Belong, OneProfile
 from shared.sync.ports import Connector, Side
 from shared.sync.references import Referring
 
 
-async def prepared_for(ports: Ports, index: Index, definition: Definition, transfer: Transfer) -> Prepared:
+async def prepared_for(
+    ports: Ports, index: Index, definition: Definition, transfer: Transfer, belong: Belong
+) -> Prepared:
     """Read both tables' metadata and prepare a transfer. Raises UnknownColumn naming file and line.
+
+    belong: asked before every write whether the two databases still belong together.
 
     Rules with `if_missing: leave_out` whose column a system does not have are left out and named in `left_out`.
     """
@@ -33,7 +38,7 @@ async def prepared_for(ports: Ports, index: Index, definition: Definition, trans
         lengths[side] = {name: column.max_length for name, column in known.items()}
     transfer = next(one for one in definition.transfers if one.name == transfer.name)
     target = definition.table(transfer.target)
-    connectors = {side: _translating(ports, index, definition, side) for side in Side}
+    connectors = {side: _translating(ports, index, definition, side, belong) for side in Side}
     return Prepared(
         definition=definition,
         transfer=transfer,
@@ -66,12 +71,12 @@ def _needed(definition: Definition, side: Side) -> AbstractSet[str]:
     return set(definition.columns(side)) - (optional - plain)
 
 
-def _translating(ports: Ports, index: Index, definition: Definition, side: Side) -> Connector:
+def _translating(ports: Ports, index: Index, definition: Definition, side: Side, belong: Belong) -> Connector:
     """The connector of one side; before it translators for joined columns and, where there are any, references.
 
     References of derived rows are translated for a whole page at once; see `slicing`.
     """
-    connector = Joining(ports.connectors[definition.table(side).system])
+    connector = Joining(OneProfile(ports.connectors[definition.table(side).system], belong))
     columns = reference_pairs(ports, index, definition, side)
     if definition.is_derived or not columns:
         return connector

@@ -402,7 +402,7 @@ class World:
             try:
                 await self._serve(pipeline)
             except BaseException as death:
-                if not _is_crash(death):
+                if not is_crash(death):
                     raise
                 self.crashes += 1
                 await self.clock.sleep(1)
@@ -456,7 +456,7 @@ class World:
                     await self.clock.sleep(10)
                     await self.tick(pipeline)
             except BaseException as death:
-                if not _is_crash(death):
+                if not is_crash(death):
                     raise
                 self.crashes += 1
 
@@ -490,7 +490,7 @@ class World:
                         await self.tick(pipeline)
                     quiet = quiet + clock.monotonic() - before if await self._is_quiet() else 0.0
             except BaseException as death:
-                if not _is_crash(death):
+                if not is_crash(death):
                     raise
                 self.crashes += 1
                 pipeline = self.process()
@@ -630,9 +630,10 @@ def _plain(value: Value) -> str:
     return str(value or "").upper()
 
 
-def _is_crash(error: BaseException) -> bool:
+def is_crash(error: BaseException) -> bool:
+    """Whether a process has died, in whatever group of errors that stands."""
     if isinstance(error, BaseExceptionGroup):
-        return any(_is_crash(inner) for inner in error.exceptions)
+        return any(is_crash(inner) for inner in error.exceptions)
     return isinstance(error, Crash)
 
 
