@@ -69,6 +69,10 @@ def _account_deleted(world: World) -> None:
     world.crm.remove(next(iter(world.crm.records)))
 
 
+def _account_ended(world: World) -> None:
+    world.crm.type_in({"cdock_stage": "closed", "telephone1": "+390471000555"}, next(iter(world.crm.records)))
+
+
 def _customer_deleted(world: World) -> None:
     world.erp.remove(next(iter(world.erp.records)))
 
@@ -109,6 +113,11 @@ BLOCKS = replace(
         "customer_to_dataverse": {"statecode": "1", "statuscode": "2"},
     },
 )
+ENDS = replace(
+    OURS,
+    set_on_delete={"account_to_business_central": {"searchName": "ENDED"}},  # no line carries it back
+    gone_if={"account_to_business_central": {"cdock_stage": ("closed",)}},
+)
 STORIES = (
     Story("account, our number", OURS, _account),
     Story("account, the ERP's series", SERIES, _account),
@@ -123,6 +132,7 @@ STORIES = (
     Story("customer deleted", OURS, _customer_deleted, before=_account, records=(1, 0)),
     Story("account deleted, its customer is blocked", BLOCKS, _account_deleted, before=_account, records=(0, 1)),
     Story("customer deleted, its account is deactivated", BLOCKS, _customer_deleted, before=_account, records=(1, 0)),
+    Story("account counts as deleted, its customer is marked", ENDS, _account_ended, before=_account),
     Story("account merged into a prospect", OURS, _merged, before=_prospect_beside, records=(2, 1)),
     Story("account merged into another customer's", OURS, _merged, before=_customer_beside, records=(2, 2)),
     Story("account edited and deleted at once", BLOCKS, _account_edited_and_deleted, before=_account, records=(0, 1)),

@@ -27,7 +27,7 @@ from shared.stores.rows import Operation, Page, Properties, Row, RowStore, RowSt
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.context import Ports, Timing
-from shared.sync.definition import Brakes, Conflict, Definition, FieldRule, Index, Master, OnDelete
+from shared.sync.definition import Brakes, Condition, Conflict, Definition, FieldRule, Index, Master, OnDelete
 from shared.sync.draining import Draining
 from shared.sync.feed_tasks import QUEUE, FeedTask
 from shared.sync.feed_work import FeedWork
@@ -54,7 +54,7 @@ from shared.sync.ports import (
 from shared.sync.walking import Walks
 from shared.sync.windows import Windows
 from tests.simulation.loop import LoopClock, SteppedClock
-from tests.simulation.systems import MemorySystem
+from tests.simulation.systems import MemorySystem, Stored
 
 PRINTS = Fingerprints("k1", b"simulation key: 32 bytes at least")
 OTHER_PRINTS = Fingerprints("k2", b"another simulation key, as long or so", PRINTS)
@@ -220,7 +220,7 @@ WIDE = Brakes(creates_per_hour=100_000, changes_per_hour=100_000, blanks_per_hou
 class Setup:
     """A world's settings. own_numbers: we choose the ERP's numbers; else its series gives them. walks: by the clock.
     notes: the CRM takes them. shared: the web address has two masters, and this rule for conflicts. set_on_delete: by
-    transfer, what the partner of a deleted record gets."""
+    transfer, what the partner of a deleted record gets. gone_if: by transfer, what counts as deleted."""
 
     seed: int = 0
     own_numbers: bool = True
@@ -231,6 +231,7 @@ class Setup:
     reorder_seconds: float = 0.0
     brakes: Brakes = field(default_factory=lambda: WIDE)
     set_on_delete: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    gone_if: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     crm_versions: VersionKind = VersionKind.ORDERED
     erp_versions: VersionKind = VersionKind.OPAQUE
     lock: timedelta = timedelta(seconds=60)
@@ -539,10 +540,18 @@ class World:
         return wrong + [f"dangling: deleted customer {key} is linked" for key in gone]
 
     async def _is_widowed(self, side: Side, key: str) -> bool:
-        """Whether its partner was deleted, so that it may go on alone."""
+        """Whether its partner was deleted or counts as that, so that it may go on alone."""
         row = await self.stores.links.get(self.pair, side, key)
-        others = self.erp.records if side is Side.LEFT else self.crm.records
-        return row is not None and row.state is LinkState.UNLINKED and row.other not in others
+        if row is None or row.state is not LinkState.UNLINKED:
+            return False
+        other = (self.erp.records if side is Side.LEFT else self.crm.records).get(row.other)
+        return other is None or self._counts_as_gone(side.other, other)
+
+    def _counts_as_gone(self, side: Side, stored: Stored) -> bool:
+        conditions = [one.gone_if for one in self.definition.transfers if one.source is side and one.gone_if]
+        return any(
+            all(str(stored.values.get(name)) in values for name, values in one.columns.items()) for one in conditions
+        )
 
     async def _links(self) -> dict[str, str]:
         pair = self.pair
@@ -664,6 +673,12 @@ def account_definition(setup: Setup) -> Definition:
     transfers = [
         one.model_copy(update={"on_delete": OnDelete.SET, "set_on_delete": dict(setup.set_on_delete[one.name])})
         if one.name in setup.set_on_delete
+        else one
+        for one in transfers
+    ]
+    transfers = [
+        one.model_copy(update={"gone_if": Condition(columns=dict(setup.gone_if[one.name]))})
+        if one.name in setup.gone_if
         else one
         for one in transfers
     ]
