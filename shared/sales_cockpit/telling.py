@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 WRITE, KEEP = "write", "keep"
 PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 """Names of results that a setting could name, and that a log may hold."""
-MOST_NAMES: Final = 20
+MOST_NAMES: Final = 100
+"""Names that are told; whoever sends ever new ones fills neither memory nor log."""
 REFUSED: Final = "evaluations_refused"
 
 
@@ -62,7 +63,8 @@ class Told:
 
     async def ended(self, ending: Ending, written: Mapping[str, str], kept: Mapping[str, str]) -> None:
         """How it ended. written, kept: columns by what goes there."""
-        fields = [*_decisions(written, WRITE, ending), *_decisions(kept, KEEP, Ending.EQUAL)]
+        why_kept = Ending.EQUAL if ending is Ending.WRITTEN else ending
+        fields = [*_decisions(written, WRITE, ending), *_decisions(kept, KEEP, why_kept)]
         await self._write(_KINDS[ending], ending.value, "", fields)
 
     async def failed(self, error: CrossdockError, *, waits: bool, field: str = "") -> None:
@@ -114,7 +116,8 @@ class Telling:
 
     def left_out(self, names: Sequence[str]) -> None:
         """Say once of every result that it has no column."""
-        new = [name for name in names if PLAIN.fullmatch(name) and name not in self.ignored][:MOST_NAMES]
+        room = max(MOST_NAMES - len(self.ignored), 0)
+        new = [name for name in names if PLAIN.fullmatch(name) and name not in self.ignored][:room]
         self.ignored.update(new)
         if new:
             log.info("results without a column are left out", extra={"action": QUEUE, "results": new})

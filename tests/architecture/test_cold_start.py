@@ -88,6 +88,20 @@ assert queue.sent == 2
     assert heavy(loaded(code)) == []
 
 
+def test_the_cockpits_queue_and_timer_are_there_only_with_a_cockpit() -> None:
+    """An app that waits for a queue nobody has made would not start."""
+    own = {"evaluation_to_dataverse": "serviceBusTrigger", "evaluations": "timerTrigger"}
+    with_one = {**ENVIRONMENT, "CROSSDOCK_SYSTEMS": "dataverse,sales_cockpit"}
+    found, without = (
+        {entry.name: entry.trigger["type"] for entry in runtime_driver.index(ROOT, environment)}
+        for environment in (with_one, ENVIRONMENT)
+    )
+    assert own.items() <= found.items()
+    assert not own.keys() & without.keys()
+    code = "import os; os.environ['CROSSDOCK_SYSTEMS'] = 'dataverse,sales_cockpit'; import function_app"
+    assert heavy(loaded(code)) == []
+
+
 def test_the_platforms_own_runtime_finds_every_function() -> None:
     """One function that it does not like, and Azure would show none."""
     found = {entry.name: entry.trigger["type"] for entry in runtime_driver.index(ROOT, ENVIRONMENT)}

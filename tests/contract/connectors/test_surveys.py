@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -118,4 +119,19 @@ async def test_of_several_application_users_the_least_allowed_one_counts(crm: Da
     )
     assert told.columns["creditlimit"].denied == {Right.CREATE, Right.UPDATE}
     await both.aclose()
+    await crm.aclose()
+
+
+async def test_dataverse_tells_what_numbers_may_be_where_that_is_asked_for(crm: DataverseRig) -> None:
+    """Limits and decimal places; an amount's places depend on its currency, and transfers do without all of it."""
+    told = (await crm.connector.measured("opportunity")).columns
+    assert (told["closeprobability"].least, told["closeprobability"].most) == (Decimal(0), Decimal(100))
+    assert told["closeprobability"].decimals is None
+    assert (told["budgetamount"].most, told["budgetamount"].decimals) == (Decimal(100_000_000_000), None)
+    assert (await crm.connector.measured("account")).columns["cdock_discountpercent"].decimals == 2
+    assert told["opportunityratingcode"].choices == {"1": "Hot", "2": "Warm", "3": "Cold"}
+    assert told["name"].most is None
+    before = len(crm.requests.entries())
+    await crm.connector.measured("opportunity")
+    assert len(crm.requests.entries()) == before
     await crm.aclose()

@@ -21,6 +21,7 @@ from shared.sales_cockpit.errors import (
 )
 from shared.sales_cockpit.messages import QUEUE, EvaluationMessage
 from shared.sales_cockpit.ports import Evaluation, EvaluationRow, Stage, State
+from shared.sales_cockpit.telling import Cause
 from shared.sync.message import MessageInvalid
 from shared.sync.ports import Outgoing
 from shared.users import User
@@ -92,6 +93,8 @@ async def test_an_older_evaluation_is_ignored(here: World) -> None:
     assert await tell(here, evaluation(1, 45, minutes=0)) == ({"applied": False, "reason": "older"}, 200)
     assert here.probability() == 70
     assert (await outcomes(here))[1:] == [("skipped", "")] * 2
+    (kept,) = (await here.told())[0].fields
+    assert (kept.action, kept.reason) == ("keep", "a newer evaluation was written, or is about to be")
 
 
 async def test_what_stands_there_already_is_not_written(here: World) -> None:
@@ -161,6 +164,21 @@ async def test_another_column_is_written_when_the_setting_says_so(here: World) -
     here.column, here.ranges = "cdock_light", ((0, 33, "1"), (34, 66, "2"), (67, 100, "3"))
     await tell(here, evaluation(0, 66.4))
     assert here.crm.wrote == [(ANNA, DEAL, {"cdock_light": 2})]
+
+
+async def test_results_without_a_column_are_told_once_and_fill_no_log(
+    here: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R-018: however many new names somebody sends; what is no plain name is told nowhere."""
+    caplog.set_level("INFO")
+    writing = here.writing()
+    for number in range(5):
+        names: dict[str, Any] = {f"r{number}_{one}": 1 for one in range(50)} | {"no name: Anna": 1, "mood": 1}
+        await writing.write(User(ANNA), evaluation(number, **names), Cause.TOLD, 8)
+    told = [name for record in caplog.records for name in getattr(record, "results", ())]
+    assert len(told) == len(set(told)) == 100
+    assert "mood" in told
+    assert "Anna" not in str([vars(record) for record in caplog.records])
 
 
 # --- Dynamics is down
