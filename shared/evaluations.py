@@ -53,9 +53,9 @@ class Evaluations:
     current: CurrentRating
 
     async def tick(self) -> None:
-        """The timer's work: what the queue gave up, then the look. Repeating it is harmless."""
-        await self.queued.sweep()
+        """The timer's work: the look, then what the queue gave up. Repeating it is harmless."""
         await self.reconciling.look()
+        await self.queued.sweep()
 
     async def health(self) -> Mapping[str, object]:
         """When the last look began, and how many evaluations were refused that nobody was told of."""

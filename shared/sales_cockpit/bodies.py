@@ -42,15 +42,17 @@ def read_evaluation(body: bytes, now: datetime) -> Evaluation:
         raise RequestError("The time lies in the future.", "evaluatedAt")
     if not 0 <= wire.probability <= 100:
         raise OutOfRange("The probability is none from 0 to 100.", PROBABILITY)
-    return canonical(wire.evaluation())
+    return canonical(wire.evaluation(), now)
 
 
-def canonical(evaluation: Evaluation) -> Evaluation:
+def canonical(evaluation: Evaluation, now: datetime) -> Evaluation:
     """An evaluation with the one spelling of its ids and its time, so that it is known again whoever tells of it.
 
-    Raises ValueError for one whose ids are none.
+    Raises ValueError for one whose ids are none, or that is not made yet: it would stand above all that follow.
     """
     at = evaluation.at.astimezone(UTC)
+    if at > now + AHEAD:
+        raise ValueError("the time lies in the future")
     return replace(
         evaluation,
         opportunity=canonical_guid(evaluation.opportunity),

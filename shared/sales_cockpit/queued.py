@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.errors import CrossdockError, QueueUnavailable, StoreUnavailable, SystemDown
@@ -75,7 +75,7 @@ class QueuedEvaluations:
             page = await self.cockpit.evaluations(message.at - BEFORE, cursor, CALL_SECONDS)
             found = [one for one in page.items if one.key == message.evaluation]
             if found:
-                return _readable(found)
+                return _readable(found, self.clock.now())
             cursor = page.next
             if cursor is None:
                 break
@@ -95,9 +95,9 @@ class QueuedEvaluations:
         log.error("an evaluation is given up", extra=_facts(message, error))
 
 
-def _readable(found: Sequence[Evaluation]) -> Evaluation:
+def _readable(found: Sequence[Evaluation], now: datetime) -> Evaluation:
     try:
-        return canonical(found[-1])
+        return canonical(found[-1], now)
     except ValueError:
         raise EvaluationMissing from None
 

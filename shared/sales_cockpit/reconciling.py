@@ -77,7 +77,7 @@ class Reconciling:
         seen: set[str] = set()
         while True:
             page = await self.cockpit.evaluations(since, cursor, CALL_SECONDS)
-            for one in _readable(page):
+            for one in _readable(page, self.clock.now()):
                 known = newest.get(one.opportunity)
                 if known is None or order(one) >= order(known):
                     newest[one.opportunity] = one
@@ -130,11 +130,11 @@ def _time(mark: Watermark) -> datetime:
     return datetime.fromisoformat(str(mark.value))
 
 
-def _readable(page: EvaluationPage) -> Sequence[Evaluation]:
+def _readable(page: EvaluationPage, now: datetime) -> Sequence[Evaluation]:
     found: list[Evaluation] = []
     for one in page.items:
         try:
-            found.append(canonical(one))
-        except ValueError:
-            log.warning("an evaluation without readable ids is left out", extra={"action": QUEUE})
+            found.append(canonical(one, now))
+        except ValueError as error:
+            log.warning("an evaluation is left out: %s", error, extra={"action": QUEUE})
     return found

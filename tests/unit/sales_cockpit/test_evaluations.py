@@ -421,6 +421,14 @@ async def test_a_bad_evaluation_stops_no_other(here: World) -> None:
     assert [here.probability(deal(number)) for number in range(8)] == [10, 10, 10, 10, 64, 65, 66, 67]
 
 
+async def test_an_evaluation_of_the_future_does_not_stand_above_those_that_follow(here: World) -> None:
+    """The Cockpit's clock was wrong once."""
+    here.rated(evaluation(1, 90, minutes=60 * 24 * 365))
+    here.rated(evaluation(2, 40, minutes=1))
+    assert await here.reconciling().look() == {"written": 1}
+    assert here.probability() == 40
+
+
 async def test_a_mass_of_evaluations_goes_a_few_at_a_time(here: World) -> None:
     """Never more than four at once, and none is forgotten."""
     with_deals(here, 60)
