@@ -122,7 +122,8 @@ def _framing(embedded: bool) -> dict[str, str]:
         "Referrer-Policy": "no-referrer",
         "Content-Security-Policy": POLICY.format(host or "'none'"),
     }
-    return headers if host else {**headers, "X-Frame-Options": "DENY"}
+    alone = {"X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin"}
+    return headers if host else {**headers, **alone}
 
 
 @door(blueprint, "cockpit_launch", refusal=_not_launched)
