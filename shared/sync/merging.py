@@ -1,8 +1,9 @@
 """What follows when a person merges two records of one system: the link of the one that was given up goes over.
 
-The winner is claimed for the partner first, then the partner is reserved for it, then the loser gets a tombstone, and
-the link is confirmed last. Whatever interrupts this goes on with the loser's next run, or, once its link is undone,
-with the winner's, which was queued before. Where both have a partner nothing is done: a person decides.
+The winner is claimed for the partner first, then the partner is reserved for it and released from the loser, then the
+loser gets a tombstone, and the link is confirmed last. Whatever interrupts this goes on with the loser's next run, or,
+once its link is undone, with the winner's, which was queued before. Where both have a partner nothing is done: a person
+decides.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from shared.sync.fingerprint import Base
 from shared.sync.outcome import Kind, Outcome, Tell, Why
 from shared.sync.planner import agree
 from shared.sync.ports import Claim, JournalEntry, LinkRow, LinkState, Record, RowTaken, Side
+from shared.sync.releasing import Releasing
 
 _LONGEST_CHAIN = 10
 BOTH_LINKED, NO_HEIR = "CD-4307", "CD-4308"
@@ -57,7 +59,7 @@ class Merging:
             raise Taken  # before anybody is told: messages to the winner would keep its row busy for ever
         if await self._kept_apart(winner.key, partner, row):
             return parked(NO_HEIR, others=(winner.key, partner))
-        return await self._moved(loser.key, winner, partner, row)
+        return await self._moved(home, loser.key, winner, partner, row)
 
     async def _winner(self, loser: Record) -> Record | None:
         """The record at the end of the chain of merges; None if there is none."""
@@ -76,7 +78,7 @@ class Merging:
         left, right = (winner, partner) if self.prepared.side is Side.LEFT else (partner, winner)
         return await self.ports.stores.never_match.has(self.prepared.pair, left, right)
 
-    async def _moved(self, loser: str, winner: Record, partner: str, row: LinkRow | None) -> Outcome:
+    async def _moved(self, home: LinkRow, loser: str, winner: Record, partner: str, row: LinkRow | None) -> Outcome:
         prepared = self.prepared
         found = await prepared.target.read(prepared.target_table, [partner], prepared.target_columns)
         if partner not in found:
@@ -87,7 +89,8 @@ class Merging:
         held = await self._claimed(winner.key, partner, row)
         if held.state is LinkState.CREATING:
             await self._reserve(held, loser)
-        outcome = Outcome(Kind.UPDATED, Why.MERGED, other=winner.key)
+        fields = await Releasing(self.ports, prepared).former(home)
+        outcome = Outcome(Kind.UPDATED, Why.MERGED, other=winner.key, fields=fields)
         await self.tell(outcome)
         await self._bury(loser)
         if held.state is LinkState.CREATING:

@@ -1,7 +1,8 @@
 """A record whose link a person has undone gets back what the link has put there: `on_unlink` of the definition.
 
 Done once right after the link was undone, and looked at again whenever a message meets the tombstone: a run that was
-under way beside the undoing may have written the value once more. What somebody else has put there stays.
+under way beside the undoing may have written the value once more. What somebody else has put there stays. The same
+before a link goes over to the record that another one was merged into: the partner is free for it then.
 """
 
 from __future__ import annotations
@@ -31,16 +32,20 @@ class Releasing:
         """Release both records of a link that a person has undone; answers what was written."""
         if tomb.state is not LinkState.UNLINKED or not tomb.other or tomb.reason in _NOT_BY_A_PERSON:
             return ()
-        wanted = [one for one in self.prepared.definition.transfers if one.on_unlink]
-        return [told for one in wanted for told in await self._released(one, tomb)]
+        return await self.former(tomb)
 
-    async def _released(self, transfer: Transfer, tomb: LinkRow) -> Sequence[FieldDecision]:
-        side, key = transfer.target, tomb.key_on(transfer.target)
+    async def former(self, row: LinkRow) -> Sequence[FieldDecision]:
+        """Release both records of a link that is undone, or about to go over to another record."""
+        wanted = [one for one in self.prepared.definition.transfers if one.on_unlink]
+        return [told for one in wanted for told in await self._released(one, row)]
+
+    async def _released(self, transfer: Transfer, row: LinkRow) -> Sequence[FieldDecision]:
+        side, key = transfer.target, row.key_on(transfer.target)
         columns = list(transfer.on_unlink)
         target = await self._read(side, key, columns)
         if target is None:
             return ()
-        given = await self._given(transfer, tomb)
+        given = await self._given(transfer, row)
         values: dict[str, Value] = {}
         for column, text in transfer.on_unlink.items():
             held = target[1].get(column)
@@ -63,11 +68,11 @@ class Releasing:
         found = (await self.prepared.connector(side).read(table, [key], columns)).get(key)
         return (found.version, found.values) if found is not None else None
 
-    async def _given(self, transfer: Transfer, tomb: LinkRow) -> Mapping[str, Value]:
+    async def _given(self, transfer: Transfer, row: LinkRow) -> Mapping[str, Value]:
         """What the link gives the columns that have a rule; None for a value that it has given nobody."""
         rules = [rule for rule in self.prepared.rules if rule.column(transfer.target) in transfer.on_unlink]
         columns = [rule.column(transfer.source) for rule in rules]
-        source = await self._read(transfer.source, tomb.key_on(transfer.source), columns) if rules else None
+        source = await self._read(transfer.source, row.key_on(transfer.source), columns) if rules else None
         given: dict[str, Value] = {}
         for rule in rules:
             try:

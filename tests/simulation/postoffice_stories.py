@@ -112,6 +112,27 @@ async def _account_deleted(world: PostWorld) -> None:
     await world.removed("account", _the_account(world))
 
 
+async def _account_and_one_opted_out(world: PostWorld) -> None:
+    await _account(world)
+    await world.typed("account", {"name": "Alfa AG", "cdock_nopostoffice": True})
+
+
+async def _accounts_merged(world: PostWorld) -> None:
+    """Into the one that has no customer."""
+    merged, left = world.dataverse.rows("account")
+    await world.dataverse.merge("account", merged, left, {})
+    for key in (left, merged):
+        world.hear("account", key)
+
+
+async def _belongs_to_the_account_that_is_left(world: PostWorld) -> None:
+    _, left = world.dataverse.rows("account")
+    there = world.site.rows("customers")[_the_customer(world)]
+    told = (there["crmId"], there["master"], there["name"])
+    assert told == (left, "CRM", "Alfa AG"), f"merged: PostOffice's customer is {told}"
+    assert await world.linked() == [left]
+
+
 async def _account_and_cost_centre(world: PostWorld) -> None:
     """The cost centre is told of first."""
     account = await world.dataverse.create("account", ACCOUNT)
@@ -335,6 +356,14 @@ STORIES = _at_each_site(
         "an edit at the site is put back", ("customer",), _edited_in_vain, _account, rounds=2, holds={"customers": 1}
     ),
     PostStory("account deleted", ("customer",), _account_deleted, before=_account, holds={"customers": 1}),
+    PostStory(
+        "an account is merged into another one",
+        ("customer",),
+        _accounts_merged,
+        before=_account_and_one_opted_out,
+        after=_belongs_to_the_account_that_is_left,
+        holds={"customers": 1},
+    ),
     PostStory(
         "cost centre comes with its account",
         ("customer", "cost_centre"),

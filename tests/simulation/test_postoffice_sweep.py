@@ -10,10 +10,11 @@ import asyncio
 
 import pytest
 
-from tests.simulation.postoffice_stories import STORIES, PostStory
+from tests.simulation.postoffice_stories import STORIES, PostStory, request_by_request
 from tests.simulation.postoffice_sweep import sweep
 
 POINTS = 1
+REQUESTS = 3
 IN_TURN = [story for number, story in enumerate(STORIES) if number % 4 in (0, 3)]
 """The stories stand in pairs, the one at the rich site first."""
 
@@ -25,5 +26,33 @@ def test_every_effect_of_postoffices_transfers_may_fail(story: PostStory) -> Non
 
     async def points() -> list[str]:
         return [wrong async for wrong in sweep(story, POINTS)]
+
+    assert asyncio.run(points()) == []
+
+
+WRITTEN = (
+    "becomes a customer",
+    "finds its customer",
+    "deleted",
+    "merged",
+    "account manager",
+    "contact moves",
+    "location",
+)
+OF_SEVERAL_REQUESTS = [
+    request_by_request(story)
+    for number, story in enumerate(STORIES)
+    if number % 4 in (1, 2) and any(part in story.name for part in WRITTEN)
+]
+"""What writes into PostOffice by more than one request, each at the other site than above."""
+
+
+@pytest.mark.parametrize("story", OF_SEVERAL_REQUESTS, ids=lambda story: story.name)
+def test_every_request_of_a_write_may_fail(story: PostStory) -> None:
+    """R-084, R-091, R-107, R-110, R-114, R-115: the process dies, or an answer is lost, between the requests of one
+    write, such as that of the CRM's id and that of the other fields."""
+
+    async def points() -> list[str]:
+        return [wrong async for wrong in sweep(story, REQUESTS)]
 
     assert asyncio.run(points()) == []

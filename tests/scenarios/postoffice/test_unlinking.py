@@ -135,6 +135,23 @@ async def test_a_deleted_account_leaves_no_locked_customer(site: Sites) -> None:
         assert (there["crmId"], there["master"]) == (None, "PO")
 
 
+@both
+@virtually
+async def test_a_customer_goes_over_to_the_account_that_its_own_was_merged_into(site: Sites) -> None:
+    """R-084, R-086: PostOffice gets the id of the account that is left and goes on following it; nothing is parked."""
+    async with PostWorld(site) as world:
+        merged, customer = await pair_of(world)
+        left = await world.new_account(name="Aurora AG", cdock_nopostoffice=True)
+        await world.crm.merge("account", merged, left, {})
+        await world.next_walk()
+        await world.edit_account(left, telephone1="+49 9")
+        await world.next_walk()
+        ((key, there),) = world.customers_there.items()
+        assert (key, there["crmId"], there["master"]) == (customer, left, "CRM")
+        assert (there["name"], there["telephone"]) == ("Aurora AG", "+49 9")
+        assert await world.parked(TO_POSTOFFICE) == []
+
+
 def customers_only() -> Index:
     """Accounts and customers alone, so that a story takes few requests."""
     (pair,) = [one for one in shipped().definitions if one.right.table == "customers"]
