@@ -1,7 +1,8 @@
 """How far a load is in its source, kept in the store so that the next one goes on there.
 
 The kept place lies behind pages whose every record has its outcome; what is still under way, or comes again later,
-holds it back. A place of another environment or of a changed definition counts for nothing.
+holds it back. Of the pages behind a held one only those are remembered that have such a record, and the ends of the
+stretches in between. A place of another environment or of a changed definition counts for nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 
 from shared.sync.context import Prepared
 from shared.sync.ports import Reports
@@ -30,7 +32,7 @@ class _Page:
 
     place: str | None
     seen: int
-    open: set[str]
+    open: frozenset[str]
 
 
 @dataclass
@@ -50,13 +52,14 @@ class LoadPlace:
 
     async def came(self, place: str | None, seen: int, unfinished: Collection[str]) -> None:
         """A page came, with records that are to be transferred."""
-        self._pages.append(_Page(place, seen, set(unfinished)))
+        self._pages.append(_Page(place, seen, frozenset(unfinished)))
         await self._advance()
 
     async def settled(self, keys: Collection[str]) -> None:
         """Records have their outcome."""
+        done = frozenset(keys)
         for page in self._pages:
-            page.open.difference_update(keys)
+            page.open -= done
         await self._advance()
 
     async def forget(self) -> None:
@@ -65,11 +68,17 @@ class LoadPlace:
         await self._keep(Begun())
 
     async def _advance(self) -> None:
-        done: _Page | None = None
-        while self._pages and not self._pages[0].open:
+        self._join()
+        if self._pages and not self._pages[0].open:
             done = self._pages.popleft()
-        if done is not None and done.place is not None:
-            await self._keep(Begun(done.place, done.seen))
+            if done.place is not None:
+                await self._keep(Begun(done.place, done.seen))
+
+    def _join(self) -> None:
+        """Of pages one behind another that are all through, remember the last."""
+        behind = [*islice(self._pages, 1, None), None]
+        through = zip(self._pages, behind, strict=True)
+        self._pages = deque(one for one, after in through if one.open or after is None or after.open)
 
     async def _keep(self, begun: Begun) -> None:
         kept = {"about": self._about, "place": begun.place, "seen": begun.seen}

@@ -27,7 +27,7 @@ from shared.sync.fingerprint import Base
 from shared.sync.homes import linked_home
 from shared.sync.load_place import LoadPlace
 from shared.sync.message import DRAIN, MAX_KEYS, Message
-from shared.sync.outcome import Kind, Why
+from shared.sync.outcome import Kind, Outcome, Why
 from shared.sync.pipeline import Done, Pipeline
 from shared.sync.planner import plan_update
 from shared.sync.planning import index_target
@@ -95,8 +95,19 @@ class LoadQueue:
         """When the next kept message may run."""
         return self.kept[0][0] if self.kept else None
 
-    def take(self) -> Message:
-        """The message that is due first."""
+    def is_due(self, now: datetime) -> bool:
+        """Whether a kept message may run."""
+        return bool(self.kept) and self.kept[0][0] <= now
+
+    def take(self, now: datetime) -> Message:
+        """The message that is due first, with the keys of those that are due by now and differ in nothing else."""
+        taken = self._pop()
+        while self.is_due(now) and (both := _together(taken, Message.from_json(self.kept[0][2]))):
+            self._pop()
+            taken = both
+        return taken
+
+    def _pop(self) -> Message:
         return Message.from_json(heapq.heappop(self.kept)[2])
 
     async def dead_letters(self, queue: str, limit: int) -> Sequence[DeadLetter]:
@@ -107,6 +118,13 @@ class LoadQueue:
 
     async def look(self, queue: str) -> QueueView:
         return await self.inner.look(queue)
+
+
+def _together(one: Message, other: Message) -> Message | None:
+    """Both as one message, if they differ only in keys and change and are not too many."""
+    if replace(other, keys=one.keys, change_id=one.change_id) != one or len(one.keys) + len(other.keys) > MAX_KEYS:
+        return None
+    return replace(one, keys=tuple(dict.fromkeys((*one.keys, *other.keys))))
 
 
 def load_timing(timing: Timing) -> Timing:
@@ -134,6 +152,15 @@ def _unbraked(index: Index) -> Index:
     limits = {name: _UNLIMITED for name in Brakes.model_fields if name.endswith("_per_hour")}
     definitions = [one.model_copy(update={"brakes": one.brakes.model_copy(update=limits)}) for one in index.definitions]
     return index.model_copy(update={"definitions": tuple(definitions)})
+
+
+def _comes_again(outcome: Outcome) -> bool:
+    """Whether this load takes the record up again; what the store keeps as pending is a drain's."""
+    return outcome.kind is Kind.DEFERRED and (not outcome.pending or _waits_for_a_system(outcome))
+
+
+def _waits_for_a_system(outcome: Outcome) -> bool:
+    return outcome.pending and outcome.why is Why.SYSTEM_DOWN
 
 
 def last_chunks(keys: Sequence[str], at_once: int) -> Iterator[Sequence[str]]:
@@ -176,9 +203,8 @@ class Loading:
             await place.forget()
         async with asyncio.TaskGroup() as group:
             free = asyncio.Semaphore(self.chunks_at_once)
-            async for keys in self._chunks(prepared, place):
-                await free.acquire()
-                group.create_task(self._handle(self._message(keys), place, free))
+            async for message in self._in_turn(prepared, place, free):
+                group.create_task(self._handle(message, place, free))
         await self._rest(place)
         await place.forget()
         return self.progress
@@ -188,6 +214,16 @@ class Loading:
         queue = self.pipeline.ports.queue
         assert isinstance(queue, LoadQueue)
         return queue
+
+    async def _in_turn(self, prepared: Prepared, place: LoadPlace, free: asyncio.Semaphore) -> AsyncIterator[Message]:
+        """What is to run, each as soon as there is a place for it: what comes again and is due before what is new."""
+        clock = self.pipeline.ports.clock
+        async for keys in self._chunks(prepared, place):
+            await free.acquire()
+            while self._queue.is_due(now := clock.now()):
+                yield self._queue.take(now)
+                await free.acquire()
+            yield self._message(keys)
 
     async def _chunks(self, prepared: Prepared, place: LoadPlace) -> AsyncIterator[Sequence[str]]:
         """The keys that have no partner yet, and those whose partner lacks something; a hundred at a time, fewer at the
@@ -283,9 +319,8 @@ class Loading:
         done = await self.pipeline.run(message)
         for one in done:
             self._count(one)
-        waits = [one.key for one in done if one.outcome.pending and one.outcome.why is Why.SYSTEM_DOWN]
-        self._let_come_again(message, waits)
-        await place.settled([one.key for one in done if one.outcome.kind is not Kind.DEFERRED])
+        self._let_come_again(message, [one.key for one in done if _waits_for_a_system(one.outcome)])
+        await place.settled([one.key for one in done if not _comes_again(one.outcome)])
         self.progress.waiting = len(self._queue.kept)
         self.tell(self.progress)
 
@@ -322,13 +357,14 @@ class Loading:
             self.progress.codes[one.outcome.code] += 1
 
     async def _rest(self, place: LoadPlace) -> None:
-        """What came again: taken by others, throttled, unsure, a system that was away; until nothing is left."""
+        """What comes again after the source's end: taken by others, throttled, unsure, a system that was away; until
+        nothing is left."""
         clock = self.pipeline.ports.clock
         while (due := self._queue.next_due()) is not None:
             pause = (due - clock.now()).total_seconds()
             if pause > 0:
                 await clock.sleep(pause)
-            await self._run(self._queue.take(), place)
+            await self._run(self._queue.take(clock.now()), place)
 
     async def _renew(self) -> None:
         """Bring the noted match keys up to date with what others create in the target meanwhile."""
