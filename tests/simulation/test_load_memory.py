@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import takewhile
 
 import pytest
 
 from shared.errors import Throttled
 from shared.stores.match_index import TemporaryMatchIndex
+from shared.sync.load_place import Begun, LoadPlace
 from shared.sync.loading import Loading, Progress, pipeline_for_load
 from shared.sync.outcome import Kind
 from shared.sync.ports import Claim, LinkRow, LinkState, Side
@@ -78,6 +81,32 @@ def test_a_load_of_four_times_as_many_records_holds_no_more_objects(claimed: boo
     """R-041: also while a record of the very first page has no outcome, so that its place waits there."""
     many, few = most_alive(MANY, claimed=claimed), most_alive(FEW, claimed=claimed)
     assert {name: (few[name], many[name]) for name in many if many[name] > few[name] + 3} == {}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_kept_place_is_behind_the_last_page_before_which_all_is_through(seed: int) -> None:
+    """R-041: in whatever order records get their outcomes, while pages still come."""
+    rng = random.Random(seed)
+
+    async def story() -> None:
+        world = await world_before(1, 0)
+        place = LoadPlace(world.stores.reports, await world.process().prepare(world.names[1]))
+        pages = [{f"{page}/{key}" for key in range(rng.randrange(4))} for page in range(12)]
+        begun, under_way, settled = 0, set[str](), set[str]()
+        while begun < len(pages) or under_way:
+            if begun < len(pages) and (not under_way or rng.random() < 0.3):
+                await place.came(f"behind {begun}", begun + 1, pages[begun])
+                under_way |= pages[begun]
+                begun += 1
+            else:
+                done = set(rng.sample(sorted(under_way), rng.randint(1, len(under_way))))
+                await place.settled(done)
+                under_way, settled = under_way - done, settled | done
+            through = len(list(takewhile(settled.issuperset, pages[:begun])))
+            expected = Begun(f"behind {through - 1}", through) if through else Begun()
+            assert await place.begun() == expected
+
+    run_virtually(story())
 
 
 def test_what_comes_again_in_a_load_does_so_when_it_is_due_and_not_after_the_source_is_through() -> None:
