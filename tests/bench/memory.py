@@ -3,7 +3,9 @@
     python -m tests.bench.memory --records 10000,100000
 
 `--only B6` of the benchmarks takes smaller numbers. The sandboxes run in another process. What counts is the most that
-the process ever held resident, less what it held when everything was connected and nothing read. Linux only.
+the process ever held resident, less what it held when everything was connected and nothing read. Most of a load's is
+there from the first chunks on, whatever follows, and how many records meet in hand at the fullest moment differs by 1 or
+2 MB from run to run: so the two numbers should lie far apart. Linux only.
 """
 
 from __future__ import annotations
@@ -129,11 +131,11 @@ def measure(sizes: tuple[int, int] = FEW) -> list[Figure]:
     return [
         *(
             Figure("B6", f"load of {size} records: memory", "MB", found[size]["load"], found[size]["list"],
-                   "the same records in a list", goal="at most 0.1")
+                   "the same records in a list")
             for size in sizes
         ),
         Figure("B6", f"from {small} to {large} records, for each 100,000 more", "MB", per_record["load"] * 100_000,
-               per_record["list"] * 100_000, "the same records in a list", goal="below 1 MB"),
+               per_record["list"] * 100_000, "the same records in a list", goal="at most 0.1"),
     ]  # fmt: skip
 
 
