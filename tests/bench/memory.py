@@ -4,8 +4,8 @@
 
 `--only B6` of the benchmarks takes smaller numbers. The sandboxes run in another process. What counts is the most that
 the process ever held resident, less what it held when everything was connected and nothing read. Most of a load's is
-there from the first chunks on, whatever follows, and how many records meet in hand at the fullest moment differs by 1 or
-2 MB from run to run: so the two numbers should lie far apart. Linux only.
+there from the first chunks on, whatever follows, and how many records meet in hand at the fullest moment differs by
+some 1.5 MB from run to run: so the two numbers should lie far apart. Linux only.
 """
 
 from __future__ import annotations
