@@ -140,3 +140,24 @@ async def test_what_one_side_deletes_stays_on_the_other(site: Sites) -> None:
         await world.next_walk()
         assert place(world)["name"] == "Ramp 2"
         assert world.crm.rows(TABLE) == {}
+
+
+@both
+@virtually
+async def test_one_whose_link_is_undone_keeps_no_id_of_the_crm_and_can_be_linked_with_another_one(site: Sites) -> None:
+    """R-115, R-091: undone by a person, or because the CRM's location was deleted."""
+    async with world_of(site) as world:
+        account, _ = await company(world)
+        first = await made_in_the_crm(world, account)
+        where = f"links/dataverse/{TABLE}/{first}/unlink"
+        assert (await world.asked("POST", where, transfer="pickup_location_to_postoffice"))["let_go"]
+        assert place(world)["crmId"] is None
+        ((there, _),) = world.site.rows("pickup-locations").items()
+        second = await made_in_the_crm(world, account, cdock_name="Ramp 3", cdock_number=place(world)["number"])
+        transfer = "transfers/pickup_location_to_postoffice/links"
+        await world.asked("POST", transfer, left=second, right=there)
+        await world.next_walk()
+        assert place(world)["crmId"] == second
+        await world.crm.delete(TABLE, second)
+        await world.next_walk()
+        assert place(world)["crmId"] is None
