@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from sandbox.clock import Clock
@@ -54,6 +55,7 @@ _EXPAND = re.compile(r"\s*(\w+)(?:\(([^()]*)\))?\s*(?:,|$)")
 Described = dict[str, Any]
 
 
+@cache
 def metadata_id(*names: str) -> str:
     """Return the MetadataId of a table, column or key; the same in every run."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "dataverse metadata " + " ".join(names)))

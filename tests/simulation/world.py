@@ -54,6 +54,7 @@ from shared.sync.ports import (
 from shared.sync.walking import Walks
 from shared.sync.windows import Windows
 from tests.simulation.loop import LoopClock, SteppedClock
+from tests.simulation.noted_rows import NotedRows
 from tests.simulation.systems import MemorySystem, Stored
 
 PRINTS = Fingerprints("k1", b"simulation key: 32 bytes at least")
@@ -255,7 +256,7 @@ class World:
         self.prints = PRINTS
         self.names = [transfer.name for transfer in self.definition.transfers]
         self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=setup.lock))
-        self.rows = rows or SqliteRows(":memory:", TABLES, environment={})
+        self.rows = NotedRows(rows or SqliteRows(":memory:", TABLES, environment={}))
         self.crm, self.erp = self._systems()
         self.stores: Stores = open_stores(self.rows, self.clock)
         self.crashes = 0
@@ -392,7 +393,7 @@ class World:
         counts = [self.queue.counts(name) for name in (*self.names, QUEUE)]
         if any(c.ready or c.scheduled or c.locked or c.dead for c in counts):
             return False
-        return not any([await self.stores.pending.page(name) for name in self.names])
+        return not await self.rows.is_pending(self.stores.pending, self.names)
 
     def describe(self) -> str:
         return "; ".join(f"{name} {self.queue.counts(name)}" for name in self.names)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property, wraps
+from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, Self
 from urllib.parse import parse_qs
@@ -56,6 +56,7 @@ from shared.sync.ports import (
     TableMetadata,
 )
 from tests.simulation.loop import LoopClock, run_virtually
+from tests.simulation.noted_rows import NotedRows
 from tests.simulation.world import SeededIds
 
 ROOT = Path(__file__).parents[3]
@@ -109,6 +110,12 @@ def virtually(story: Callable[Story, Coroutine[Any, Any, None]]) -> Callable[Sto
     return test
 
 
+@cache
+def _read(text: str) -> Definition:
+    """Once for all worlds: reading it takes longer than many a story."""
+    return read_definition(text, DEFINITION)
+
+
 def definition_text() -> str:
     """The product's own definition of accounts and customers."""
     return (ROOT / DEFINITION).read_text("utf-8")
@@ -139,7 +146,7 @@ class Setup:
 
     def definition(self) -> Definition:
         """The definition to run."""
-        made = read_definition(self.text, DEFINITION)
+        made = _read(self.text)
         transfers = [
             one if one.choose_key is None or self.own_numbers else one.model_copy(update={"choose_key": None})
             for one in made.transfers
@@ -182,7 +189,7 @@ class RealWorld:
         self.names = [transfer.name for transfer in self.definition.transfers]
         self.queues = [transfer.name for _, transfer in self.index.transfers()]
         self.queue = TellingQueue(self.clock, [*self.queues, QUEUE])
-        self.rows = SqliteRows(":memory:", TABLES, environment={})
+        self.rows = NotedRows(SqliteRows(":memory:", TABLES, environment={}))
         self.stores: Stores = open_stores(self.rows, self.clock)
         self.issuer = TokenIssuer(self.clock)
         for client in (CRM_CLIENT, ERP_CLIENT):
@@ -455,7 +462,7 @@ class RealWorld:
             return False
         if self.crm.waiting_notices() or self.erp.waiting_notices():
             return False
-        return not any([await self.stores.pending.page(name, None, 1) for name in self.names])
+        return not await self.rows.is_pending(self.stores.pending, self.names)
 
     def describe(self) -> str:
         """Counts only, for a failure's message."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -107,17 +108,19 @@ PARTIES = ("customer", "cost_centre", "customer_group", "price_group", "invoicin
 Sites = tuple[PostOfficeOptions, Mapping[str, str]]
 
 
+@cache
+def _read(path: Path) -> Definition:
+    """Once for all worlds: reading them takes longer than many a story."""
+    return read_definition(path.read_text("utf-8"), f"transfers/postoffice/{path.name}")
+
+
 def shipped(*names: str, account_managers: bool = False) -> Index:
     """The product's own definitions for PostOffice, or those of these names only, but walked every five minutes, since
     the stories take no days.
 
     Without the account managers, unless a story is about them: whoever edits an account would have to be an employee.
     """
-    read = [
-        read_definition(path.read_text("utf-8"), f"transfers/postoffice/{path.name}")
-        for path in sorted(FOLDER.glob("*.yaml"))
-        if not names or path.stem in names
-    ]
+    read = [_read(path) for path in sorted(FOLDER.glob("*.yaml")) if not names or path.stem in names]
     kept = read if account_managers else [one.without(Side.RIGHT, {"accountManager"}) for one in read]
     return Index(definitions=tuple(map(often_walked, kept)))
 
