@@ -43,7 +43,9 @@ class Command:
 PROGRAMS: Final[Mapping[str, Command]] = {
     "demo": Command((LOCAL,), "local.demo", "start everything in a fresh folder, move records, say what moved and why"),
     "run": Command((LOCAL,), "local.run", "start everything and stay up until Ctrl-C; state is kept in .crossdock"),
-    "test": Command((TEST, RUNTIME_CHECK), "local.cli_suite", "all checks and tests; with arguments pytest alone"),
+    "test": Command(
+        (TEST, RUNTIME_CHECK), "local.cli_suite", "everything that must hold; --long: the long tests; else pytest alone"
+    ),
     "bench": Command((TEST,), "tests.bench", "the benchmarks"),
 }
 COMMAND_LINE: Final = "local.command_line"

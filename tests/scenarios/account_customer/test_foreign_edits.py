@@ -80,7 +80,7 @@ async def test_who_never_stops_is_stopped_after_three_times_a_day() -> None:
         await world.edit_customer(customer, creditLimit=700)
         await world.settle()
         assert world.account(account)["creditlimit"] == 700
-        await world.pass_time(days=1)
+        await world.stand_still(days=1)
         await world.edit_account(account, name="Another day")
         await world.settle()
         assert world.account(account)["name"] == COMPANY_VALUES["name"]
