@@ -195,7 +195,7 @@ TABLES: Mapping[str, Table] = {
                 "active": Field(Kind.FLAG),
             },
             written=True,
-            filters=_LINKED | {"customerId"},
+            filters=_LINKED - {"externalNumber"} | {"customerId"},
         ),
         Table(
             "orders",

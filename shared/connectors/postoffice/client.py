@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from shared.allotment import Allowed
+from shared.connectors import answers
 from shared.connectors.postoffice.errors import SYSTEM, Doing, error_of
 from shared.connectors.postoffice.site import Paging, Site
 from shared.connectors.turns import InTurn
@@ -146,10 +147,7 @@ class PostOfficeClient:
 
 def object_of(reply: Reply) -> JsonObject:
     """An answer's object; raises BadAnswer."""
-    try:
-        return as_object(reply.content, "the answer")
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+    return answers.object_of(SYSTEM, reply)
 
 
 def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply:
@@ -170,7 +168,4 @@ def _place(place: str | None) -> tuple[int, str]:
 
 def text_in(row: Mapping[str, Json], name: str) -> str:
     """A text of a row; raises BadAnswer."""
-    try:
-        return as_text(row.get(name), name)
-    except WrongShape as error:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+    return answers.text_of(SYSTEM, row.get(name), name)

@@ -154,11 +154,11 @@ class OneFile:
 
     def _columns(self, header: Row) -> Mapping[str, int]:
         names = [name.strip() for name in header.fields]
+        if self.by.column not in names:  # then these may be no names at all, and are not told
+            raise self.unfit(f"has no column '{self.by.column}' in its first line")
         doubled = next((name for name in names if name and names.count(name) > 1), None)
         if doubled is not None:
             raise self.unfit(f"names the column '{doubled}' twice")
-        if self.by.column not in names:
-            raise self.unfit(f"has no column '{self.by.column}' in its first line")
         return {name: at for at, name in enumerate(names) if name}
 
     def _check_length(self, row: Row, wanted: int) -> None:

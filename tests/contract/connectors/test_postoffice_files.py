@@ -177,6 +177,7 @@ async def test_a_file_tells_what_the_interface_tells() -> None:
 WRONG: Mapping[str, tuple[bytes, str]] = {
     "an empty file": (b"", "is empty"),
     "no id": (b"number;name\r\n1;2\r\n", "has no column 'id' in its first line"),
+    "no names": (b'"Box";"Box"\r\n"Pallet";"A2"\r\n', "has no column 'id' in its first line"),
     "a name twice": (b"id;name;name\r\n", "names the column 'name' twice"),
     "half a line": (f"{HEADER}\r\n{BOX}\r\n{PALLET[:9]}".encode(), "line 3 "),
     "a line without its end": (f"{HEADER}\r\n{BOX}".encode(), "line 2 has no end: the file is half-written"),
