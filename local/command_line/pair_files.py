@@ -22,6 +22,8 @@ def rows_of(path: Path, option: str) -> Sequence[Sequence[str]]:
             return [[cell.strip() for cell in row] for row in csv.reader(file) if any(row)]
     except OSError as error:
         raise WrongUsage(f"{option} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise WrongUsage(f"{option} cannot be read: save it as CSV in UTF-8, with commas.") from None
 
 
 def lines_of(path: Path, option: str, cells: int) -> Sequence[Sequence[str]]:
