@@ -64,12 +64,16 @@ class Call:
         """A parameter of the query; empty when it is missing."""
         return str(self.request.params.get(name) or "")
 
-    def wish(self, kind: type[ModelT]) -> ModelT:
-        """The body of a write; raises NotJsonType, TooLarge and RequestError naming the field."""
+    def json_body(self) -> bytes:
+        """The body of a request that says it is JSON, of any size; raises NotJsonType."""
         media_type = str(self.request.headers.get("content-type", "")).partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise NotJsonType
-        body = self.request.get_body()
+        return bytes(self.request.get_body())
+
+    def wish(self, kind: type[ModelT]) -> ModelT:
+        """The body of a write; raises NotJsonType, TooLarge and RequestError naming the field."""
+        body = self.json_body()
         if len(body) > LARGEST_WISH_BYTES:
             raise TooLarge
         return checked(kind.model_validate_json, body)

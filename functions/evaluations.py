@@ -11,7 +11,6 @@ from functions.door import Call, answered, door, new_blueprint
 from functions.queue import CONNECTION, handled
 from functions.timers import add_timer
 from shared.app import App, has_system_of
-from shared.routes import NotJsonType
 from shared.settings import SALES_COCKPIT
 
 blueprint = new_blueprint()
@@ -20,12 +19,10 @@ blueprint = new_blueprint()
 @door(blueprint, "cockpit_evaluations")
 async def cockpit_evaluations(call: Call) -> func.HttpResponse:
     """Take an evaluation, and write it into its opportunity as the signed-in user before the answer goes out."""
-    media_type = str(call.request.headers.get("content-type", "")).partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise NotJsonType
+    body = call.json_body()
     assert call.caller.user is not None  # its guard admits nobody else
     evaluations = (await call.app.cockpit()).evaluations
-    return answered(*await evaluations.receiving.take(call.caller.user, call.request.get_body()))
+    return answered(*await evaluations.receiving.take(call.caller.user, body))
 
 
 async def _look(app: App) -> None:

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from shared.connectors.dataverse.as_user import OpportunitiesAsUser, Sender, caller_object_id, on_behalf_of
+from shared.connectors.dataverse.as_user import OpportunitiesAsUser, caller_object_id, on_behalf_of
 from shared.connectors.dataverse.connector import DataverseConnector
 from shared.connectors.sales_cockpit.client import CockpitClient
 from shared.connectors.turns import InTurn
 from shared.errors import SettingsError
 from shared.evaluations import Evaluations, evaluations_of
+from shared.http_client import Sender
 from shared.identity import TokenSource
 from shared.on_behalf_of import AzureExchange, EndpointExchange, OnBehalfOf
 from shared.routes import Unknown
@@ -27,9 +28,10 @@ from shared.settings import DataverseSettings, EngineSettings, SalesCockpitSetti
 from shared.sync.claims import Taken
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition
+from shared.sync.homes import is_linked
 from shared.sync.linking import CannotLink, Linking
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import LinkState, Side
+from shared.sync.ports import Side
 from shared.users import User
 
 if TYPE_CHECKING:
@@ -172,8 +174,7 @@ class EngineLinks:
         if self.definition is None:
             return True
         pair = pair_name(self.definition, self.pipeline.ports.connectors)
-        row = await self.pipeline.ports.stores.links.get(pair, Side.LEFT, opportunity)
-        return row is not None and row.state is LinkState.LINKED
+        return is_linked(await self.pipeline.ports.stores.links.get(pair, Side.LEFT, opportunity))
 
     async def put(self, opportunity: str) -> None:
         """Link opportunity and project, whose keys are the same, as a person does by hand; somebody else who does the

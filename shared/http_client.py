@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Protocol
 
 import httpx
 
@@ -128,6 +129,12 @@ class _Exchange:
     def answered(self) -> bool:
         """Whether the head of an answer came."""
         return self.status is not None
+
+
+class Sender(Protocol):
+    """Sends requests, as one identity or as several in turn; see `HttpClient.send`."""
+
+    async def send(self, call: Call, within_seconds: float | None = None) -> Reply: ...
 
 
 Sign = Callable[[str], Mapping[str, str]]

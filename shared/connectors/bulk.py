@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -11,7 +12,7 @@ from shared.connectors.budget import Budget
 from shared.errors import Answer, ConnectorError, Throttled, UnknownResult
 from shared.http_client import Reply, retry_after_seconds
 from shared.strict_json import JsonObject
-from shared.sync.ports import Record
+from shared.sync.ports import Change, Record
 
 USUAL_PAUSE_SECONDS = 10.0
 """After a part that was told to wait without being told how long."""
@@ -36,6 +37,34 @@ class Job(Generic[WriteT]):
     def ordered(self) -> list[Result]:
         """The results in the order in which the records were given."""
         return [self.results[place] for place in sorted(self.results)]
+
+
+async def each(calls: Iterable[Awaitable[Record]]) -> list[Result]:
+    """The results of single writes, all at once: of systems without a bulk form."""
+    return list(await asyncio.gather(*map(_result, calls)))
+
+
+async def each_change(changes: Sequence[Change], write: Callable[[Change], Awaitable[Record]]) -> list[Result]:
+    """Likewise of changes; those of one record go one after another, in the order given."""
+    results: dict[int, Result] = {}
+
+    async def one_by_one(places: Sequence[int]) -> None:
+        for place in places:
+            results[place] = await _result(write(changes[place]))
+
+    by_key: dict[str, list[int]] = {}
+    for place, one in enumerate(changes):
+        by_key.setdefault(one.key, []).append(place)
+    await asyncio.gather(*map(one_by_one, by_key.values()))
+    return [results[place] for place in range(len(changes))]
+
+
+async def _result(call: Awaitable[Record]) -> Result:
+    """A write's record, or its error."""
+    try:
+        return await call
+    except ConnectorError as error:
+        return error
 
 
 def told_to_wait(system: str, answer: Reply, now: datetime) -> Throttled:

@@ -90,7 +90,7 @@ class SignInAgain(CockpitRefusal):
     status = 401
 
     def __init__(self, vendor_code: str = "") -> None:
-        super().__init__(f"{self.sentence} ({vendor_code})" if vendor_code else "")
+        super().__init__(_with_code(self.sentence, vendor_code))
 
 
 class NotSetUp(CockpitRefusal):
@@ -109,6 +109,9 @@ class NotSetUp(CockpitRefusal):
 class NotWritten(CockpitRefusal):
     """Why an evaluation is not written: told to the Cockpit's program, or to the journal, and never on a page."""
 
+    def __init__(self, vendor_code: str = "", field: str = "") -> None:
+        super().__init__(_with_code(self.sentence, vendor_code), field)
+
 
 class MayNotChange(NotWritten):
     """The user sees the opportunity and may not change it, or not that column of it."""
@@ -119,9 +122,6 @@ class MayNotChange(NotWritten):
     remedy = "Give the user the right to change it in Dynamics, or let somebody rate it who has it."
     status = 403
 
-    def __init__(self, vendor_code: str, field: str) -> None:
-        super().__init__(_with_code(self.sentence, vendor_code), field)
-
 
 class EvaluationRefused(NotWritten):
     """Dynamics refuses the values: a rule, a plug-in, or a limit that its metadata do not tell."""
@@ -131,9 +131,6 @@ class EvaluationRefused(NotWritten):
     who = Who.ADMINISTRATOR
     remedy = "Look in Dynamics which rule of the opportunity stands in the way; the code is Dynamics' own."
     status = 422
-
-    def __init__(self, vendor_code: str, field: str) -> None:
-        super().__init__(_with_code(self.sentence, vendor_code), field)
 
 
 class NotTheRater(NotWritten):

@@ -8,14 +8,14 @@ Nothing of an answer is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from shared.connectors.answers import object_of
 from shared.connectors.dataverse.client import HEADERS, ROOT, encoded
 from shared.connectors.dataverse.errors import Doing, error_of, is_missing
 from shared.errors import BadAnswer, NotAllowed, SignInFailed
-from shared.http_client import Call, HttpClient, Reply
+from shared.http_client import Call, HttpClient, Reply, Sender
 from shared.identity import TokenSource
 from shared.sales_cockpit.errors import NotSetUp, NotVisible, SignInAgain
 from shared.sales_cockpit.ports import Opportunity, State
@@ -34,12 +34,6 @@ AGAIN: Final = frozenset({"AADSTS50013", "AADSTS500133", "AADSTS50076", "AADSTS5
                           "AADSTS700082", "AADSTS50173", "AADSTS530003", "AADSTS53003"})  # fmt: skip
 """Answers of the sign-in service that only the user himself can mend: his token has ended, or was withdrawn; a second
 factor or another device is asked of him (Microsoft Learn, 'Microsoft Entra authentication error codes')."""
-
-
-class Sender(Protocol):
-    """Sends a request, as one identity or as several in turn."""
-
-    async def send(self, call: Call, within_seconds: float | None = None) -> Reply: ...
 
 
 @dataclass(frozen=True)
@@ -113,7 +107,7 @@ class OpportunitiesAsUser:
 
     async def _send(self, user: User, call: Call, within_seconds: float) -> Reply:
         acting = self._acting(user)
-        signed = Call(call.method, call.target, call.template, {**call.headers, **acting.headers}, call.body)
+        signed = replace(call, headers={**call.headers, **acting.headers})
         try:
             return await acting.sender.send(signed, within_seconds)
         except SignInFailed as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from shared.connectors.budget import Budget
+from shared.connectors.bulk import each, each_change
 from shared.connectors.postoffice import managers
 from shared.connectors.postoffice.booked import of_customer, with_centre, with_customers
 from shared.connectors.postoffice.client import PostOfficeClient, object_of
@@ -324,11 +325,8 @@ class PostOfficeConnector:
         if at.part:
             budget, columns_of = Budget(SYSTEM, self._clock, within_seconds), self._rows.columns(at, columns)
             return await in_turn([(one.key or "", self._parts.create(at, one, columns_of, budget)) for one in wanted])
-        return await asyncio.gather(
-            *(
-                _result(self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds))
-                for one in wanted
-            )
+        return await each(
+            self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds) for one in wanted
         )
 
     async def update(
@@ -375,17 +373,7 @@ class PostOfficeConnector:
         budget = Budget(SYSTEM, self._clock, within_seconds)
         if (await self._at(table)).part:
             return await in_turn([(one.key, self._changed(table, one, columns, budget)) for one in changes])
-        by_key: dict[str, list[int]] = {}
-        for place, one in enumerate(changes):
-            by_key.setdefault(one.key, []).append(place)
-        results: dict[int, Record | ConnectorError] = {}
-
-        async def one_by_one(places: Sequence[int]) -> None:
-            for place in places:
-                results[place] = await _result(self._changed(table, changes[place], columns, budget))
-
-        await asyncio.gather(*map(one_by_one, by_key.values()))
-        return [results[place] for place in range(len(changes))]
+        return await each_change(changes, lambda one: self._changed(table, one, columns, budget))
 
     async def delete_many(
         self, table: str, keys: Sequence[str], *, within_seconds: float
@@ -546,11 +534,3 @@ class PostOfficeConnector:
             return self._rows.record(at, object_of(reply), wanted, self._version(reply))
         except BadAnswer as error:
             raise UnknownResult(SYSTEM, error.answer) from None
-
-
-async def _result(call: Awaitable[Record]) -> Record | ConnectorError:
-    """A write's record, or its error."""
-    try:
-        return await call
-    except ConnectorError as error:
-        return error

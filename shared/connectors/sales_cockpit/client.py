@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import quote
 
 from shared.allotment import Allowed
@@ -17,7 +17,7 @@ from shared.connectors.answers import bad_answer, object_of
 from shared.connectors.keys import canonical_guid
 from shared.connectors.sales_cockpit.errors import SYSTEM, Doing, error_of
 from shared.errors import BadAnswer, ConnectorError, UnknownResult
-from shared.http_client import Call, Reply
+from shared.http_client import Call, Reply, Sender
 from shared.sales_cockpit.ports import Evaluation, EvaluationPage, Project, User
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
 
@@ -34,12 +34,6 @@ _RESULT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LONGEST_ADDRESS = 2000
 _MOST_RESULTS = 100
 _LONGEST_TEXT = 4000
-
-
-class Sender(Protocol):
-    """Sends requests as one identity, or as several in turn."""
-
-    async def send(self, call: Call, within_seconds: float | None = None) -> Reply: ...
 
 
 Senders = Callable[[User | None], Sender]

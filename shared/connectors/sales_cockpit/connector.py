@@ -7,11 +7,12 @@ Cockpit's own id is looked up where a request needs it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
 from shared.connectors.budget import Budget
+from shared.connectors.bulk import each, each_change
 from shared.connectors.keys import canonical_guid
 from shared.connectors.sales_cockpit.client import LONGEST_NAME, CockpitClient
 from shared.connectors.sales_cockpit.errors import SYSTEM
@@ -162,11 +163,8 @@ class SalesCockpitConnector:
         self, table: str, wanted: Sequence[NewRecord], columns: Sequence[str], *, within_seconds: float
     ) -> Sequence[Record | ConnectorError]:
         """One call for each: the contract has no bulk form."""
-        return await asyncio.gather(
-            *(
-                _result(self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds))
-                for one in wanted
-            )
+        return await each(
+            self.create(table, one.values, columns, key=one.key, within_seconds=within_seconds) for one in wanted
         )
 
     async def update(
@@ -186,17 +184,7 @@ class SalesCockpitConnector:
     ) -> Sequence[Record | ConnectorError]:
         """One call for each, those of one project one after another."""
         budget = Budget(SYSTEM, self._clock, within_seconds)
-        results: dict[int, Record | ConnectorError] = {}
-
-        async def one_by_one(places: Sequence[int]) -> None:
-            for place in places:
-                results[place] = await _result(self._changed(table, changes[place], columns, budget))
-
-        by_key: dict[str, list[int]] = {}
-        for place, one in enumerate(changes):
-            by_key.setdefault(one.key, []).append(place)
-        await asyncio.gather(*map(one_by_one, by_key.values()))
-        return [results[place] for place in range(len(changes))]
+        return await each_change(changes, lambda one: self._changed(table, one, columns, budget))
 
     async def _changed(self, table: str, change: Change, columns: Sequence[str], budget: Budget) -> Record:
         _known(table, [*change.values, *columns])
@@ -293,11 +281,3 @@ def _body(values: Mapping[str, Value]) -> JsonObject:
             raise Refused(SYSTEM, Answer(field=name), f"{SYSTEM}: {name} takes text, and cannot be blank.")
         body[name] = value
     return body
-
-
-async def _result(call: Awaitable[Record]) -> Record | ConnectorError:
-    """A write's record, or its error."""
-    try:
-        return await call
-    except ConnectorError as error:
-        return error
