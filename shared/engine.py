@@ -42,6 +42,7 @@ from shared.settings import (
     Identity,
     PostOfficeSettings,
     SalesCockpitSettings,
+    SiteAddress,
     StoreSettings,
     needed,
     prefix_of,
@@ -465,7 +466,7 @@ class Systems:
         return self.allowances[name]
 
 
-def _sign_in(app: App, wanted: PostOfficeSettings, identity: Identity) -> tuple[TokenSource, Sign]:
+def _sign_in(app: App, wanted: SiteAddress, identity: Identity) -> tuple[TokenSource, Sign]:
     """What is shown to a site, and how."""
     name, secret = identity.client_id, identity.secret.get_secret_value() if identity.secret else ""
     if wanted.sign_in == "api_key":

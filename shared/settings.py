@@ -178,6 +178,24 @@ class BusinessCentralDoor(SystemSection):
     company_id: Annotated[Guid | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID")] = None
 
 
+class FsmDoor(SystemSection):
+    """Who may post the messages of an FSM server, and ask for checks from there."""
+
+    system: ClassVar[str] = "fsm"
+    secret: Annotated[Secret | None, Field(alias="CROSSDOCK_FSM_WEBHOOK_SECRET")] = None
+    previous: Annotated[Secret | None, Field(alias="CROSSDOCK_FSM_WEBHOOK_SECRET_PREVIOUS")] = None
+    site: Annotated[str, Field(alias="CROSSDOCK_FSM_SITE")] = "{}"
+
+
+class IfsCloudDoor(SystemSection):
+    """Who may post the messages of IFS Cloud, and ask for checks from there."""
+
+    system: ClassVar[str] = "ifs_cloud"
+    secret: Annotated[Secret | None, Field(alias="CROSSDOCK_IFS_CLOUD_WEBHOOK_SECRET")] = None
+    previous: Annotated[Secret | None, Field(alias="CROSSDOCK_IFS_CLOUD_WEBHOOK_SECRET_PREVIOUS")] = None
+    site: Annotated[str, Field(alias="CROSSDOCK_IFS_CLOUD_SITE")] = "{}"
+
+
 class OperatorDoor(Section):
     """Who may use the operations API."""
 
@@ -291,11 +309,41 @@ class BusinessCentralSettings(Address):
         return (self.tenant_id.lower(), self.environment.lower(), self.company_id)
 
 
-class PostOfficeSettings(Address):
+class SiteAddress(Address):
+    """Where a system is that each customer runs himself, and how one signs in there.
+
+    sign_in: oauth2 are client credentials at `token_url`; api_key is a key in a header.
+    """
+
+    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
+    sign_in: Literal["oauth2", "basic", "api_key"]
+    token_url: str | None
+    scope: str | None
+    site: str
+    identities: SecretStr
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> Self:
+        mine = prefix_of(self.system)
+        if any(identity.secret is None for identity in self.each_identity()):
+            raise ValueError(
+                f"{mine}IDENTITIES: write <client id>:<secret>, <user>:<password> or <header>:<key>, as "
+                f"{mine}SIGN_IN says"
+            )
+        if self.sign_in == "oauth2" and not self.token_url:
+            raise ValueError(f"{mine}TOKEN_URL: is missing; set the address of the site's token endpoint")
+        return self
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The site."""
+        return (self.base_url.rstrip("/").lower(),)
+
+
+class PostOfficeSettings(SiteAddress):
     """The site's interface and our identity there."""
 
     system: ClassVar[str] = "postoffice"
-    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
     url: Annotated[str | None, Field(alias="CROSSDOCK_POSTOFFICE_URL")] = None
     sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_POSTOFFICE_SANDBOX_URL")] = None
     sign_in: Annotated[Literal["oauth2", "basic", "api_key"], Field(alias="CROSSDOCK_POSTOFFICE_SIGN_IN")] = "oauth2"
@@ -304,20 +352,43 @@ class PostOfficeSettings(Address):
     site: Annotated[str, Field(alias="CROSSDOCK_POSTOFFICE_SITE")] = "{}"
     identities: Annotated[SecretStr, Field(alias="CROSSDOCK_POSTOFFICE_IDENTITIES")]
 
+
+class FsmSettings(SiteAddress):
+    """The FSM server's interface and our identity there."""
+
+    system: ClassVar[str] = "fsm"
+    url: Annotated[str | None, Field(alias="CROSSDOCK_FSM_URL")] = None
+    sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_FSM_SANDBOX_URL")] = None
+    sign_in: Annotated[Literal["oauth2", "basic", "api_key"], Field(alias="CROSSDOCK_FSM_SIGN_IN")] = "basic"
+    token_url: Annotated[str | None, Field(alias="CROSSDOCK_FSM_TOKEN_URL")] = None
+    scope: Annotated[str | None, Field(alias="CROSSDOCK_FSM_SCOPE")] = None
+    site: Annotated[str, Field(alias="CROSSDOCK_FSM_SITE")] = "{}"
+    identities: Annotated[SecretStr, Field(alias="CROSSDOCK_FSM_IDENTITIES")]
+
+
+class IfsCloudSettings(Address):
+    """The environment of IFS Cloud and our client at its identity service.
+
+    namespace: the realm of its sign-in.
+    """
+
+    system: ClassVar[str] = "ifs_cloud"
+    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
+    url: Annotated[str | None, Field(alias="CROSSDOCK_IFS_CLOUD_URL")] = None
+    sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_IFS_CLOUD_SANDBOX_URL")] = None
+    namespace: Annotated[str, Field(alias="CROSSDOCK_IFS_CLOUD_NAMESPACE", pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    site: Annotated[str, Field(alias="CROSSDOCK_IFS_CLOUD_SITE")] = "{}"
+    identities: Annotated[SecretStr, Field(alias="CROSSDOCK_IFS_CLOUD_IDENTITIES")]
+
     @model_validator(mode="after")
     def _can_sign_in(self) -> Self:
         if any(identity.secret is None for identity in self.each_identity()):
-            raise ValueError(
-                "CROSSDOCK_POSTOFFICE_IDENTITIES: write <client id>:<secret>, <user>:<password> or <header>:<key>, as "
-                "CROSSDOCK_POSTOFFICE_SIGN_IN says"
-            )
-        if self.sign_in == "oauth2" and not self.token_url:
-            raise ValueError("CROSSDOCK_POSTOFFICE_TOKEN_URL: is missing; set the address of the site's token endpoint")
+            raise ValueError("CROSSDOCK_IFS_CLOUD_IDENTITIES: write <client id>:<secret>")
         return self
 
     @property
     def place(self) -> tuple[str, ...]:
-        """The site."""
+        """The environment."""
         return (self.base_url.rstrip("/").lower(),)
 
 
@@ -409,6 +480,21 @@ def _covers_all(text: str) -> bool:
     begins, ends = [one[0] for one in ranges], [one[1] for one in ranges]
     follows = begins == [0, *(end + 1 for end in ends[:-1])]
     return bool(ranges) and follows and ends[-1] == 100 and all(begin <= end for begin, end, _ in ranges)
+
+
+class Checks(Section):
+    """How the checks are answered while the caller waits.
+
+    price_from, stock_from, credit_from: name of the system whose data count. budget_seconds: in all; backend_seconds:
+    for each system that is asked. repeat_seconds: for so long the same request id gets the same answer.
+    """
+
+    price_from: Annotated[str, Field(alias="CROSSDOCK_CHECKS_PRICE_FROM")] = "business_central"
+    stock_from: Annotated[str, Field(alias="CROSSDOCK_CHECKS_STOCK_FROM")] = "business_central"
+    credit_from: Annotated[str, Field(alias="CROSSDOCK_CHECKS_CREDIT_FROM")] = "business_central"
+    budget_seconds: Annotated[float, Field(alias="CROSSDOCK_CHECKS_BUDGET_SECONDS", gt=0, le=60)] = 5
+    backend_seconds: Annotated[float, Field(alias="CROSSDOCK_CHECKS_BACKEND_SECONDS", gt=0, le=60)] = 2
+    repeat_seconds: Annotated[int, Field(alias="CROSSDOCK_CHECKS_REPEAT_SECONDS", ge=0, le=3600)] = 300
 
 
 class UserSignIn(Section):
@@ -537,10 +623,18 @@ class Schedules(Section):
 
 SALES_COCKPIT: Final = SalesCockpitSettings.system
 ADDRESSES: Final[Mapping[str, type[Address]]] = {
-    kind.system: kind for kind in (DataverseSettings, BusinessCentralSettings, PostOfficeSettings, SalesCockpitSettings)
+    kind.system: kind
+    for kind in (
+        DataverseSettings,
+        BusinessCentralSettings,
+        PostOfficeSettings,
+        SalesCockpitSettings,
+        FsmSettings,
+        IfsCloudSettings,
+    )
 }
 """Every kind of system, with its settings."""
-DOORS: Final[tuple[type[SystemSection], ...]] = (DataverseDoor, BusinessCentralDoor)
+DOORS: Final[tuple[type[SystemSection], ...]] = (DataverseDoor, BusinessCentralDoor, FsmDoor, IfsCloudDoor)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,29}")
 
 
@@ -600,11 +694,16 @@ SECTIONS: Final[tuple[type[Section], ...]] = (
     PublicAddress,
     DataverseDoor,
     BusinessCentralDoor,
+    FsmDoor,
+    IfsCloudDoor,
     OperatorDoor,
     DataverseSettings,
     BusinessCentralSettings,
     PostOfficeSettings,
     SalesCockpitSettings,
+    FsmSettings,
+    IfsCloudSettings,
+    Checks,
     UserSignIn,
     StoreSettings,
     QueueSettings,

@@ -13,9 +13,12 @@ from shared.settings import (
     SECTIONS,
     BusinessCentralDoor,
     BusinessCentralSettings,
+    Checks,
     DataverseDoor,
     DataverseSettings,
     EngineSettings,
+    FsmSettings,
+    IfsCloudSettings,
     OperatorDoor,
     Place,
     PostOfficeSettings,
@@ -32,11 +35,16 @@ ROOT = Path(__file__).parents[3]
 NAMES = sorted({str(field.alias) for kind in SECTIONS for field in kind.model_fields.values()})
 EVERYTHING = {
     **ENVIRONMENT,
-    "CROSSDOCK_SYSTEMS": "dataverse,business_central,postoffice,sales_cockpit",
+    "CROSSDOCK_SYSTEMS": "dataverse,business_central,postoffice,sales_cockpit,fsm,ifs_cloud",
     "CROSSDOCK_SALES_COCKPIT_URL": "https://cockpit.example",
     "CROSSDOCK_POSTOFFICE_URL": "https://post.example/gateway",
     "CROSSDOCK_POSTOFFICE_TOKEN_URL": "https://login.post.example/token",
     "CROSSDOCK_POSTOFFICE_IDENTITIES": "crossdock:a-secret-of-the-site",
+    "CROSSDOCK_FSM_URL": "https://fsm.example/api",
+    "CROSSDOCK_FSM_IDENTITIES": "crossdock:a-secret-of-the-site",
+    "CROSSDOCK_IFS_CLOUD_URL": "https://ifs.example",
+    "CROSSDOCK_IFS_CLOUD_NAMESPACE": "production",
+    "CROSSDOCK_IFS_CLOUD_IDENTITIES": "crossdock:a-secret-of-the-site",
 }
 """A good environment with a system of every kind."""
 PLATFORM = {
@@ -88,6 +96,18 @@ WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
         {"CROSSDOCK_POSTOFFICE_SIGN_IN": "ntlm"},
         "CROSSDOCK_POSTOFFICE_SIGN_IN",
     ),
+    "a client without a secret": (
+        IfsCloudSettings,
+        {"CROSSDOCK_IFS_CLOUD_IDENTITIES": "crossdock"},
+        "<client id>:<secret>",
+    ),
+    "a realm that is an address": (
+        IfsCloudSettings,
+        {"CROSSDOCK_IFS_CLOUD_NAMESPACE": "https://ifs.example/realm"},
+        "CROSSDOCK_IFS_CLOUD_NAMESPACE",
+    ),
+    "a key without its header": (FsmSettings, {"CROSSDOCK_FSM_IDENTITIES": "crossdock"}, "<header>:<key>"),
+    "no time to answer in": (Checks, {"CROSSDOCK_CHECKS_BUDGET_SECONDS": "0"}, "CROSSDOCK_CHECKS_BUDGET_SECONDS"),
     "no columns": (SalesCockpitSettings, {"CROSSDOCK_SALES_COCKPIT_SHOWN_COLUMNS": "name;owner"}, "logical"),
     "a result without a column": (
         SalesCockpitSettings,
