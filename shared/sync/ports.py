@@ -463,6 +463,30 @@ class Subscribing(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TableLabel:
+    """A table as its system lists it. label: what people call it; empty where the system does not say. group: it is no
+    table but a group of tables, to be browsed by its name."""
+
+    name: str
+    label: str = ""
+    group: bool = False
+
+
+@runtime_checkable
+class Browsable(Protocol):
+    """What a connector offers beside `Connector` where its system lists its tables. For people, not for the transfer
+    path."""
+
+    async def browse(self, within: str = "") -> Sequence[TableLabel]:
+        """The tables that there are, by name.
+
+        Where the system groups its tables, the groups, and the tables of the group that `within` names; elsewhere those
+        whose name begins with it. Raises UnknownColumn for a group that there is not.
+        """
+        ...
+
+
 # --- links and claims -----------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from shared.connectors.browsing import beginning_with
 from shared.connectors.budget import Budget
 from shared.connectors.business_central.batch import PARTS_PER_BATCH
 from shared.connectors.business_central.bulk import BulkWrites, refuse_given_once
@@ -60,6 +61,7 @@ from shared.sync.ports import (
     RecordPage,
     Right,
     Subscription,
+    TableLabel,
     TableMetadata,
     Value,
     VersionKind,
@@ -323,6 +325,10 @@ class BusinessCentralConnector:
         except NotAllowed:
             return Reach.NONE
         return Reach.ALL
+
+    async def browse(self, within: str = "") -> Sequence[TableLabel]:
+        """Those whose name begins with `within`; the API has no labels."""
+        return beginning_with(within, map(TableLabel, await self._schema.tables()))
 
     async def ourselves(self) -> frozenset[str]:
         """No record names its editors."""

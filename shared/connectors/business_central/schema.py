@@ -7,7 +7,7 @@ OASIS, 'OData Common Schema Definition Language (CSDL) XML Representation'.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
@@ -148,6 +148,10 @@ class Schema:
         if table not in tables:
             raise _unknown(table)
         return tables[table]
+
+    async def tables(self) -> Collection[str]:
+        """The names of all tables, as the document describes them now."""
+        return (await self._tables.get("", at_most_seconds_old=-1)).columns.keys()
 
     async def reread(self, table: str) -> Columns:
         """The columns as the document describes them now."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
+from shared.connectors.browsing import beginning_with
 from shared.connectors.budget import Budget
 from shared.connectors.cache import Cache
 from shared.connectors.dataverse.batch import PARTS_PER_BATCH
@@ -48,6 +49,7 @@ from shared.sync.ports import (
     Profile,
     Record,
     RecordPage,
+    TableLabel,
     TableMetadata,
     Value,
     VersionKind,
@@ -313,6 +315,10 @@ class DataverseConnector:
 
     async def survey(self, table: str) -> TableMetadata:
         return await self._surveys.survey(table)
+
+    async def browse(self, within: str = "") -> Sequence[TableLabel]:
+        """Those whose name begins with `within`."""
+        return beginning_with(within, await self._schema.tables())
 
     async def ourselves(self) -> frozenset[str]:
         """The users of all our identities. One whose sign-in is refused writes nothing either, and is left out."""

@@ -17,7 +17,7 @@ from shared.connectors.dataverse.errors import SYSTEM, Doing
 from shared.connectors.related import split_column
 from shared.errors import Answer, BadAnswer, NotAllowed, UnknownColumn
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
-from shared.sync.ports import Clock, ColumnMetadata, ColumnType
+from shared.sync.ports import Clock, ColumnMetadata, ColumnType, TableLabel
 
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
 FRESH_SECONDS = 60.0
@@ -127,6 +127,18 @@ class Schema:
         """The columns with lengths and choices as they are now."""
         await self._tables.get(_safe(name), at_most_seconds_old=-1)
         return await self._details.get(name, at_most_seconds_old=-1)
+
+    async def tables(self) -> list[TableLabel]:
+        """Every table that our identity may see the definition of, in no order."""
+        query = [("$select", "LogicalName,DisplayName")]
+        page = await self._client.get("EntityDefinitions", query, "EntityDefinitions", Doing.METADATA)
+        try:
+            rows = [as_object(row, "a table") for row in as_list(page.get("value"), "value")]
+            return [
+                TableLabel(as_text(row.get("LogicalName"), "LogicalName"), _label(row, "DisplayName")) for row in rows
+            ]
+        except WrongShape as error:
+            raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the list of tables: {error}") from None
 
     async def takes(self, message: str, table: str) -> bool:
         """Whether the organisation offers a bulk message for a table; not every standard table has one."""
@@ -357,7 +369,12 @@ def _limit(value: Json) -> Decimal | None:
 
 def _choice(option: Json) -> tuple[str, str]:
     row = as_object(option, "an option")
-    label = row.get("Label")
+    return str(row.get("Value")), _label(row, "Label")
+
+
+def _label(row: JsonObject, name: str) -> str:
+    """A label in our user's language; empty where there is none."""
+    label = row.get(name)
     localised = label.get("UserLocalizedLabel") if isinstance(label, dict) else None
     text = localised.get("Label") if isinstance(localised, dict) else None
-    return str(row.get("Value")), text if isinstance(text, str) else ""
+    return text if isinstance(text, str) else ""

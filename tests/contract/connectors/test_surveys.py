@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.dataverse import DataverseOptions
 from shared.errors import UnknownColumn
-from shared.sync.ports import ColumnType, KeyMetadata, Reach, Right
+from shared.sync.ports import Browsable, ColumnType, KeyMetadata, Reach, Right
 from tests.contract.connectors.rigs import APPLICATION, ORGANIZATION, BusinessCentralRig, DataverseRig, Rig
 
 
@@ -134,4 +134,24 @@ async def test_dataverse_tells_what_numbers_may_be_where_that_is_asked_for(crm: 
     before = len(crm.requests.entries())
     await crm.connector.measured("opportunity")
     assert len(crm.requests.entries()) == before
+    await crm.aclose()
+
+
+async def test_the_tables_that_there_are_can_be_listed(rig: Rig) -> None:
+    """For who writes a definition: by name, those that begin with some letters only, and every one can be surveyed."""
+    assert isinstance(rig.connector, Browsable)
+    tables = await rig.connector.browse()
+    names = [one.name for one in tables]
+    assert rig.table in names
+    assert names == sorted(names)
+    some = await rig.connector.browse(rig.table[:4])
+    assert [one.name for one in some] == [name for name in names if name.startswith(rig.table[:4])]
+    assert (await rig.connector.survey(some[0].name)).columns
+
+
+async def test_dataverse_lists_its_tables_with_labels() -> None:
+    """As people know them."""
+    crm = DataverseRig()
+    labels = {one.name: one.label for one in await crm.connector.browse("acc")}
+    assert labels["account"] == "Account"
     await crm.aclose()
