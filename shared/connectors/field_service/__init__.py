@@ -1,0 +1,1 @@
+"""IFS field service in its two dialects."""
