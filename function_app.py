@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions import evaluations, feeds, operations, sales_cockpit, sites, timers, transfers, webhooks
+from functions import evaluations, feeds, field_service, operations, sales_cockpit, sites, timers, transfers, webhooks
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 app.register_functions(webhooks.blueprint)
@@ -13,3 +13,4 @@ app.register_functions(operations.blueprint)
 app.register_functions(sites.blueprint)
 app.register_functions(sales_cockpit.blueprint)
 app.register_functions(evaluations.blueprint)
+app.register_functions(field_service.blueprint)

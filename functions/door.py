@@ -151,7 +151,7 @@ async def _admitted(app: App, route: Route, req: func.HttpRequest) -> Caller:
         return Caller(user=await app.users.bearer(req.headers))
     if route.guard is Guard.USER_PAGE:
         return Caller(user=await app.users.browser(req.headers))
-    return app.doorkeeper.admit(route, req.headers, req.route_params)
+    return app.doorkeeper.admit(route, req.headers, req.route_params, bytes(req.get_body()))
 
 
 def _usual_refusal(route: Route, _: func.HttpRequest, error: CrossdockError) -> func.HttpResponse:

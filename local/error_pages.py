@@ -22,6 +22,7 @@ MODULES = (
     "shared.sync.message",
     "shared.routes",
     "shared.sales_cockpit.errors",
+    "shared.field_service.errors",
     "functions.door",
     "local.host.errors",
     "local.command_line.errors",
@@ -45,6 +46,7 @@ _FAMILIES = {
     "CD-5": "Requests to the operations API",
     "CD-6": "The command line",
     "CD-7": "The Sales Cockpit",
+    "CD-8": "Checks",
     "CD-9": "The local run",
 }
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from azure.identity.aio import DefaultAzureCredential
     from azure.servicebus.aio import ServiceBusClient
 
+    from shared.checks import Checking
     from shared.cockpit import SalesCockpit
     from shared.engine import Engine
     from shared.messaging.service_bus import ServiceBusQueue
@@ -70,7 +71,7 @@ class App:
         tidy_all()
         self.settings = Settings(environment)
         self.outside = outside or Outside()
-        self.doorkeeper = Doorkeeper(self.settings)
+        self.doorkeeper = Doorkeeper(self.settings, self.outside.clock.now)
         self.notices = Notices(
             self.settings, lambda: self.recipients, lambda: self.queue, self.outside.clock, self.outside.ids
         )
@@ -79,6 +80,7 @@ class App:
         self._credential: DefaultAzureCredential | None = None
         self._engine: Engine | None = None
         self._cockpit: SalesCockpit | None = None
+        self._checks: Checking | None = None
         self._building = asyncio.Lock()
 
     @cached_property
@@ -151,11 +153,20 @@ class App:
             self._cockpit = build(self, engine)
         return self._cockpit
 
+    async def checks(self) -> Checking:
+        """What answers checks, made once, over the engine. Raises what `engine` raises."""
+        engine = await self.engine()
+        if self._checks is None:
+            from shared.checks import build
+
+            self._checks = build(engine)
+        return self._checks
+
     async def aclose(self) -> None:
         """Close all connections. Repetition does nothing."""
         parts = [part for part in (self._cockpit, self._engine, self._own_queue) if part is not None]
         credential, self._credential = self._credential, None
-        self._cockpit = self._engine = self._own_queue = None
+        self._cockpit = self._engine = self._own_queue = self._checks = None
         for part in parts:
             await part.aclose()
         if credential is not None:

@@ -10,27 +10,44 @@ import binascii
 import hmac
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum, StrEnum
+from hashlib import sha256
 from typing import Final
 
 from pydantic import SecretStr
 
 from shared.errors import CrossdockError, SettingsError, Who
-from shared.settings import BusinessCentralDoor, DataverseDoor, OperatorDoor, Settings
+from shared.settings import (
+    BusinessCentralDoor,
+    DataverseDoor,
+    FieldServiceDoor,
+    FsmDoor,
+    IfsCloudDoor,
+    OperatorDoor,
+    SecretDoor,
+    Settings,
+)
 from shared.strict_json import Json, NotJson, load
 from shared.users import User
 
 log = logging.getLogger(__name__)
 
 WEBHOOK_HEADER: Final = "x-crossdock-secret"
+SIGNATURE_HEADER: Final = "x-crossdock-signature"
+TIMESTAMP_HEADER: Final = "x-crossdock-timestamp"
+SIGNATURE_SECONDS: Final = 300
+"""How far the time of a signature may be from now, in either direction: clocks differ."""
+LARGEST_SIGNED_BYTES: Final = 4 * 1024 * 1024
 OPERATOR_KEY_HEADER: Final = "x-crossdock-key"
 PRINCIPAL_HEADER: Final = "x-ms-client-principal"
 PRINCIPAL_ID_HEADER: Final = "x-ms-client-principal-id"
 """Set by the platform's sign-in; callers cannot send them while it is on (Microsoft Learn, "Work with user identities
 in Azure App Service authentication")."""
 _LARGEST_PRINCIPAL: Final = 64 * 1024
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -48,12 +65,14 @@ ROLE_NAMES: Final[Mapping[str, Role]] = {f"crossdock.{role.name.lower()}": role 
 
 class Guard(StrEnum):
     """What a route asks for. header_secret: the secret of Dataverse's notices; path_secret: that of Business
-    Central's, as a part of the path; user: a token of a person; user_page: the same, or the platform's sign-in, for
-    pages that browsers open; the others: a role."""
+    Central's, as a part of the path; field_service: that of a field service, in the header or as the key of a
+    signature; user: a token of a person; user_page: the same, or the platform's sign-in, for pages that browsers open;
+    the others: a role."""
 
     PUBLIC = "public"
     HEADER_SECRET = "header_secret"  # noqa: S105 # the name of a kind of guard
     PATH_SECRET = "path_secret"  # noqa: S105 # the name of a kind of guard
+    FIELD_SERVICE = "field_service"
     USER = "user"
     USER_PAGE = "user_page"
     VIEWER = "viewer"
@@ -88,6 +107,9 @@ ROUTES: Final[Mapping[str, Route]] = {
     "cockpit_launch": _get("cockpit/launch", Guard.USER_PAGE),
     "cockpit_evaluations": _post("cockpit/evaluations", Guard.USER),
     "cockpit_opportunity": _get("cockpit/opportunities/{opportunity}", Guard.USER),
+    "fsm_price_check": _post("fsm/price-check", Guard.FIELD_SERVICE),
+    "fsm_stock_check": _post("fsm/stock-check", Guard.FIELD_SERVICE),
+    "fsm_credit_check": _post("fsm/credit-check", Guard.FIELD_SERVICE),
     "ops_health": _get("ops/health", Guard.PUBLIC),
     "ops_transfers": _get("ops/transfers", Guard.VIEWER),
     "ops_transfer": _get("ops/transfers/{transfer}", Guard.VIEWER),
@@ -238,17 +260,22 @@ class Caller:
 
 
 _NOBODY: Final = Caller()
+FIELD_SERVICES: Final[tuple[type[FieldServiceDoor], ...]] = (FsmDoor, IfsCloudDoor)
 
 
 class Doorkeeper:
-    """Admits callers by the table."""
+    """Admits callers by the table. now: the time against which signatures are held."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
         self._settings = settings
-        self._secrets: dict[type[DataverseDoor | BusinessCentralDoor], Mapping[str, tuple[bytes, ...]]] = {}
+        self._now = now
+        self._secrets: dict[tuple[type[SecretDoor], ...], Mapping[str, tuple[bytes, ...]]] = {}
 
-    def admit(self, route: Route, headers: Mapping[str, str], parameters: Mapping[str, str]) -> Caller:
-        """The caller; raises NotAdmitted, RoleTooLow, and SettingsError when a webhook's settings are wrong.
+    def admit(
+        self, route: Route, headers: Mapping[str, str], parameters: Mapping[str, str], body: bytes = b""
+    ) -> Caller:
+        """The caller; raises NotAdmitted, RoleTooLow, TooLarge for a signed body, and SettingsError when a webhook's
+        settings are wrong.
 
         People with tokens are admitted by `shared.user_tokens`.
         """
@@ -257,21 +284,47 @@ class Doorkeeper:
                 return self._with_secret(headers.get(WEBHOOK_HEADER), DataverseDoor)
             case Guard.PATH_SECRET:
                 return self._with_secret(parameters.get("secret"), BusinessCentralDoor)
+            case Guard.FIELD_SERVICE:
+                return self._of_field_service(headers, body)
             case Guard.PUBLIC:
                 return self._known(headers)
             case _:
                 return self._with_role(headers, Role[route.guard.name])
 
-    def _with_secret(self, shown: str | None, kind: type[DataverseDoor | BusinessCentralDoor]) -> Caller:
-        """A webhook's sender; the secrets of all systems behind its door are encoded once."""
-        allowed = self._secrets.get(kind)
-        if allowed is None:
-            doors = self._settings.of_each(kind)
-            allowed = self._secrets[kind] = {name: encoded(one.secret, one.previous) for name, one in doors.items()}
-        systems = tuple([name for name, secrets in allowed.items() if is_one_of(shown, secrets)])
-        if not systems:
+    def _with_secret(self, shown: str | None, *kinds: type[SecretDoor]) -> Caller:
+        """A webhook's sender."""
+        return _speaking(name for name, secrets in self._allowed(kinds).items() if is_one_of(shown, secrets))
+
+    def _of_field_service(self, headers: Mapping[str, str], body: bytes) -> Caller:
+        """A field service, by its secret or by a signature under it. What is wrong in the settings goes to the log:
+        its answers have words, and strangers are not told."""
+        try:
+            if (signature := headers.get(SIGNATURE_HEADER)) is None:
+                return self._with_secret(headers.get(WEBHOOK_HEADER), *FIELD_SERVICES)
+            return self._with_signature(signature, headers.get(TIMESTAMP_HEADER) or "", body)
+        except SettingsError as error:
+            log.error("no field service can be known: %s", error, extra={"action": "door"})
+            raise SettingsError from None
+
+    def _with_signature(self, shown: str, timestamp: str, body: bytes) -> Caller:
+        """The sender of a body that is signed with a secret, a short while ago."""
+        if len(body) > LARGEST_SIGNED_BYTES:
+            raise TooLarge
+        if not _SECONDS.fullmatch(timestamp) or abs(self._now().timestamp() - int(timestamp)) > SIGNATURE_SECONDS:
             raise NotAdmitted
-        return Caller(systems=systems)
+        return _speaking(
+            name
+            for name, secrets in self._allowed(FIELD_SERVICES).items()
+            if is_one_of(shown, [_signed(secret, timestamp, body) for secret in secrets])
+        )
+
+    def _allowed(self, kinds: tuple[type[SecretDoor], ...]) -> Mapping[str, tuple[bytes, ...]]:
+        """The secrets of all systems behind these doors, encoded once."""
+        allowed = self._secrets.get(kinds)
+        if allowed is None:
+            doors = self._settings.of_each(*kinds)
+            allowed = self._secrets[kinds] = {name: encoded(one.secret, one.previous) for name, one in doors.items()}
+        return allowed
 
     def _with_role(self, headers: Mapping[str, str], wanted: Role) -> Caller:
         caller = self._known(headers)
@@ -308,6 +361,20 @@ def is_one_of(shown: str | None, allowed: Sequence[bytes]) -> bool:
     for secret in allowed:
         found |= hmac.compare_digest(given, secret) and secret != b""
     return found
+
+
+def _speaking(systems: Iterable[str]) -> Caller:
+    """Who speaks for these systems; raises NotAdmitted when there is none."""
+    if not (found := tuple(systems)):
+        raise NotAdmitted
+    return Caller(systems=found)
+
+
+def _signed(secret: bytes, timestamp: str, body: bytes) -> bytes:
+    """The signature of a body under a secret; empty, which opens nothing, without one."""
+    if not secret:
+        return b""
+    return b"sha256=" + hmac.new(secret, f"{timestamp}.".encode() + body, sha256).hexdigest().encode()
 
 
 def _role(header: str | None) -> Role | None:

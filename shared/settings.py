@@ -153,7 +153,14 @@ def prefix_of(name: str) -> str:
     return f"CROSSDOCK_{name.upper()}_"
 
 
-class DataverseDoor(SystemSection):
+class SecretDoor(SystemSection):
+    """Who may post something to us: whoever shows this secret, or the one before."""
+
+    secret: Secret | None
+    previous: Secret | None
+
+
+class DataverseDoor(SecretDoor):
     """Who may post Dataverse's notices, and from which organisation."""
 
     system: ClassVar[str] = "dataverse"
@@ -163,7 +170,7 @@ class DataverseDoor(SystemSection):
     organization_id: Annotated[Guid | None, Field(alias="CROSSDOCK_DATAVERSE_ORGANIZATION_ID")] = None
 
 
-class BusinessCentralDoor(SystemSection):
+class BusinessCentralDoor(SecretDoor):
     """Who may post Business Central's notices, and from which company."""
 
     system: ClassVar[str] = "business_central"
@@ -178,7 +185,13 @@ class BusinessCentralDoor(SystemSection):
     company_id: Annotated[Guid | None, Field(alias="CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID")] = None
 
 
-class FsmDoor(SystemSection):
+class FieldServiceDoor(SecretDoor):
+    """Who may post the messages of a field service, and ask for checks from there."""
+
+    site: str
+
+
+class FsmDoor(FieldServiceDoor):
     """Who may post the messages of an FSM server, and ask for checks from there."""
 
     system: ClassVar[str] = "fsm"
@@ -187,7 +200,7 @@ class FsmDoor(SystemSection):
     site: Annotated[str, Field(alias="CROSSDOCK_FSM_SITE")] = "{}"
 
 
-class IfsCloudDoor(SystemSection):
+class IfsCloudDoor(FieldServiceDoor):
     """Who may post the messages of IFS Cloud, and ask for checks from there."""
 
     system: ClassVar[str] = "ifs_cloud"
@@ -778,16 +791,17 @@ class Settings:
         """The systems of this installation by name, each with its kind. Raises SettingsError."""
         return self.get(SystemNames).kinds
 
-    def of_each(self, kind: type[SystemSectionT]) -> dict[str, SystemSectionT]:
-        """The section of every system of its kind; a system whose settings are wrong is left out.
+    def of_each(self, *sections: type[SystemSectionT]) -> dict[str, SystemSectionT]:
+        """The section of every system of their kinds; a system whose settings are wrong is left out.
 
         Raises SettingsError when that leaves none.
         """
         found: dict[str, SystemSectionT] = {}
         errors: list[SettingsError] = []
-        for name in [name for name, one in self.kinds.items() if one == kind.system]:
+        by_kind = {section.system: section for section in sections}
+        for name, kind in [(name, kind) for name, kind in self.kinds.items() if kind in by_kind]:
             try:
-                found[name] = self.of(kind, name)
+                found[name] = self.of(by_kind[kind], name)
             except SettingsError as error:
                 errors.append(error)
         if errors and not found:
