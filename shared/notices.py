@@ -13,22 +13,23 @@ from typing import TypeVar
 
 from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
+from shared.connectors.field_service import outbound as field_service
 from shared.errors import SettingsError
 from shared.routes import RequestError, TooLarge, encoded, is_one_of
-from shared.settings import BusinessCentralDoor, DataverseDoor, Settings, needed
+from shared.settings import BusinessCentralDoor, DataverseDoor, FsmDoor, IfsCloudDoor, Settings, needed, prefix_of
 from shared.sync.notices import ManyChanges, Notice, Recipients, outgoing_for
 from shared.sync.ports import Clock, Ids, Outgoing, Queue
 
 log = logging.getLogger(__name__)
 
-Read = Notice | ManyChanges | dataverse.Ignored | business_central.Ignored
+Read = Notice | ManyChanges | dataverse.Ignored | business_central.Ignored | field_service.Ignored
 """What a body or a row of one turns out to be."""
 ReadyT = TypeVar("ReadyT")
 NO_TRANSFER = "a table that no transfer knows"
 
 
 class Notices:
-    """The receiving end of both webhooks. `counts`: outcomes at all doors since the process began."""
+    """The receiving end of all webhooks. `counts`: outcomes at all doors since the process began."""
 
     def __init__(
         self,
@@ -85,6 +86,26 @@ class Notices:
             environment=needed(BusinessCentralDoor, "environment", door.environment, system),
             is_ours=lambda shown: is_one_of(shown, client_states),
         )
+
+    async def from_field_service(self, body: bytes, systems: Sequence[str]) -> int:
+        """Queue all good records of a message; answers how many messages were sent. Raises like `from_dataverse`."""
+        if len(body) > field_service.MAX_BODY_BYTES:
+            raise TooLarge
+        senders = _ready(systems, self._sender_of)
+        try:
+            read = field_service.read_message(body, senders, self._ids.new)
+        except field_service.NotAMessage as error:
+            raise RequestError(str(error)) from None
+        return await self._take("field_service", read)
+
+    def _sender_of(self, system: str) -> field_service.Sender:
+        kind = self._settings.kinds[system]
+        site = self._settings.of(FsmDoor if kind == FsmDoor.system else IfsCloudDoor, system).site
+        try:
+            outbound = field_service.outbound_of(site)
+        except ValueError as error:
+            raise SettingsError(f"{prefix_of(system)}SITE: {error}; correct it") from None
+        return field_service.Sender(system, self._recipients().tables(system), outbound)
 
     def refused(self, function: str, code: str) -> None:
         """Count a refusal; without a line in the log, which strangers could fill."""

@@ -79,6 +79,10 @@ class Recipients:
         """The transfers that a change of this table concerns; empty for a table that no definition names."""
         return self._by_table.get((system, table), ())
 
+    def tables(self, system: str) -> Collection[str]:
+        """The tables of a system that definitions name."""
+        return [table for name, table in self._by_table if name == system]
+
 
 def _heard_by(definition: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Recipient]]:
     """The pair's own tables first: a transfer that also names one of them in also_on hears of it once."""
