@@ -5,10 +5,13 @@ Scalars are read as text, since `NO`, `00123` and `on` are real data here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 Tree = dict[str, "Tree"] | list["Tree"] | str  # a YAML document, every scalar as text
 Location = tuple[str | int, ...]
@@ -38,6 +41,33 @@ class Document:
             where = where[:-1]
         return self.lines.get(where, 1)
 
+    def names(self, where: Location, tree: Any, known: Collection[str] | None) -> dict[str, Any]:
+        """A part that holds names with values, those that are known; raises Faulty."""
+        if not isinstance(tree, dict):
+            name = ".".join(map(str, where)) or "the file"
+            raise Faulty(self.line(where), f"{name} must hold names with values; see the other definitions")
+        for key in tree:
+            if known is not None and key not in known:
+                text = f"'{key}' is not known here; there are: {', '.join(sorted(known))}"
+                raise Faulty(self.line((*where, key)), text)
+        return tree
+
+    def faulty(self, error: ValidationError, place: Location) -> Faulty:
+        """The first complaint of the models, in the words and lines of the file. place: of what it is about."""
+        first = error.errors(include_url=False, include_input=False)[0]
+        text = str(first["msg"]).removeprefix("Value error, ")
+        stated = re.match(r"line (\d+): (.*)", text, re.DOTALL)
+        if stated:
+            return Faulty(int(stated.group(1)), stated.group(2))
+        name = str(place[-1]) if place else "the file"
+        plain = text if first["type"] == "value_error" else f"{name}: {text[0].lower()}{text[1:]}"
+        return Faulty(self.line(place), plain)
+
+
+def first_place(error: ValidationError) -> Location:
+    """What the models' first complaint is about."""
+    return tuple(error.errors(include_url=False, include_input=False)[0]["loc"])
+
 
 def read_document(text: str) -> Document:
     """Parse YAML with all scalars as text; raises Faulty for what is not YAML or names a key twice."""
@@ -50,7 +80,7 @@ def read_document(text: str) -> Document:
     except yaml.YAMLError:
         raise Faulty(1, "the file holds a character that YAML does not allow; save it as plain text") from None
     if node is None:
-        raise Faulty(1, "the file is empty; it must name a pair, transfers and fields")
+        raise Faulty(1, "the file is empty; it must name a pair, transfers and fields, or tables")
     return Document(_plain(node, (), lines), lines)
 
 

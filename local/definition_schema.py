@@ -28,6 +28,7 @@ from shared.sync.definition import (
     TooLong,
 )
 from shared.sync.normalisers import NORMALISERS
+from shared.sync.own_tables import CUSTOM, LONGEST_MEMO, MADE_IN, MOST_DECIMALS, MOST_KEY_COLUMNS, TABLE, TYPES
 from shared.sync.ports import Profile
 
 SYSTEMS = ("business_central", "dataverse", "field_service", "postoffice", "sales_cockpit")
@@ -224,8 +225,47 @@ def _variant(common: Schema) -> Schema:
     return _object("A system of the installation, and what is different there.", properties, (), name)
 
 
+def _own_column(told: str, properties: Schema, required: Iterable[str]) -> Schema:
+    length = {"type": "integer", "minimum": 1, "maximum": LONGEST_MEMO, "description": "Of a text, in characters."}
+    label = {**_COLUMN, "description": "What people see."}
+    return _object(told, {"label": label, "length": length, **properties}, required)
+
+
+def _own_table() -> Schema:
+    """A table of ours, or columns of ours in another one."""
+    own_name: Schema = {"type": "string", "pattern": f"^{CUSTOM.pattern}$"}
+    whole = {"type": "integer", "minimum": 0, "maximum": MOST_DECIMALS}
+    options: Schema = {"patternProperties": {"^[0-9]+$": _SCALAR}, "additionalProperties": False, "minProperties": 1}
+    column = _own_column(
+        "A column; its type is text unless choices or refers_to say otherwise.",
+        {
+            "type": _choice("What it holds.", TYPES),
+            "decimals": {**whole, "description": "Of type decimal: how many places are kept."},
+            "choices": {"type": "object", "description": "Each choice's number, with its label."} | options,
+            "refers_to": {"type": "string", "pattern": f"^{TABLE.pattern}$", "description": "The table it points to."},
+        },
+        ("label",),
+    )
+    columns: Schema = {"patternProperties": {f"^{CUSTOM.pattern}$": column}, "additionalProperties": False}
+    key = {"anyOf": [_COLUMN, {**_COLUMNS, "maxItems": MOST_KEY_COLUMNS}]}
+    properties: Schema = {
+        "label": {**_COLUMN, "description": "What people call one record."},
+        "plural": {**_COLUMN, "description": "What people call several."},
+        "name": _own_column("The column with a record's name.", {"column": own_name}, ("column", "label")),
+        "columns": {"type": "object", "description": "Columns of ours.", **columns},
+        "keys": {"type": "array", "items": key, "description": "Columns that are kept unique, alone or together."},
+    }
+    return _object("A table of ours, or what we add to another one.", properties)
+
+
+def _own_tables() -> Schema:
+    by_name = {f"^{TABLE.pattern}$": _own_table()}
+    tables = {"type": "object", "patternProperties": by_name, "additionalProperties": False}
+    return _object("Tables and columns of ours, made by manage.py register.", {MADE_IN: tables}, (MADE_IN,))
+
+
 def definition_schema() -> Mapping[str, Any]:
-    """The schema (JSON Schema 2020-12)."""
+    """The schema (JSON Schema 2020-12): of a pair of tables, or of tables and columns of ours."""
     pair = _object("The two systems, each with its table.", {}, (), _COLUMN) | {"minProperties": 2, "maxProperties": 2}
     common: Schema = {
         "match": {"type": "array", "items": _match_rule()},
@@ -244,10 +284,13 @@ def definition_schema() -> Mapping[str, Any]:
         "day": {**_COLUMN, "description": "Of derived rows: the column of the key by which the window goes."},
         **common,
         "for": {"type": "array", "items": _variant(common), "minItems": 1},
+        "tables": _own_tables(),
+        "needed_for": {**_COLUMNS, "description": "Of tables: systems, one of which an installation must have."},
     }
+    kinds = [{"required": ["pair", "transfers", "fields"]}, {"required": ["tables"]}]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Crossdock definition"}
     told = "What corresponds to what and who is master."
-    return head | _object(told, properties, ("pair", "transfers", "fields"))
+    return head | _object(told, properties) | {"anyOf": kinds}
 
 
 def schema_text() -> str:

@@ -18,11 +18,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from local.definition_document import Document, Faulty, Location, read_document
+from local.definition_document import Document, Faulty, Location, first_place, read_document
 from local.definition_variants import KEY, Variant, variants
+from local.own_tables import TABLES, read_tables, without_second_declarations
 from shared.sync.arguments import FROM
 from shared.sync.definition import Definition, IfMissing, Index, Problem, TableName
 from shared.sync.joined import parts_of
+from shared.sync.own_tables import OwnTable
 from shared.sync.ports import Profile, Side
 
 _TRANSFER_KEYS = {
@@ -66,8 +68,8 @@ class _Reader:
         return self.variant.document
 
     def definition(self) -> Definition:
-        tree = self._map((), self.document.tree, _FILE_KEYS)
-        pair = self._map(("pair",), tree.get("pair", ""), None)
+        tree = self.document.names((), self.document.tree, _FILE_KEYS)
+        pair = self.document.names(("pair",), tree.get("pair", ""), None)
         if len(pair) != 2:
             raise Faulty(self.document.line(("pair",)), "pair: must name exactly two systems, each with its table")
         left, right = pair
@@ -96,7 +98,7 @@ class _Reader:
 
     def _selection(self, where: Location, tree: Any) -> dict[str, Any]:
         """Whose records are offered, and which of their columns are shown."""
-        facts = dict(self._map(where, tree, _SELECTION_KEYS))
+        facts = dict(self.document.names(where, tree, _SELECTION_KEYS))
         if facts.get("of") not in self.systems:
             text = f"selection: of: names the system whose records are offered, {' or '.join(self.systems)}"
             raise Faulty(self.document.line(where), text)
@@ -131,16 +133,6 @@ class _Reader:
                             raise Faulty(rule["line"], text)
                         told["columns"][name] = pairs[column]
 
-    def _map(self, where: Location, tree: Any, known: set[str] | None) -> dict[str, Any]:
-        if not isinstance(tree, dict):
-            name = ".".join(map(str, where)) or "the file"
-            raise Faulty(self.document.line(where), f"{name} must hold names with values; see the other definitions")
-        for key in tree:
-            if known is not None and key not in known:
-                text = f"'{key}' is not known here; there are: {', '.join(sorted(known))}"
-                raise Faulty(self.document.line((*where, key)), text)
-        return tree
-
     def _list(self, name: str, tree: Mapping[str, Any]) -> Sequence[Any]:
         found = tree.get(name, [])
         if not isinstance(found, list):
@@ -148,9 +140,9 @@ class _Reader:
         return found
 
     def _transfers(self, tree: Any) -> Iterator[dict[str, Any]]:
-        for name, body in self._map(("transfers",), tree, None).items():
+        for name, body in self.document.names(("transfers",), tree, None).items():
             where: Location = ("transfers", name)
-            facts = dict(self._map(where, body, _TRANSFER_KEYS))
+            facts = dict(self.document.names(where, body, _TRANSFER_KEYS))
             target = next((system for system in self.systems if name.endswith(f"_to_{system}")), None)
             if target is None:
                 text = f"a transfer's name ends with _to_{self.systems[0]} or _to_{self.systems[1]}; rename it"
@@ -180,10 +172,10 @@ class _Reader:
             raise Faulty(self.document.line(where), "on_delete: set needs columns and values: {set: {blocked: All}}")
         if not isinstance(tree, dict):
             return {"on_delete": tree}
-        values = self._map(where, tree, {"set"}).get("set")
+        values = self.document.names(where, tree, {"set"}).get("set")
         if not values:
             raise Faulty(self.document.line(where), "on_delete: set: names no column; add one with its value")
-        return {"on_delete": "set", "set_on_delete": self._map((*where, "set"), values, None)}
+        return {"on_delete": "set", "set_on_delete": self.document.names((*where, "set"), values, None)}
 
     def _gone_if(self, where: Location, tree: Any) -> dict[str, Any]:
         """Columns of the record itself, all of which hold one of their values."""
@@ -194,7 +186,7 @@ class _Reader:
 
     def _only_if(self, where: Location, tree: Any) -> list[dict[str, Any]]:
         """One condition, or the alternatives below `any`."""
-        facts = self._map(where, tree, None)
+        facts = self.document.names(where, tree, None)
         if set(facts) != {"any"}:
             return [self._condition(where, facts)]
         alternatives = facts["any"]
@@ -204,7 +196,7 @@ class _Reader:
 
     def _condition(self, where: Location, tree: Any) -> dict[str, Any]:
         """Columns with the values that each may hold; below a table's name with `by`: of its related records."""
-        facts = self._map(where, tree, None)
+        facts = self.document.names(where, tree, None)
         tables = [name for name, value in facts.items() if isinstance(value, dict)]
         if not tables:
             return {"columns": {name: _as_tuple(value) for name, value in facts.items()}}
@@ -243,7 +235,7 @@ class _Reader:
     def _sides(self, where: Location, tree: Any) -> dict[str, Any]:
         """A rule with its systems' names replaced by left and right; one column may stand for a list of one."""
         keys = _MATCH_KEYS if where[0] == "match" else _FIELD_KEYS
-        facts = dict(self._map(where, tree, {*self.systems, *keys}))
+        facts = dict(self.document.names(where, tree, {*self.systems, *keys}))
         sides = {}
         for side, system in zip(("left", "right"), self.systems, strict=True):
             if not facts.get(system):
@@ -275,7 +267,7 @@ class _Reader:
 
     def _default(self, where: Location, tree: Any) -> dict[str, Any]:
         """By system what its column gets where the other has no value."""
-        facts = self._map(where, tree, {*self.systems, "when"})
+        facts = self.document.names(where, tree, {*self.systems, "when"})
         if not set(self.systems) & set(facts):
             text = f"default: names {self.systems[0]} or {self.systems[1]} and what its column gets; add it"
             raise Faulty(self.document.line(where), text)
@@ -283,7 +275,7 @@ class _Reader:
         return {sides.get(name, name): text for name, text in facts.items()}
 
     def _reference(self, where: Location, tree: Any) -> dict[str, Any]:
-        facts = self._map(where, tree, {*self.systems, "needed"})
+        facts = self.document.names(where, tree, {*self.systems, "needed"})
         if not set(self.systems) <= set(facts):
             raise Faulty(
                 self.document.line(where), f"reference: names a table of {self.systems[0]} and {self.systems[1]}"
@@ -304,7 +296,7 @@ class _Reader:
         if len(tree) != 1:
             raise Faulty(self.document.line(where), f"{where[-1]}: names one; keep one, with its settings below")
         ((name, said),) = tree.items()
-        told = self._map((*where, name), said, None)
+        told = self.document.names((*where, name), said, None)
         for argument, text in told.items():
             if not isinstance(text, str):
                 raise Faulty(self.document.line((*where, name, argument)), f"{argument}: is one word; correct it")
@@ -318,7 +310,7 @@ class _Reader:
             raise Faulty(self.document.line((*where, "master")), text)
         if isinstance(master, str):
             return self._master(where, master), self._master(where, master)
-        facts = self._map((*where, "master"), master, {"unlinked", "linked"})
+        facts = self.document.names((*where, "master"), master, {"unlinked", "linked"})
         if set(facts) != {"unlinked", "linked"}:
             text = "a master by link state names both: {unlinked: …, linked: …}"
             raise Faulty(self.document.line((*where, "master")), text)
@@ -336,19 +328,12 @@ class _Reader:
         return known[name]
 
     def _faulty(self, error: ValidationError) -> Faulty:
-        """The first complaint of the models, in the words and lines of the file."""
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = tuple(first["loc"])
+        """The first complaint of the models; they know a transfer by its number, the file by its name."""
+        where = first_place(error)
         if where[:1] == ("transfers",) and len(where) > 1 and isinstance(where[1], int):
             names = [place[1] for place in self.document.lines if len(place) == 2 and place[0] == "transfers"]
             where = ("transfers", names[where[1]], *where[2:])
-        text = str(first["msg"]).removeprefix("Value error, ")
-        stated = re.match(r"line (\d+): (.*)", text, re.DOTALL)
-        if stated:
-            return Faulty(int(stated.group(1)), stated.group(2))
-        name = str(where[-1]) if where else "the file"
-        plain = text if first["type"] == "value_error" else f"{name}: {text[0].lower()}{text[1:]}"
-        return Faulty(self.document.line(where), plain)
+        return self.document.faulty(error, where)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -367,6 +352,7 @@ def read_definition(text: str, file: str) -> Definition:
 def compile_folder(folder: Path) -> Index:
     """Compile every YAML file below a folder; files with problems are named in the index and left out."""
     definitions: list[Definition] = []
+    tables: list[OwnTable] = []
     problems: list[Problem] = []
     sources: dict[str, str] = {}
     for path in sorted(folder.rglob("*.yaml")):
@@ -375,19 +361,28 @@ def compile_folder(folder: Path) -> Index:
         sources[file] = hashlib.sha256(content).hexdigest()
         read = list(_read_file(content, file))
         definitions += [one for one in read if isinstance(one, Definition)]
+        tables += [one for one in read if isinstance(one, OwnTable)]
         problems += [one for one in read if isinstance(one, Problem)]
     definitions, doubles = _without_doubles(definitions)
     definitions, fought_over = _without_second_masters(definitions)
     definitions, unknown = _without_unknown_references(definitions)
+    tables, declared_twice = without_second_declarations(tables)
     return Index(
-        sources=sources, definitions=tuple(definitions), problems=(*problems, *doubles, *fought_over, *unknown)
+        sources=sources,
+        definitions=tuple(definitions),
+        tables=tuple(tables),
+        problems=(*problems, *doubles, *fought_over, *unknown, *declared_twice),
     )
 
 
-def _read_file(content: bytes, file: str) -> Iterator[Definition | Problem]:
-    """The definitions of a file; a problem of one system stops the definition for that system only."""
+def _read_file(content: bytes, file: str) -> Iterator[Definition | OwnTable | Problem]:
+    """What a file declares; a problem of one system stops the definition for that system only."""
     try:
-        found = variants(read_document(content.decode("utf-8-sig")))
+        document = read_document(content.decode("utf-8-sig"))
+        if TABLES in document.tree:
+            yield from read_tables(document, file)
+            return
+        found = variants(document)
     except Faulty as faulty:
         yield Problem(file=file, line=faulty.line, text=faulty.text, transfers=_named(content))
         return

@@ -15,21 +15,17 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from shared.sync.arguments import Argument, wrong_argument
 from shared.sync.checks import CHECKS
+from shared.sync.compiled import Part
 from shared.sync.converters import CONVERTERS, Given
 from shared.sync.joined import is_joined, parts_of
 from shared.sync.normalisers import NORMALISERS, Normaliser
+from shared.sync.own_tables import OwnTable
 from shared.sync.ports import Profile, Side, Value
 from shared.sync.values import canonical
-
-
-class Part(BaseModel):
-    """Base of all parts of a definition: unknown names are refused, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Master(StrEnum):
@@ -642,11 +638,13 @@ class Problem(Part):
 
 
 class Index(Part):
-    """The compiled definitions: the good ones, and the problems of those that were refused."""
+    """The compiled definitions: the good ones, and the problems of those that were refused. tables: what is declared of
+    tables and columns of our own."""
 
     format: Literal[1] = 1
     sources: dict[str, str] = Field(default_factory=dict)
     definitions: tuple[Definition, ...] = ()
+    tables: tuple[OwnTable, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property

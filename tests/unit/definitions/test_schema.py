@@ -12,6 +12,7 @@ import yaml
 
 from local.definition_schema import FILE, definition_schema, schema_text
 from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, MatchRule, Transfer
+from shared.sync.own_tables import MADE_IN, OwnColumn, OwnTable
 from tests.unit.definitions.test_definitions import GOOD, TRANSFERS
 
 Schema = Mapping[str, Any]
@@ -49,7 +50,19 @@ def faults(schema: Schema, value: Any, where: str = "") -> Iterator[str]:
 
 
 _KEYWORDS = {
-    *("$schema", "title", "description", "anyOf", "enum", "type", "pattern", "minLength", "minItems", "minProperties"),
+    *(
+        "$schema",
+        "title",
+        "description",
+        "anyOf",
+        "enum",
+        "type",
+        "pattern",
+        "minLength",
+        "minItems",
+        "maxItems",
+        "minProperties",
+    ),
     *("maxProperties", "minimum", "maximum", "items", "properties", "patternProperties", "additionalProperties"),
     "required",
 }
@@ -134,12 +147,21 @@ def test_the_schema_knows_every_key_of_the_models() -> None:
     own = {"left", "right", "line", "master_unlinked", "master_linked", "convert_with", "check_with"}
     assert set(parts["fields"]["items"]["properties"]) == _keys(FieldRule, *own) | {"master"}
     assert set(parts["match"]["items"]["properties"]) == _keys(MatchRule, *own, "normalise_with")
-    assert set(parts) == _keys(Definition, "file", *own) | {"pair", "for"}
+    assert set(parts) == _keys(Definition, "file", *own) | {"pair", "for", "tables", "needed_for"}
     alike = {"identity", "key", "day"}
     assert set(parts["for"]["items"]["properties"]) == _keys(Definition, "file", *own, *alike) | {
         "without",
         "hands_over",
     }
+
+
+def test_the_schema_knows_every_key_of_declared_tables() -> None:
+    """Likewise; a table is named by its system and name, a column by its name."""
+    (table,) = definition_schema()["properties"]["tables"]["properties"][MADE_IN]["patternProperties"].values()
+    assert set(table["properties"]) == _keys(OwnTable, "file", "system", "table", "needed_for")
+    (column,) = table["properties"]["columns"]["patternProperties"].values()
+    assert set(column["properties"]) == _keys(OwnColumn, "name")
+    assert set(table["properties"]["name"]["properties"]) == {"column", "label", "length"}
 
 
 _COMPILED = ("name", "source", "walk_seconds", "window_days", "set_on_delete")
