@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from shared.allotment import Allowed
 from shared.allowance import Allowance
@@ -104,6 +104,7 @@ class Engine:
 
 
 IdentityT = TypeVar("IdentityT")
+SiteT = TypeVar("SiteT", bound=BaseModel)
 
 HttpConnector = (
     DataverseConnector | BusinessCentralConnector | PostOfficeConnector | PostOfficeWithFiles | SalesCockpitConnector
@@ -477,13 +478,17 @@ def _sign_in(app: App, wanted: SiteAddress, identity: Identity) -> tuple[TokenSo
     return TokenEndpointTokens(str(wanted.token_url), name, secret, app.outside.clock, transport=transport), bearer
 
 
+def _bound(kind: type[SiteT], name: str, text: str) -> SiteT:
+    """How a system's site words things, from its setting; raises SettingsError naming what is wrong in it."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        raise SettingsError(f"{prefix_of(name)}SITE: {_first_fault(error)}.") from None
+
+
 def _site(name: str, text: str) -> Site:
     """What a site offers, from its setting; raises SettingsError naming what is wrong in it."""
-    setting = f"{prefix_of(name)}SITE"
-    try:
-        site = Site.model_validate_json(text)
-    except ValidationError as error:
-        raise SettingsError(f"{setting}: {_first_fault(error)}.") from None
+    setting, site = f"{prefix_of(name)}SITE", _bound(Site, name, text)
     if strangers := site.strangers():
         raise SettingsError(f"{setting}: the contract knows no {', '.join(strangers)}; correct or remove it.")
     if written := site.written_files():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from shared.connectors.keys import canonical_guid
 from shared.connectors.postoffice.values import canonical_id
+from shared.connectors.zones import moment_of, zone_of
 from shared.sync.ports import ColumnType, Value
 
 _PARTS: Mapping[str, str] = {"YYYY": r"(?P<year>\d{4})", "MM": r"(?P<month>\d{2})", "DD": r"(?P<day>\d{2})"}
@@ -24,7 +24,7 @@ class Cells:
 
     def __init__(self, dates: str, zone: str) -> None:
         self._day = re.compile(re.sub("YYYY|MM|DD", lambda part: _PARTS[part[0]], re.escape(dates)))
-        self._zone = ZoneInfo(zone) if zone != "UTC" else UTC
+        self._zone = zone_of(zone)
         self._readers: Mapping[ColumnType, Callable[[str], Value]] = {
             ColumnType.TEXT: str,
             ColumnType.INTEGER: _whole,
@@ -57,8 +57,8 @@ class Cells:
         found = _CLOCK.fullmatch(clock or "00:00:00")
         if found is None:
             raise ValueError("no time")
-        at = datetime.combine(self._date(day), datetime.min.time(), self._zone)
-        return at.replace(hour=int(found[1]), minute=int(found[2]), second=int(found[3])).astimezone(UTC)
+        at = datetime.combine(self._date(day), datetime.min.time())
+        return moment_of(at.replace(hour=int(found[1]), minute=int(found[2]), second=int(found[3])), self._zone)
 
 
 def _whole(text: str) -> int:

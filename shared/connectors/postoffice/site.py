@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.connectors.postoffice.tables import TABLES
+from shared.connectors.zones import TimeZone
 from shared.sync.ports import ColumnType
 
 
@@ -53,7 +53,7 @@ class Files(BaseModel):
     separator: Literal[";", ",", "|", "\t"] = ";"
     encoding: Literal["utf-8", "windows-1252", "iso-8859-1", "iso-8859-15", "cp850"] = "utf-8"
     dates: str = "YYYY.MM.DD"
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     quiet_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
     least_share: Annotated[float, Field(ge=0, le=1)] = 0.5
 
@@ -63,16 +63,6 @@ class Files(BaseModel):
         if sorted(re.findall("YYYY|MM|DD", form)) != ["DD", "MM", "YYYY"] or len(form) > 10:
             raise ValueError("a day has YYYY, MM and DD, each once, such as YYYY.MM.DD")
         return form
-
-    @field_validator("time_zone")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        try:
-            if name != "UTC":
-                ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("is no time zone that this machine knows, such as Europe/Zurich") from None
-        return name
 
 
 class Site(BaseModel):
