@@ -1,4 +1,7 @@
-"""Notices in: what Dataverse and Business Central post when a record changed. Answers: docs/systems/webhooks.md."""
+"""Notices in: what Dataverse, Business Central and IFS field service post when a record changed.
+
+Answers: docs/systems/webhooks.md.
+"""
 
 from __future__ import annotations
 
@@ -25,3 +28,10 @@ async def business_central_webhook(call: Call) -> func.HttpResponse:
         return func.HttpResponse(plain_token(token) or "", headers=HEADERS, mimetype="text/plain")
     await call.app.notices.from_business_central(call.request.get_body(), call.caller.systems)
     return empty(200)
+
+
+@door(blueprint, "fsm_outbound")
+async def fsm_outbound(call: Call) -> func.HttpResponse:
+    """202 when messages are queued, 200 for a message that concerns no definition."""
+    queued = await call.app.notices.from_field_service(call.request.get_body(), call.caller.systems)
+    return empty(202 if queued else 200)

@@ -15,8 +15,8 @@ from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
 from shared.connectors.field_service import outbound as field_service
 from shared.errors import SettingsError
-from shared.routes import RequestError, TooLarge, encoded, is_one_of
-from shared.settings import BusinessCentralDoor, DataverseDoor, FsmDoor, IfsCloudDoor, Settings, needed, prefix_of
+from shared.routes import FIELD_SERVICES, RequestError, TooLarge, encoded, is_one_of
+from shared.settings import BusinessCentralDoor, DataverseDoor, Settings, needed, prefix_of
 from shared.sync.notices import ManyChanges, Notice, Recipients, outgoing_for
 from shared.sync.ports import Clock, Ids, Outgoing, Queue
 
@@ -99,8 +99,8 @@ class Notices:
         return await self._take("field_service", read)
 
     def _sender_of(self, system: str) -> field_service.Sender:
-        kind = self._settings.kinds[system]
-        site = self._settings.of(FsmDoor if kind == FsmDoor.system else IfsCloudDoor, system).site
+        door = next(one for one in FIELD_SERVICES if one.system == self._settings.kinds[system])
+        site = self._settings.of(door, system).site
         try:
             outbound = field_service.outbound_of(site)
         except ValueError as error:

@@ -110,6 +110,7 @@ ROUTES: Final[Mapping[str, Route]] = {
     "fsm_price_check": _post("fsm/price-check", Guard.FIELD_SERVICE),
     "fsm_stock_check": _post("fsm/stock-check", Guard.FIELD_SERVICE),
     "fsm_credit_check": _post("fsm/credit-check", Guard.FIELD_SERVICE),
+    "fsm_outbound": _post("fsm/outbound", Guard.FIELD_SERVICE),
     "ops_health": _get("ops/health", Guard.PUBLIC),
     "ops_transfers": _get("ops/transfers", Guard.VIEWER),
     "ops_transfer": _get("ops/transfers/{transfer}", Guard.VIEWER),

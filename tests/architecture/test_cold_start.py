@@ -88,6 +88,24 @@ assert queue.sent == 2
     assert heavy(loaded(code)) == []
 
 
+def test_taking_a_message_of_field_service_loads_nothing_more() -> None:
+    """In either form."""
+    code = """
+import asyncio, os
+import azure.functions as func
+from functions import webhooks
+from shared.app import App, installed
+
+secret = "field-service-secret-of-32-characters"
+settings = {**os.environ, "CROSSDOCK_SYSTEMS": "dataverse,fsm", "CROSSDOCK_FSM_WEBHOOK_SECRET": secret}
+with installed(App(settings)) as app:
+    for body in (b'{"table": "nothing", "key": "7"}', b"<m><nothing/></m>"):
+        request = func.HttpRequest("POST", "https://app.example", headers={"x-crossdock-secret": secret}, body=body)
+        assert asyncio.run(webhooks.fsm_outbound(request)).status_code == 200
+"""
+    assert heavy(loaded(code)) == []
+
+
 def test_the_cockpits_queue_and_timer_are_there_only_with_a_cockpit() -> None:
     """An app that waits for a queue nobody has made would not start."""
     own = {"evaluation_to_dataverse": "serviceBusTrigger", "evaluations": "timerTrigger"}
