@@ -14,20 +14,20 @@ from shared.connectors.zones import earliest_wall, moment_of, wall_of, zone_of
 ROME = zone_of("Europe/Rome")
 
 
-@given(st.datetimes(datetime(2024, 1, 1), datetime(2028, 1, 1)))
-def test_what_is_written_is_read_as_the_same_moment_or_not_written(naive: datetime) -> None:
+@given(st.integers(0, 4 * 365 * 24 * 60))
+def test_what_is_written_is_read_as_the_same_moment_or_not_written(minutes: int) -> None:
     """So no record is written again and again."""
-    moment = naive.replace(tzinfo=UTC)
+    moment = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
     try:
         assert moment_of(wall_of(moment, ROME), ROME) == moment
     except UnfitValue:
-        assert naive.month == 10
+        assert moment.month == 10
 
 
 def test_a_time_that_is_skipped_or_shown_twice_is_always_the_same_moment() -> None:
     """In spring as if the clock went on, in autumn the first; the second of autumn is refused."""
-    assert moment_of(datetime(2026, 3, 29, 2, 30), ROME) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-    assert moment_of(datetime(2026, 10, 25, 2, 30), ROME) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert moment_of(datetime.fromisoformat("2026-03-29T02:30"), ROME) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    assert moment_of(datetime.fromisoformat("2026-10-25T02:30"), ROME) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     with pytest.raises(UnfitValue, match="set back"):
         wall_of(datetime(2026, 10, 25, 1, 30, tzinfo=UTC), ROME)
 
