@@ -31,7 +31,7 @@ from shared.sync.normalisers import NORMALISERS
 from shared.sync.own_tables import CUSTOM, LONGEST_MEMO, MADE_IN, MOST_DECIMALS, MOST_KEY_COLUMNS, TABLE, TYPES
 from shared.sync.ports import Profile
 
-SYSTEMS = ("business_central", "dataverse", "field_service", "postoffice", "sales_cockpit")
+SYSTEMS = ("business_central", "dataverse", "fsm", "ifs_cloud", "postoffice", "sales_cockpit")
 """Names of systems in definitions."""
 
 FILE = Path(__file__).parents[1] / "transfers" / "definition.schema.json"
@@ -282,6 +282,7 @@ def definition_schema() -> Mapping[str, Any]:
         "identity": _choice("linked: records are linked; derived: keys follow from columns of the source.", Identity),
         "key": {**_COLUMNS, "description": "Of derived rows: the source's columns that make a row what it is."},
         "day": {**_COLUMN, "description": "Of derived rows: the column of the key by which the window goes."},
+        "instead_of": {**_COLUMN, "description": "A system; where the installation has it, the file does not run."},
         **common,
         "for": {"type": "array", "items": _variant(common), "minItems": 1},
         "tables": _own_tables(),

@@ -50,7 +50,7 @@ _FIELD_KEYS = {
 _MATCH_KEYS = {"normalise", "certainty", "if_missing"}
 _FILE_KEYS = {
     *("pair", "transfers", "match", "fields", "on_delete", "foreign_edit", "brakes", "profile", "selection"),
-    *("identity", "key", "day"),
+    *("identity", "key", "day", "instead_of"),
 }
 _SELECTION_KEYS = {"of", "name", "within", "show"}
 
@@ -85,7 +85,7 @@ class _Reader:
             "match": match,
             "fields": fields,
         }
-        as_they_are = ("on_delete", "foreign_edit", "brakes", "profile", "identity", "day")
+        as_they_are = ("on_delete", "foreign_edit", "brakes", "profile", "instead_of", "identity", "day")
         raw |= {name: tree[name] for name in as_they_are if name in tree}
         raw |= {"key": tuple(self._list("key", tree))} if "key" in tree else {}
         if "selection" in tree:
@@ -422,21 +422,24 @@ def _without_doubles(definitions: Sequence[Definition]) -> tuple[list[Definition
 
 @dataclass(frozen=True)
 class _Mastering:
-    """A line by which a column of a table is mastered from outside. by: the table whose values it gets; of_its_own:
-    only records that the definition itself has made get any."""
+    """A line by which a column of a table is mastered from outside. by: the table whose values it gets; instead_of: as
+    the definition says; of_its_own: only records that the definition itself has made get any."""
 
     table: TableName
     column: str
     by: TableName
     profile: Profile | None
+    instead_of: str
     of_its_own: bool
     place: str
     line: int
 
     def clashes_with(self, other: _Mastering) -> bool:
         """Whether both would write the same column of the same records. Definitions of different profiles never run at
-        the same time, and different tables may each bring records of their own."""
+        the same time, nor those of systems that stand in for each other; and different tables may each bring records of
+        their own."""
         together = None in (self.profile, other.profile) or self.profile == other.profile
+        together = together and self.instead_of != other.by.system and other.instead_of != self.by.system
         same = (self.table, self.column) == (other.table, other.column)
         return same and together and not (self.of_its_own and other.of_its_own and self.by != other.by)
 
@@ -481,7 +484,16 @@ def _mastered_outside(definition: Definition) -> Iterator[_Mastering]:
             if rule.master_linked.is_side(side.other):
                 place = f"{definition.file}:{rule.line}"
                 for column in parts_of(rule.column(side)):
-                    yield _Mastering(table, column, by, definition.profile, of_its_own, place, rule.line)
+                    yield _Mastering(
+                        table,
+                        column,
+                        by,
+                        definition.profile,
+                        definition.instead_of,
+                        of_its_own,
+                        place,
+                        rule.line,
+                    )
 
 
 def _without_unknown_references(definitions: Sequence[Definition]) -> tuple[list[Definition], list[Problem]]:

@@ -245,8 +245,9 @@ def _without_unknown_systems(
     index: Index, connectors: Mapping[str, Connector], wrong: Mapping[str, SettingsError]
 ) -> Index:
     """A definition of a system that there is no connector for is a problem, and the others run."""
-    good = [one for one in index.definitions if set(one.systems) <= set(connectors)]
-    bad = [one for one in index.definitions if one not in good and not _is_for_others(one, connectors, wrong)]
+    mine = [one for one in index.definitions if one.instead_of not in {*connectors, *wrong}]
+    good = [one for one in mine if one.runs_among(connectors)]
+    bad = [one for one in mine if one not in good and not _is_for_others(one, connectors, wrong)]
     problems = [_without_connector(one, connectors, wrong) for one in bad]
     return index.model_copy(update={"definitions": tuple(good), "problems": (*index.problems, *problems)})
 

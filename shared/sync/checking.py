@@ -453,8 +453,8 @@ def _each_condition(transfer: Transfer) -> Iterator[tuple[str, Condition]]:
 
 
 def _keeps_keys(column: ColumnMetadata, target: ColumnMetadata) -> bool:
-    """Whether the target's column is made for the other system's key: it can be written, and refers to nothing."""
-    return column.type is target.type is ColumnType.KEY and target.updatable
+    """Whether the target's column keeps the other system's key: it can be written, and refers to nothing."""
+    return column.type is ColumnType.KEY and target.type in (ColumnType.KEY, ColumnType.TEXT) and target.updatable
 
 
 def _allowed(column: ColumnMetadata) -> Sequence[str]:

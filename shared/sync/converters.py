@@ -203,6 +203,19 @@ def _no_day() -> Value:
     raise Unfit("CD-4009", "it is no day of the form that the rule names")
 
 
+_DIGITS = re.compile(r"-?[0-9]{1,18}")
+
+
+def _digits(value: Value, _: Given) -> Value:
+    """A whole number as its digits, and digits as the number."""
+    text = canonical(value)
+    if text is None:
+        return None
+    if isinstance(value, bool) or not _DIGITS.fullmatch(text):
+        raise Unfit("CD-4009", "it is no whole number")
+    return int(text) if isinstance(value, str) else text
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -283,6 +296,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "round": _tidying(
         "rounded, half away from zero", _rounded, {"decimals": Argument("[0-9]", "one digit", required=True)}
     ),
+    "digits": _tidying("a whole number becomes text, and text of digits a whole number", _digits, longest=19),
     "date": Converter(_date_of, _midnight, "the day without the time (UTC)"),
     "date_text": _tidying("a day becomes text, and text of that form a day", _date_text, {"form": _FORM}, 10),
     "unix_time": _tidying("a moment becomes seconds since 1970 (UTC), and seconds a moment", _unix_time),

@@ -8,7 +8,7 @@ form: the two systems' names are already resolved into left and right, and every
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import cached_property
@@ -458,9 +458,10 @@ class Brakes(Part):
 class Definition(Part):
     """A pair of tables with its transfers, match rules and field rules.
 
-    profile: what both databases must be for; definitions of different profiles never run at the same time. selection:
-    people say which records get a partner while the mode of the two systems is manual. Where the identity is derived:
-    key: the source's columns that make a row what it is; day: that of them by which the window goes.
+    profile: what both databases must be for; definitions of different profiles never run at the same time. instead_of:
+    a system; where the installation has it, the definition does not run. selection: people say which records get a
+    partner while the mode of the two systems is manual. Where the identity is derived: key: the source's columns that
+    make a row what it is; day: that of them by which the window goes.
     """
 
     file: str
@@ -473,6 +474,7 @@ class Definition(Part):
     foreign_edit: ForeignEdit = ForeignEdit.RESTORE
     brakes: Brakes = Brakes()
     profile: Profile | None = None
+    instead_of: str = ""
     selection: Selection | None = None
     identity: Identity = Identity.LINKED
     key: tuple[str, ...] = ()
@@ -499,6 +501,14 @@ class Definition(Part):
                         f"(the other is in line {seen[column]}); keep one"
                     )
                 seen[column] = rule.line
+        return self
+
+    @model_validator(mode="after")
+    def _stands_in_for_another(self) -> Definition:
+        if self.instead_of in self.systems:
+            raise ValueError(
+                f"instead_of: {self.instead_of} is one of the pair; name a system beside which it never runs"
+            )
         return self
 
     @model_validator(mode="after")
@@ -534,6 +544,10 @@ class Definition(Part):
     def systems(self) -> tuple[str, str]:
         """Both systems, the left one first."""
         return self.left.system, self.right.system
+
+    def runs_among(self, systems: Collection[str]) -> bool:
+        """Whether an installation with these systems runs it."""
+        return set(self.systems) <= set(systems) and self.instead_of not in systems
 
     def without(self, side: Side, missing: AbstractSet[str]) -> Definition:
         """The definition without the rules that name columns which one side does not have."""

@@ -67,6 +67,8 @@ class Recipients:
             for definition in json.loads(index_json)["definitions"]:
                 if not {definition[side.value]["system"] for side in Side} <= set(systems):
                     continue
+                if definition.get("instead_of") in systems:
+                    continue
                 names += [str(transfer["name"]) for transfer in definition["transfers"]]
                 for place, recipient in _heard_by(definition):
                     found.setdefault(place, {}).setdefault(recipient.transfer, recipient)

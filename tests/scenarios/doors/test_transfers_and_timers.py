@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -212,6 +213,25 @@ async def test_a_definition_of_a_kind_that_is_not_here_is_for_others(doors: Door
     )
     tree["definitions"].append(json.loads(text))
     app = App(doors.environment, doors.app.outside, dump(tree))
+    engine = await app.engine()
+    assert [transfer.name for _, transfer in engine.index.transfers()] == doors.names
+    assert engine.index.problems == ()
+    assert list(app.recipients.transfers) == doors.names
+
+
+async def test_a_definition_that_stands_instead_of_a_system_that_is_here_does_not_run(doors: Doors) -> None:
+    """Neither a function nor a notice knows it, and it is no problem."""
+    tree = json.loads(doors.app.index_json)
+    text = json.dumps(tree["definitions"][0]).replace("account_to", "company_to").replace("customer_to", "post_to")
+    tree["definitions"].append(json.loads(text) | {"instead_of": "sales_cockpit"})
+    here, there = dump(tree), dict(doors.environment)
+    app = App(there, doors.app.outside, here)
+    assert len((await app.engine()).index.definitions) == 2
+    tree["definitions"][1]["instead_of"] = "postoffice"
+    connectors = doors.app.outside.connectors
+    assert connectors is not None
+    beside = replace(doors.app.outside, connectors={**connectors, "postoffice": connectors["business_central"]})
+    app = App(there, beside, dump(tree))
     engine = await app.engine()
     assert [transfer.name for _, transfer in engine.index.transfers()] == doors.names
     assert engine.index.problems == ()

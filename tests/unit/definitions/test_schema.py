@@ -148,7 +148,7 @@ def test_the_schema_knows_every_key_of_the_models() -> None:
     assert set(parts["fields"]["items"]["properties"]) == _keys(FieldRule, *own) | {"master"}
     assert set(parts["match"]["items"]["properties"]) == _keys(MatchRule, *own, "normalise_with")
     assert set(parts) == _keys(Definition, "file", *own) | {"pair", "for", "tables", "needed_for"}
-    alike = {"identity", "key", "day"}
+    alike = {"identity", "key", "day", "instead_of"}
     assert set(parts["for"]["items"]["properties"]) == _keys(Definition, "file", *own, *alike) | {
         "without",
         "hands_over",

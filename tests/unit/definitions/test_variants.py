@@ -153,6 +153,24 @@ def test_a_second_file_may_not_be_master_of_the_same_column_either(tmp_path: Pat
     assert "two masters" in index.problems[0].text
 
 
+def test_a_file_that_stands_instead_of_another_system_may_master_the_same_column(tmp_path: Path) -> None:
+    """R-047: an installation has one of the two. A third system that is master of it is refused all the same."""
+    transfers = tmp_path / "transfers"
+    transfers.mkdir()
+    for name in ("business_central", "cloud", "mainframe"):
+        stands = "instead_of: business_central\n" if name == "cloud" else ""
+        text = ERP_IS_MASTER.replace("customer_to", f"{name}_customer_to").replace("business_central", name)
+        (transfers / f"{name}.yaml").write_text(stands + text, "utf-8")
+    index = compile_folder(transfers)
+    assert [one.right.system for one in index.definitions] == ["business_central", "cloud"]
+    cloud = index.definitions[1]
+    assert cloud.runs_among(["dataverse", "cloud"])
+    assert not cloud.runs_among(["dataverse", "cloud", "business_central"])
+    assert "two masters" in index.problems[0].text
+    (transfers / "cloud.yaml").write_text("instead_of: cloud\n" + BASE.replace("business_central", "cloud"), "utf-8")
+    assert "is one of the pair" in compile_folder(transfers).problems[0].text
+
+
 def test_files_that_only_make_records_of_their_own_may_fill_the_same_table(tmp_path: Path) -> None:
     """R-113: phone calls and notes in one journal: nothing is matched, and nothing comes back."""
     transfers = tmp_path / "transfers"

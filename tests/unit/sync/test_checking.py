@@ -195,6 +195,24 @@ def test_a_reference_must_point_to_the_table_that_it_names() -> None:
         assert found(replace(LEFT, columns={**LEFT.columns, "ref": column}), right, pair) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "told"),
+    [
+        (ColumnType.KEY, ColumnMetadata("theirs", ColumnType.TEXT), []),
+        (ColumnType.KEY, ColumnMetadata("theirs", ColumnType.TEXT, updatable=False), ["CD-4604"]),
+        (ColumnType.REFERENCE, ColumnMetadata("theirs", ColumnType.TEXT), ["CD-4604"]),
+    ],
+)
+def test_a_systems_own_key_may_be_kept_as_text_by_the_other_one(
+    kind: ColumnType, target: ColumnMetadata, told: list[str]
+) -> None:
+    """By that a create is recognised; what refers to a third record means nothing there."""
+    pair = PAIR.model_copy(update={"fields": (*PAIR.fields, rule("ours", "theirs").model_copy(update={"line": 9}))})
+    left = replace(LEFT, columns={**LEFT.columns, "ours": ColumnMetadata("ours", kind)})
+    right = replace(RIGHT, columns={**RIGHT.columns, "theirs": target})
+    assert [code for code, *_ in found(left, right, pair) if code == "CD-4604"] == told
+
+
 # --- types ------------------------------------------------------------------------------------------
 
 
@@ -224,6 +242,8 @@ def test_every_converter_takes_a_sample_of_some_type(name: str) -> None:
         (ColumnType.INTEGER, ColumnType.DECIMAL, "same", True),
         (ColumnType.DECIMAL, ColumnType.INTEGER, "same", False),
         (ColumnType.INTEGER, ColumnType.TEXT, "same", False),
+        (ColumnType.INTEGER, ColumnType.TEXT, "digits", True),
+        (ColumnType.TEXT, ColumnType.INTEGER, "digits", True),
         (ColumnType.TEXT, ColumnType.BOOLEAN, "not", False),
         (ColumnType.BOOLEAN, ColumnType.BOOLEAN, "not", True),
         (ColumnType.DATETIME, ColumnType.DATE, "same", False),
