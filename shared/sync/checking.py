@@ -3,10 +3,10 @@ find the same."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.sync.closest import asking
 from shared.sync.correspondence import KEYS, can_correspond
 from shared.sync.definition import (
     Condition,
@@ -134,7 +134,9 @@ class _Check:
     # --- tables and columns ---
 
     def _unknown_table(self, place: Place, line: int) -> Finding:
-        return self._found("CD-4601", Severity.WRONG, line, f"{place[0]} has no table '{place[1]}'.")
+        offered = [(one.name, one.label) for one in self.survey.offered.get(place, ())]
+        sentence = asking(f"{place[0]} has no table '{place[1]}'", place[1], offered)
+        return self._found("CD-4601", Severity.WRONG, line, sentence)
 
     def _columns(self, side: Side) -> Iterator[Finding]:
         for name in self.definition.columns(side):
@@ -146,10 +148,9 @@ class _Check:
 
     def _unknown_column(self, place: Place, name: str, line: int, severity: Severity) -> Finding:
         table = self.survey.tables.get(place)
-        close = difflib.get_close_matches(name, list(table.columns) if table else [], n=3)
-        meant = f" Did you mean {' or '.join(close)}?" if close else ""
+        offered = [(one.name, one.label) for one in table.columns.values()] if table else ()
         left = " The line is left out." if severity is Severity.NOTE else ""
-        sentence = f"{place[0]} {place[1]} has no column '{name}'.{meant}{left}"
+        sentence = asking(f"{place[0]} {place[1]} has no column '{name}'", name, offered) + left
         return self._found("CD-4602", severity, line, sentence, f"{place[0]} {place[1]}.{name}")
 
     def _may_be_missing(self, side: Side, name: str) -> bool:

@@ -164,7 +164,8 @@ class ColumnMetadata:
 
     writable: at a create or later; updatable: later. target: the table that a reference points to, if it is one.
     Only a survey says the rest. required: a create without it is refused. denied: what column security denies us.
-    least, most, decimals: what a number may be and how many decimal places are kept, where the system was asked.
+    least, most, decimals: what a number may be and how many decimal places are kept, where the system was asked. label:
+    what people call it, where the system says so.
     """
 
     name: str
@@ -179,6 +180,7 @@ class ColumnMetadata:
     least: Decimal | None = None
     most: Decimal | None = None
     decimals: int | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from shared.errors import UnknownColumn
+from shared.sync.checking import FIRST_LINE, line_of
+from shared.sync.closest import asking, tables_like
 from shared.sync.context import Ports, Prepared, pair_name, table_name
 from shared.sync.definition import Definition, IfMissing, Index, Transfer
 from shared.sync.joined import Joining, knowing_joined
 from shared.sync.one_profile import Belong, OneProfile
-from shared.sync.ports import Connector, Side
+from shared.sync.ports import ColumnMetadata, Connector, Side
 from shared.sync.references import Referring
 
 
@@ -28,7 +29,7 @@ async def prepared_for(
     left_out: list[str] = []
     for side in Side:
         table = definition.table(side)
-        known = knowing_joined(await ports.connectors[table.system].metadata(table.table)).columns
+        known = await _known(ports, definition, side)
         missing = {one for one in definition.columns(side) if one not in known and one.partition(".")[0] not in known}
         missing |= _without_pair(index, definition, side)
         for column in sorted(missing & _needed(definition, side)):
@@ -52,6 +53,18 @@ async def prepared_for(
         left_out=tuple(left_out),
         shared=table_name(target, ports.connectors) if index.creates_elsewhere(definition, target) else "",
     )
+
+
+async def _known(ports: Ports, definition: Definition, side: Side) -> Mapping[str, ColumnMetadata]:
+    """The columns of one side; raises UnknownColumn naming the file, and the tables that may be meant."""
+    table = definition.table(side)
+    connector = ports.connectors[table.system]
+    try:
+        return knowing_joined(await connector.metadata(table.table)).columns
+    except UnknownColumn:
+        offered = [(one.name, one.label) for one in await tables_like(connector, table.table)]
+        told = f"{definition.file}:{FIRST_LINE}: {table.system} has no table '{table.table}'"
+        raise UnknownColumn(table.system, detail=asking(told, table.table, offered)) from None
 
 
 def _without_pair(index: Index, definition: Definition, side: Side) -> AbstractSet[str]:
@@ -94,10 +107,9 @@ def reference_pairs(ports: Ports, index: Index, definition: Definition, side: Si
     }
 
 
-def where(definition: Definition, side: Side, column: str, known: Mapping[str, object]) -> str:
+def where(definition: Definition, side: Side, column: str, known: Mapping[str, ColumnMetadata]) -> str:
     """File, line and remedy for a column that the system does not have."""
-    line = next((rule.line for rule in definition.fields if rule.column(side) == column), 0)
-    close = difflib.get_close_matches(column, known, n=3)
-    meant = f"; did you mean {' or '.join(close)}?" if close else ""
+    line = line_of(definition, side, column)
     table = definition.table(side)
-    return f"{definition.file}:{line}: {table.system} {table.table} has no column '{column}'{meant}"
+    told = f"{definition.file}:{line}: {table.system} {table.table} has no column '{column}'"
+    return asking(told, column, [(one.name, one.label) for one in known.values()])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.errors import UnknownColumn
+from shared.sync.closest import tables_like
 from shared.sync.definition import Definition, Index
 from shared.sync.joined import knowing_joined
-from shared.sync.ports import Capabilities, ColumnMetadata, Connector, Side, TableMetadata
+from shared.sync.ports import Capabilities, ColumnMetadata, Connector, Side, TableLabel, TableMetadata
 
 Place = tuple[str, str]
 """A table: system and name."""
@@ -16,10 +17,11 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Survey:
-    """What the systems told. tables: None where a system has no such table."""
+    """What the systems told. tables: None where a system has no such table; offered: then the tables that it may be."""
 
     tables: Mapping[Place, TableMetadata | None] = field(default_factory=dict)
     capabilities: Mapping[Place, Capabilities] = field(default_factory=dict)
+    offered: Mapping[Place, Sequence[TableLabel]] = field(default_factory=dict)
 
     def column(self, place: Place, name: str) -> ColumnMetadata | None:
         """A column as a definition names it; a dotted one is that of the table behind its reference, unless it is the
@@ -51,7 +53,8 @@ async def survey(connectors: Mapping[str, Connector], index: Index, *, only: str
         if place not in tables:
             tables[place] = await _table(connectors, place)
     known = {place: connectors[place[0]].capabilities(place[1]) for place, found in tables.items() if found}
-    return Survey(tables, known)
+    offered = {place: await tables_like(connectors[place[0]], place[1]) for place, found in tables.items() if not found}
+    return Survey(tables, known, offered)
 
 
 async def _table(connectors: Mapping[str, Connector], place: Place) -> TableMetadata | None:

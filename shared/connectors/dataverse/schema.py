@@ -135,7 +135,7 @@ class Schema:
         try:
             rows = [as_object(row, "a table") for row in as_list(page.get("value"), "value")]
             return [
-                TableLabel(as_text(row.get("LogicalName"), "LogicalName"), _label(row, "DisplayName")) for row in rows
+                TableLabel(as_text(row.get("LogicalName"), "LogicalName"), label_of(row, "DisplayName")) for row in rows
             ]
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the list of tables: {error}") from None
@@ -369,10 +369,10 @@ def _limit(value: Json) -> Decimal | None:
 
 def _choice(option: Json) -> tuple[str, str]:
     row = as_object(option, "an option")
-    return str(row.get("Value")), _label(row, "Label")
+    return str(row.get("Value")), label_of(row, "Label")
 
 
-def _label(row: JsonObject, name: str) -> str:
+def label_of(row: JsonObject, name: str) -> str:
     """A label in our user's language; empty where there is none."""
     label = row.get(name)
     localised = label.get("UserLocalizedLabel") if isinstance(label, dict) else None

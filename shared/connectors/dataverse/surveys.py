@@ -15,7 +15,7 @@ from typing import Final
 from shared.connectors.cache import Cache
 from shared.connectors.dataverse.client import DataverseClient
 from shared.connectors.dataverse.errors import SYSTEM, Doing
-from shared.connectors.dataverse.schema import Schema
+from shared.connectors.dataverse.schema import Schema, label_of
 from shared.errors import BadAnswer, NotAllowed
 from shared.strict_json import JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import Clock, ColumnMetadata, KeyMetadata, Reach, Right, TableMetadata
@@ -36,7 +36,7 @@ FILLED_BY_ITSELF: Final = frozenset({"Owner", "State", "Status", "Uniqueidentifi
 MESSAGES: Final = ("Create", "Update", "Delete")
 FRESH_SECONDS: Final = 60.0
 
-_ATTRIBUTES: Final = "LogicalName,MetadataId,AttributeType,IsSecured,IsValidForCreate,RequiredLevel"
+_ATTRIBUTES: Final = "LogicalName,MetadataId,AttributeType,IsSecured,IsValidForCreate,RequiredLevel,DisplayName"
 _KEYS: Final = "LogicalName,KeyAttributes,EntityKeyIndexStatus"
 _TABLE: Final = [
     ("$select", "LogicalName,ChangeTrackingEnabled,Privileges"),
@@ -152,7 +152,7 @@ def _surveyed(column: ColumnMetadata, told: Mapping[str, JsonObject], own: _Own 
     denied: frozenset[Right] = frozenset()
     if row.get("IsSecured") is True and own is not None:
         denied = frozenset(COLUMN_RIGHTS.values()) - own.columns.get(str(row.get("MetadataId")), frozenset())
-    return replace(column, required=_is_required(row), denied=denied)
+    return replace(column, required=_is_required(row), denied=denied, label=label_of(row, "DisplayName"))
 
 
 def _is_required(row: JsonObject) -> bool:

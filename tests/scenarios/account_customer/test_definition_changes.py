@@ -9,6 +9,7 @@ import pytest
 
 from local.definitions import compile_folder, read_definition
 from shared.errors import UnknownColumn
+from shared.operations import health
 from shared.sync.definition import Index
 from shared.sync.lengths import length_findings
 from shared.sync.ports import Side
@@ -200,10 +201,15 @@ async def test_beside_a_refused_definition_the_others_run() -> None:
 
 @pytest.mark.parametrize(
     ("right", "wrong", "meant"),
-    [("dataverse: telephone1", "dataverse: telefone1", "telephone1"), ("phoneNumber", "phoneNumer", "phoneNumber")],
+    [
+        ("dataverse: telephone1", "dataverse: telefone1", "telephone1"),
+        ("phoneNumber", "phoneNumer", "phoneNumber"),
+        ("dataverse: contact", "dataverse: Contakt", "contact"),
+        ("business_central: contacts", "business_central: contakts", "contacts"),
+    ],
 )
 @virtually
-async def test_an_unknown_column_stops_its_transfer_alone_and_names_what_may_be_meant(
+async def test_an_unknown_table_or_column_stops_its_transfer_alone_and_names_what_may_be_meant(
     right: str, wrong: str, meant: str
 ) -> None:
     """R-041: found against the living systems; changes wait until the definition is mended, other transfers run."""
@@ -217,5 +223,7 @@ async def test_an_unknown_column_stops_its_transfer_alone_and_names_what_may_be_
             await engine.pipeline.prepare("contact_to_business_central")
         assert f"transfers/contacts.yaml:{line_of(bad, wrong)}:" in str(refused.value)
         assert f"did you mean {meant}" in str(refused.value)
+        named = {one.get("transfer"): one["text"] for one in (await health(world.apps[0]))["definitions"]}
+        assert named["contact_to_business_central"] == refused.value.detail, "the health page says the same"
         account, _ = await world.pair_made()
         assert list(await world.links()) == [account]

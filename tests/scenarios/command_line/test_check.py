@@ -36,10 +36,10 @@ MISTAKES = {
         "{dataverse: accounts, business_central: customers}",
         "CD-4601",
         "wrong",
-        "dataverse has no table 'accounts'",
+        "dataverse has no table 'accounts'; did you mean account",
     ),
     "an unknown column": Mistake(
-        "dataverse: creditlimit, ", "dataverse: creditlmit, ", "CD-4602", "wrong", "Did you mean creditlimit"
+        "dataverse: creditlimit, ", "dataverse: creditlmit, ", "CD-4602", "wrong", "did you mean creditlimit"
     ),
     "a column that only an extension brings": Mistake(
         "business_central: website,               master: dataverse,",
@@ -115,7 +115,7 @@ MISTAKES = {
         "also_on: {opportunities: parentaccountid}",
         "CD-4601",
         "wrong",
-        "dataverse has no table 'opportunities'",
+        "dataverse has no table 'opportunities'; did you mean opportunity",
     ),
     "a column of a related table that is not there": Mistake(
         "also_on: {opportunity: parentaccountid}",

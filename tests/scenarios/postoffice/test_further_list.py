@@ -139,7 +139,7 @@ async def test_a_column_that_the_list_does_not_have_is_named_with_those_that_may
             one["sentence"] for one in (await checked(world, tmp_path)).json["findings"] if one["code"] == "CD-4602"
         ]
         assert [one for one in told if "modle" in one] == [
-            "postoffice vehicles has no column 'modle'. Did you mean model?"
+            "postoffice vehicles has no column 'modle'; did you mean model?"
         ]
         world.export()
         await world.pass_time(minutes=20)
