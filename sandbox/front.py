@@ -54,11 +54,15 @@ def stale_seconds(scope: Mapping[str, object]) -> float | None:
     return value if isinstance(value, float) else None
 
 
+def raw_segments_of(request: Request) -> tuple[str, ...]:
+    """Return the parts of a request's path as they were sent, for a vendor whose parts have parts of their own."""
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    return tuple(segment for segment in raw.decode("latin-1").partition("?")[0].split("/") if segment)
+
+
 def segments_of(request: Request) -> tuple[str, ...]:
     """Return the parts of a request's path, decoded one by one."""
-    raw = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = raw.decode("latin-1").partition("?")[0]
-    return tuple(unquote(segment) for segment in path.split("/") if segment)
+    return tuple(unquote(segment) for segment in raw_segments_of(request))
 
 
 def not_imitated(scope: Scope, what: str) -> Response:

@@ -5,8 +5,9 @@ says which properties exist and of which type they are (`types`), and which stri
 
 Text is compared without regard to case unless asked otherwise: Dataverse says so (Microsoft Learn, 'Filter rows
 using OData': "All filter conditions using string values are case insensitive"); a system whose database compares
-exactly passes `case_sensitive=True`. Null follows the OData rules: `ne` is true when exactly one side is null,
-`gt`, `ge`, `lt` and `le` are false when any side is.
+exactly passes `case_sensitive=True`. A literal of an enumeration, `Some.Colour'Red'`, is of the type that it names.
+Null follows the OData rules: `ne` is true when exactly one side is null, `gt`, `ge`, `lt` and `le` are false when any
+side is.
 """
 
 from __future__ import annotations
@@ -266,6 +267,8 @@ class _Compiler:
     def _operand(self, node: Any) -> _Operand:
         if isinstance(node, ast.Null):
             return _Operand(None, lambda row: None)
+        if isinstance(node, ast.String) and node.val.startswith(_ENUM_MARK):
+            return _enum_member(node.val)
         literal = _LITERALS.get(type(node))
         if literal is not None:
             kind, read = literal
@@ -280,7 +283,7 @@ class _Compiler:
 @lru_cache(maxsize=512)
 def _parse(text: str) -> Any:
     try:
-        return ODataParser().parse(ODataLexer().tokenize(_masked(text.strip())))
+        return ODataParser().parse(ODataLexer().tokenize(_masked(_with_enums_marked(text.strip()))))
     except (ODataException, ValueError) as error:
         raise BadQuery(f"Syntax error in '{text}'.") from error
 
@@ -309,6 +312,24 @@ def _path(node: Any) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_path(node.owner)}/{node.attr.removeprefix(_MASK)}"
     return str(node.full_name()).removeprefix(_MASK)
+
+
+_ENUM_MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
+_ENUM_OR_STRING = re.compile(r"(?P<type>[A-Za-z_]\w*(?:\.\w+)+)'(?P<member>\w+)'|'(?:[^']|'')*'")
+
+
+def _with_enums_marked(text: str) -> str:
+    """Turn literals of enumerations, which odata-query does not know, into texts that say which type they are of."""
+
+    def marked(found: re.Match[str]) -> str:
+        return f"'{_ENUM_MARK}{found['type']}{_ENUM_MARK}{found['member']}'" if found["type"] else found.group()
+
+    return _ENUM_OR_STRING.sub(marked, text)
+
+
+def _enum_member(marked: str) -> _Operand:
+    _, kind, member = marked.split(_ENUM_MARK)
+    return _Operand(kind, lambda row: member)
 
 
 _DYNAMICS = re.compile(r"'(?:[^']|'')*'|Microsoft\.Dynamics\.CRM\.(?P<name>\w+)\((?P<arguments>[^)]*)\)")

@@ -28,7 +28,7 @@ class RowsOnDisk:
         self, now: Callable[[], datetime], disk: Disk, names: Collection[str], spaces: Collection[str] = ()
     ) -> None:
         self.now = now
-        self._names = tuple(names)
+        self._names = list(names)
         self._spaces = (META, *spaces)
         self.revision = 0
         self._disk = disk
@@ -45,6 +45,21 @@ class RowsOnDisk:
         for name in self._spaces:
             self.spaces[name] = self._disk.load(name)
         self.revision = int(self.spaces[META].get("revision", 0))
+
+    def open(self, table: str) -> None:
+        """Have a further table from now on; one that is there is left as it is."""
+        if table not in self._rows:
+            self._names.append(table)
+            self._rows[table], self._order[table] = {}, {}
+
+    def rewrite(self, table: str, change: Callable[[Row], Row]) -> None:
+        """Put every row of a table into another form, earlier states too. No row counts as changed by it."""
+        for row_id, row in self._rows[table].items():
+            self._rows[table][row_id] = rewritten = change(row)
+            self._disk.put(table, row_id, rewritten)
+        for (name, row_id), earlier in self._earlier.items():
+            if name == table:
+                self._earlier[name, row_id] = [change(row) for row in earlier]
 
     def clear(self) -> None:
         """Empty everything, in memory and in the file."""

@@ -17,11 +17,11 @@ from starlette.responses import Response
 
 from sandbox.dataverse import errors
 from sandbox.dataverse.context import Caller
-from sandbox.dataverse.encoding import to_json
 from sandbox.dataverse.errors import DataverseError, NotImitated
 from sandbox.dataverse.metadata import Table
 from sandbox.dataverse.reading import Preferences
 from sandbox.dataverse.transactions import Transaction
+from sandbox.exact_json import to_json
 
 ACTS_FOR = "callerobjectid"
 """The header that names the user in whose name the caller acts, by his id in the directory."""

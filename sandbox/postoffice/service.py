@@ -6,8 +6,6 @@ import base64
 import binascii
 import hmac
 import json
-from collections import deque
-from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -16,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from sandbox.clock import Clock
 from sandbox.front import not_imitated, segments_of, stale_seconds
+from sandbox.per_minute import PerMinute
 from sandbox.postoffice.api import Answer, Api, Call
 from sandbox.postoffice.errors import SYSTEM
 from sandbox.postoffice.options import Auth, PostOfficeOptions
@@ -34,13 +33,12 @@ class Service:
         self._api = api
         self._store = store
         self._options = options
-        self._clock = clock
         self._issuer = issuer
-        self._asked: deque[datetime] = deque()
+        self._limit = PerMinute(clock, lambda: options.requests_per_minute)
 
     def clear(self) -> None:
         """Forget what has been counted."""
-        self._asked.clear()
+        self._limit.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -73,15 +71,8 @@ class Service:
         return Call(request.method, segments[len(self._root) :], dict(pairs), headers, body, stale)
 
     def _count(self) -> None:
-        most = self._options.requests_per_minute
-        if not most:
-            return
-        now = self._clock.now()
-        while self._asked and self._asked[0] <= now - timedelta(minutes=1):
-            self._asked.popleft()
-        if len(self._asked) >= most:
+        if self._limit.seconds_to_wait():
             raise throttled()
-        self._asked.append(now)
 
     def _signed_in(self, request: Request) -> None:
         if not self._knows(request):

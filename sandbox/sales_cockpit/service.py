@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -13,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.clock import Clock
 from sandbox.front import not_imitated, segments_of, stale_seconds
+from sandbox.per_minute import PerMinute
 from sandbox.problems import ApiError, NotImitated, bad_request, json_body, refused, throttled
 from sandbox.sales_cockpit.api import Answer, Api, Call
 from sandbox.sales_cockpit.store import Store
@@ -37,14 +36,13 @@ class Service:
         self._root = tuple(part for part in (*base_path.split("/"), "api", "v1") if part)
         self._api = api
         self._store = store
-        self._clock = clock
         self._issuer = issuer
         self._pages = pages
-        self._asked: deque[datetime] = deque()
+        self._limit = PerMinute(clock, lambda: api.options.requests_per_minute)
 
     def clear(self) -> None:
         """Forget what has been counted."""
-        self._asked.clear()
+        self._limit.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -86,15 +84,8 @@ class Service:
         )
 
     def _count(self) -> None:
-        most = self._api.options.requests_per_minute
-        if not most:
-            return
-        now = self._clock.now()
-        while self._asked and self._asked[0] <= now - timedelta(minutes=1):
-            self._asked.popleft()
-        if len(self._asked) >= most:
+        if self._limit.seconds_to_wait():
             raise throttled()
-        self._asked.append(now)
 
     def _signed_in(self, request: Request) -> Claims:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from sandbox.clock import Clock
 from sandbox.postoffice.options import Auth, PostOfficeOptions
 from sandbox.postoffice.sandbox import PostOfficeSandbox
 from sandbox.tokens import TokenIssuer
 from sandbox.transport import SandboxTransport
+from tests.contract.hand_clock import HandClock
 
 BASE_URL = "https://post.example/gateway"
 CRM_ID = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c01"
 OTHER_CRM_ID = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c02"
-
-
-class HandClock(Clock):
-    """A clock that stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self._now = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-
-    def move(self, **time: float) -> None:
-        self._now += timedelta(**time)
 
 
 class Site:

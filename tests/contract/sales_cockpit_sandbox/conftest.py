@@ -4,39 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from sandbox.clock import Clock
 from sandbox.sales_cockpit.options import SalesCockpitOptions
 from sandbox.sales_cockpit.sandbox import SalesCockpitSandbox
 from sandbox.tokens import TokenIssuer
 from sandbox.transport import SandboxTransport
+from tests.contract.hand_clock import HandClock
 
 OPPORTUNITY = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c01"
 OTHER = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2c02"
 ANNA = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2ca1"
 PROJECT: dict[str, Any] = {"externalSystem": "dataverse", "externalId": OPPORTUNITY, "name": "A new mill"}
-
-
-class HandClock(Clock):
-    """A clock that stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self._now = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
-
-    def move(self, **time: float) -> None:
-        self._now += timedelta(**time)
 
 
 class Cockpit:

@@ -22,7 +22,8 @@ from sandbox.sales_cockpit.sandbox import SalesCockpitSandbox
 from sandbox.sales_cockpit.signing_in import SignInOptions
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import HostRouter
-from tests.contract.sales_cockpit_sandbox.conftest import ANNA, OPPORTUNITY, PROJECT, HandClock
+from tests.contract.hand_clock import HandClock
+from tests.contract.sales_cockpit_sandbox.conftest import ANNA, OPPORTUNITY, PROJECT
 
 BERTA = "0b1f9a5e-2f7c-4d63-9d0a-3a1f6f1e2cb2"
 CROSSDOCK = "c0550d0c-0000-4000-8000-000000000001"

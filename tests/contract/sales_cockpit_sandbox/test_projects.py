@@ -9,13 +9,13 @@ import pytest
 
 from sandbox.faults import FaultKind, FaultRule
 from sandbox.problems import ApiError
+from tests.contract.hand_clock import HandClock
 from tests.contract.sales_cockpit_sandbox.conftest import (
     ANNA,
     OPPORTUNITY,
     OTHER,
     PROJECT,
     Cockpit,
-    HandClock,
     MakeCockpit,
 )
 
