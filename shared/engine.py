@@ -56,6 +56,7 @@ from shared.sync.draining import Draining
 from shared.sync.feed_work import FeedWork
 from shared.sync.fingerprint import Fingerprints
 from shared.sync.full_compare import FullCompares
+from shared.sync.own_tables import OwnTable
 from shared.sync.pipeline import Pipeline
 from shared.sync.ports import Connector, Profile
 from shared.sync.schema_watch import SchemaWatch
@@ -119,7 +120,8 @@ def _prints(keys: Sequence[tuple[str, bytes]]) -> Fingerprints:
 
 async def build(app: App) -> Engine:
     """Make the engine. Raises SettingsError naming the setting, StoreUnavailable when the store does not answer."""
-    index, kinds = load_index(app.index_json), app.settings.kinds
+    kinds = app.settings.kinds
+    index = _needed_here(load_index(app.index_json), kinds)
     index = with_windows(index, app.settings.get(EngineSettings).window_days())
     prints = _prints(app.settings.get(EngineSettings).fingerprint_keys())
     queue = app.queue
@@ -191,16 +193,27 @@ def load_index(index_json: bytes) -> Index:
     """The compiled index; a definition that does not load disables only itself and is named as a problem."""
     try:
         tree = json.loads(index_json)
-        entries = list(tree["definitions"])
+        entries, own = list(tree["definitions"]), list(tree.get("tables", ()))
         known = [Problem.model_validate(entry) for entry in tree["problems"]]
     except (ValueError, TypeError, KeyError):
         problem = Problem(file="transfers/index.json", line=1, text="this is no compiled index; compile it again")
         return Index(problems=(problem,))
-    read = [_definition(entry) for entry in entries]
+    read = [*(_read(Definition, entry) for entry in entries), *(_read(OwnTable, entry) for entry in own)]
     problems = known + [one for one in read if isinstance(one, Problem)]
     for problem in problems:
         log.error("a definition is disabled: %s", problem, extra={"action": "index"})
-    return Index(definitions=tuple(one for one in read if isinstance(one, Definition)), problems=tuple(problems))
+    return Index(
+        definitions=tuple(one for one in read if isinstance(one, Definition)),
+        tables=tuple(one for one in read if isinstance(one, OwnTable)),
+        problems=tuple(problems),
+    )
+
+
+def _needed_here(index: Index, kinds: Mapping[str, str]) -> Index:
+    """Without the tables of our own that only other systems need."""
+    systems = {*kinds, *kinds.values()}
+    tables = tuple(one for one in index.tables if one.system in kinds and one.needed_with(systems))
+    return index.model_copy(update={"tables": tables})
 
 
 def with_windows(index: Index, days: Mapping[str, int]) -> Index:
@@ -219,9 +232,12 @@ def _with_windows(definition: Definition, days: Mapping[str, int]) -> Definition
     return definition.model_copy(update={"transfers": tuple(changed)})
 
 
-def _definition(entry: object) -> Definition | Problem:
+PartT = TypeVar("PartT", Definition, OwnTable)
+
+
+def _read(model: type[PartT], entry: object) -> PartT | Problem:
     try:
-        return Definition.model_validate(entry)
+        return model.model_validate(entry)
     except ValidationError as error:
         file = str(entry.get("file", "transfers/index.json")) if isinstance(entry, dict) else "transfers/index.json"
         text = f"{_first_fault(error)}; compile the definitions again with this version"

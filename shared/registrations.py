@@ -133,14 +133,13 @@ class Registrations:
     ) -> Sequence[Failure]:
         """Make, change or remove the parts that are due; `did` hears of each that is done.
 
-        Subscriptions are settled apart, by `renew_subscriptions`. Steps of a webhook that could not be made are left.
+        Subscriptions are settled apart, by `renew_subscriptions`. Steps of a webhook that could not be made are left,
+        and so is what needs a table that could not be.
         """
         failures: list[Failure] = []
         for system, part in look.parts:
             connector = self._connectors[system]
-            if not isinstance(connector, Registering) or not due(part):
-                continue
-            if part.kind == "step" and any(one.part and one.part.kind == "webhook" for one in failures):
+            if not isinstance(connector, Registering) or not due(part) or _is_hopeless(part, failures):
                 continue
             try:
                 await connector.settle(part)
@@ -176,6 +175,14 @@ def failure(system: str, error: CrossdockError, part: Part | None = None) -> Fai
     code = "CD-4704" if isinstance(error, NotAllowed) else "CD-4707" if isinstance(error, Refused) else error.code
     remedy = REGISTERING[code].remedy if code in REGISTERING else error.remedy
     return Failure(system, error, code, remedy, part)
+
+
+def _is_hopeless(part: Part, failures: Sequence[Failure]) -> bool:
+    """Whether something that the part stands on could not be made."""
+    failed = [one.part for one in failures if one.part]
+    if part.kind == "step":
+        return any(one.kind == "webhook" for one in failed)
+    return any(one.kind == "table" and one.name in part.needs for one in failed)
 
 
 def _subscription(step: Step) -> Part:

@@ -376,7 +376,11 @@ def _moment(body: Mapping[str, Any]) -> Described:
 def _two_options(body: Mapping[str, Any]) -> Described:
     options = body.get("OptionSet") or {}
     told = {name: (options.get(f"{name}Option") or {}).get("Label") for name in ("True", "False")}
-    return {"type": "bool", "true": _label(told["True"], "TrueOption"), "false": _label(told["False"], "FalseOption")}
+    labels = {"true": _label(told["True"], "TrueOption"), "false": _label(told["False"], "FalseOption")}
+    default = body.get("DefaultValue")
+    if default is not None and not isinstance(default, bool):
+        raise errors.payload_error("Attributes", "DefaultValue must be true or false.")
+    return {"type": "bool", **labels, "default": default}
 
 
 def _choice(body: Mapping[str, Any]) -> Described:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.sync.checking_own import own_findings
 from shared.sync.closest import asking
 from shared.sync.correspondence import KEYS, can_correspond
 from shared.sync.definition import (
@@ -22,6 +23,7 @@ from shared.sync.definition import (
 )
 from shared.sync.findings import FINDINGS, Finding, Severity
 from shared.sync.lengths import length_findings
+from shared.sync.own_tables import OwnTable, declared
 from shared.sync.ports import ColumnMetadata, ColumnType, Reach, Right, Side, TableMetadata
 from shared.sync.surveying import Place, Survey
 
@@ -39,8 +41,11 @@ FIRST_LINE = 1
 
 
 def check(index: Index, survey: Survey) -> list[Finding]:
-    """Everything that is found in the definitions of an index, in the order of their lines."""
-    found = [finding for one in index.definitions for finding in _Check(one, survey).findings()]
+    """Everything that is found in the definitions of an index and in what it declares as ours, in the order of their
+    lines."""
+    own = {(system, name): table for system in index.systems for name, table in declared(index.tables, system).items()}
+    found = [finding for one in index.definitions for finding in _Check(one, survey, own).findings()]
+    found += own_findings(index.tables, survey)
     return sorted(dict.fromkeys(found), key=lambda one: (one.file, one.line, one.code, one.column))
 
 
@@ -91,15 +96,17 @@ def _place(definition: Definition, side: Side) -> Place:
 
 @dataclass(frozen=True)
 class _Check:
-    """One definition."""
+    """One definition. own: the tables that are declared as ours; what of them is not there yet is told where they
+    are."""
 
     definition: Definition
     survey: Survey
+    own: Mapping[Place, OwnTable]
 
     def findings(self) -> Iterator[Finding]:
         for side in Side:
             if self._table(side) is None:
-                yield self._unknown_table(_place(self.definition, side), FIRST_LINE)
+                yield from self._unknown_table(_place(self.definition, side), FIRST_LINE)
                 return
         for side in Side:
             yield from self._columns(side)
@@ -133,25 +140,28 @@ class _Check:
 
     # --- tables and columns ---
 
-    def _unknown_table(self, place: Place, line: int) -> Finding:
-        offered = [(one.name, one.label) for one in self.survey.offered.get(place, ())]
-        sentence = asking(f"{place[0]} has no table '{place[1]}'", place[1], offered)
-        return self._found("CD-4601", Severity.WRONG, line, sentence)
+    def _unknown_table(self, place: Place, line: int) -> Iterator[Finding]:
+        if place not in self.own:
+            offered = [(one.name, one.label) for one in self.survey.offered.get(place, ())]
+            sentence = asking(f"{place[0]} has no table '{place[1]}'", place[1], offered)
+            yield self._found("CD-4601", Severity.WRONG, line, sentence)
 
     def _columns(self, side: Side) -> Iterator[Finding]:
         for name in self.definition.columns(side):
             if self._column(side, name) is None:
                 severity = Severity.NOTE if self._may_be_missing(side, name) else Severity.WRONG
-                yield self._unknown_column(
+                yield from self._unknown_column(
                     _place(self.definition, side), name, line_of(self.definition, side, name), severity
                 )
 
-    def _unknown_column(self, place: Place, name: str, line: int, severity: Severity) -> Finding:
+    def _unknown_column(self, place: Place, name: str, line: int, severity: Severity) -> Iterator[Finding]:
         table = self.survey.tables.get(place)
+        if place in self.own and self.own[place].column(self.survey.near(place, name)) is not None:
+            return
         offered = [(one.name, one.label) for one in table.columns.values()] if table else ()
         left = " The line is left out." if severity is Severity.NOTE else ""
         sentence = asking(f"{place[0]} {place[1]} has no column '{name}'", name, offered) + left
-        return self._found("CD-4602", severity, line, sentence, f"{place[0]} {place[1]}.{name}")
+        yield self._found("CD-4602", severity, line, sentence, f"{place[0]} {place[1]}.{name}")
 
     def _may_be_missing(self, side: Side, name: str) -> bool:
         lines = [rule.if_missing for rule in self.definition.fields if rule.column(side) == name]
@@ -301,11 +311,11 @@ class _Check:
     def _related(self, place: Place, names: Iterable[str], line: int) -> Iterator[Finding]:
         """A table beside the pair, and its columns."""
         if self.survey.tables.get(place) is None:
-            yield self._unknown_table(place, line)
+            yield from self._unknown_table(place, line)
             return
         for name in names:
             if self.survey.column(place, name) is None:
-                yield self._unknown_column(place, name, line, Severity.WRONG)
+                yield from self._unknown_column(place, name, line, Severity.WRONG)
 
     def _also_on(self, transfer: Transfer) -> Iterator[Finding]:
         system = self.definition.table(transfer.source).system

@@ -135,4 +135,14 @@ FINDINGS: Mapping[str, Catalogued] = {
         Who.CONSULTANT,
         "Say on_delete: unlink, or set values that mark the record as no longer used.",
     ),
+    "CD-4620": Catalogued(
+        "A table or column that is declared as ours is not there yet.",
+        Who.ADMINISTRATOR,
+        "Run manage.py register --apply, which makes it.",
+    ),
+    "CD-4621": Catalogued(
+        "A column that is declared as ours is there, but does not hold what it is declared for.",
+        Who.CONSULTANT,
+        "Change the column in the system (a longer text, the missing choice), or declare it under another name.",
+    ),
 }

@@ -143,6 +143,11 @@ class OwnTable(Part):
         """The primary name column, if the table is ours, and the others."""
         return (*((self.name,) if self.name else ()), *self.columns)
 
+    @property
+    def targets(self) -> Sequence[str]:
+        """The tables that its columns refer to."""
+        return list(dict.fromkeys(one.refers_to for one in self.columns if one.refers_to))
+
     def column(self, name: str) -> OwnColumn | None:
         """A declared column by its name."""
         return next((one for one in self.every_column if one.name == name), None)

@@ -8,18 +8,32 @@ settled, one that is ours and no longer wanted is removed only when somebody say
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from shared.errors import Who
 from shared.sync.checking import travels, wanted_keys
+from shared.sync.correspondence import KEYS
 from shared.sync.definition import Definition, FieldRule, IfMissing, Index
 from shared.sync.joined import parts_of
-from shared.sync.ports import ColumnMetadata, Side
+from shared.sync.own_tables import (
+    CUSTOM,
+    LONGEST_MEMO,
+    LONGEST_STRING,
+    MEMO,
+    USUAL_LENGTH,
+    OwnColumn,
+    OwnTable,
+    declared,
+)
+from shared.sync.ports import ColumnMetadata, ColumnType, Side
 from shared.sync.problems import Catalogued
 from shared.sync.surveying import Survey
 from shared.sync.walking import feeds
+
+GUESSED_DECIMALS: Final = 5
+"""Of a column that only a definition names: what its partner holds is not told."""
 
 
 class Standing(StrEnum):
@@ -46,7 +60,8 @@ class Part:
     """One thing that an installation has or should have in a system.
 
     kind: what it is ("webhook", "step", "alternate key"). told: what differs, in a sentence without secrets. code: of
-    an entry of the catalogue, where somebody has to do something. work: what the connector does about it.
+    an entry of the catalogue, where somebody has to do something. needs: tables that have to be there before. guessed:
+    nobody has said what it is to be like. work: what the connector does about it.
     """
 
     kind: str
@@ -55,30 +70,36 @@ class Part:
     told: str = ""
     code: str = ""
     id: str = ""
+    needs: frozenset[str] = frozenset()
+    guessed: bool = False
     work: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnWish:
-    """A column that a definition names and the table does not have. like: what its partner holds, if it has one.
-    choices: its own values with their labels, where the definition has a table of values."""
+    """A column that is missing. column: what it is to be like, as it is declared or, if guessed, as its partner is.
+    why_not: why there can be none."""
 
     name: str
-    like: ColumnMetadata | None = None
-    choices: Mapping[str, str] = field(default_factory=dict)
+    column: OwnColumn | None = None
+    guessed: bool = False
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TableWish:
-    """What one table needs. columns: those whose change concerns a transfer; none: every change does. walked: its
-    change feed is read. keys: columns that have to be unique. missing: columns that the definitions name and that the
-    table does not have."""
+    """What one table needs. columns: those whose change concerns a transfer; none: every change does. heard: whether
+    any change does. walked: its change feed is read. keys: columns that have to be unique, alone or together. missing:
+    columns that are declared or that the definitions name and that the table does not have. declared: what is to be
+    made where the whole table is missing."""
 
     table: str
     columns: tuple[str, ...] = ()
+    heard: bool = True
     walked: bool = False
-    keys: tuple[str, ...] = ()
+    keys: tuple[tuple[str, ...], ...] = ()
     missing: tuple[ColumnWish, ...] = ()
+    declared: OwnTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +127,21 @@ class Registering(Protocol):
 
 
 def wishes(index: Index, survey: Survey, system: str) -> Sequence[TableWish]:
-    """What the definitions want of each table of a system that concerns a transfer."""
-    found: dict[str, TableWish] = {}
+    """What is declared of a system's tables, and what the definitions want of each that concerns a transfer."""
+    found = {name: _of_declared(one, survey) for name, one in declared(index.tables, system).items()}
     for feed in feeds(index):
         if feed.system == system:
-            one = _of_related(feed.table) if feed.is_related else _of_pair(feed.definition, feed.side, survey)
-            one = TableWish(one.table, one.columns, feed.every is not None, one.keys, one.missing)
+            one = TableWish(feed.table) if feed.is_related else _of_pair(feed.definition, feed.side, survey)
+            one = replace(one, walked=feed.every is not None)
             found[feed.table] = _together(found[feed.table], one) if feed.table in found else one
     return list(found.values())
 
 
-def _of_related(table: str) -> TableWish:
-    """Whatever changes in a related record may change what holds for the record it names."""
-    return TableWish(table)
+def _of_declared(table: OwnTable, survey: Survey) -> TableWish:
+    place = (table.system, table.table)
+    lacks = [one for one in table.every_column if survey.column(place, one.name) is None]
+    missing = tuple(ColumnWish(one.name, one) for one in lacks)
+    return TableWish(table.table, heard=False, keys=table.keys, missing=missing, declared=table)
 
 
 def _of_pair(definition: Definition, side: Side, survey: Survey) -> TableWish:
@@ -127,18 +150,40 @@ def _of_pair(definition: Definition, side: Side, survey: Survey) -> TableWish:
     names = tuple(dict.fromkeys(survey.near(place, name) for name in named))
     optional = {rule.column(side) for rule in definition.fields if rule.if_missing is IfMissing.LEAVE_OUT}
     unknown = [name for name in names if survey.column(place, name) is None and name not in optional]
-    missing = [_column(definition, side, name, survey) for name in unknown]
-    keys = [name for where, name, _ in wanted_keys(definition, survey) if where is side]
+    missing = [_guessed(definition, side, name, survey) for name in unknown]
+    keys = [(name,) for where, name, _ in wanted_keys(definition, survey) if where is side]
     return TableWish(place[1], names, keys=tuple(dict.fromkeys(keys)), missing=tuple(missing))
 
 
-def _column(definition: Definition, side: Side, name: str, survey: Survey) -> ColumnWish:
+def _guessed(definition: Definition, side: Side, name: str, survey: Survey) -> ColumnWish:
+    """A column that only a definition names: it becomes what its partner is."""
+    if not CUSTOM.fullmatch(name):
+        return ColumnWish(name, guessed=True, why_not="has a name that a column of your own cannot have")
+    rule = _rule_of(definition, side, name)
     other = definition.table(side.other)
-    for rule in definition.fields:
-        if rule.column(side) == name and any(travels(definition, rule, source) for source in Side):
-            like = survey.column((other.system, other.table), rule.column(side.other))
-            return ColumnWish(name, like, _choices(rule, side, like))
-    return ColumnWish(name)
+    like = survey.column((other.system, other.table), rule.column(side.other)) if rule else None
+    choices = _choices(rule, side, like) if rule else {}
+    if like is not None and like.type in KEYS:
+        return ColumnWish(name, guessed=True, why_not="holds a reference")
+    label = name.partition("_")[2].replace("_", " ")
+    return ColumnWish(name, OwnColumn(name=name, label=label, **_like(like, choices)), guessed=True)
+
+
+def _rule_of(definition: Definition, side: Side, name: str) -> FieldRule | None:
+    """The line by which something goes into a column or comes out of it."""
+    rules = [one for one in definition.fields if one.column(side) == name]
+    return next((one for one in rules if any(travels(definition, one, source) for source in Side)), None)
+
+
+def _like(like: ColumnMetadata | None, choices: Mapping[str, str]) -> Mapping[str, Any]:
+    """What a column is to hold that holds what its partner does."""
+    if choices and all(value.isdecimal() for value in choices):
+        return {"type": "choice", "choices": dict(choices)}
+    kind = like.type if like else ColumnType.TEXT
+    if kind in (ColumnType.TEXT, ColumnType.CHOICE):
+        length = min((like.max_length if like else None) or USUAL_LENGTH, LONGEST_MEMO)
+        return {"type": MEMO if length > LONGEST_STRING else "text", "length": length}
+    return {"type": kind.value, "decimals": GUESSED_DECIMALS if kind is ColumnType.DECIMAL else None}
 
 
 def _choices(rule: FieldRule, side: Side, like: ColumnMetadata | None) -> Mapping[str, str]:
@@ -150,18 +195,21 @@ def _choices(rule: FieldRule, side: Side, like: ColumnMetadata | None) -> Mappin
 
 
 def _together(one: TableWish, other: TableWish) -> TableWish:
-    """What two definitions want of the same table."""
-    every = not one.columns or not other.columns
+    """What is declared of a table and what a definition wants of it, or what two want of the same table."""
+    every = any(wish.heard and not wish.columns for wish in (one, other))
     return TableWish(
         one.table,
         () if every else tuple(dict.fromkeys(one.columns + other.columns)),
-        one.walked or other.walked,
-        tuple(dict.fromkeys(one.keys + other.keys)),
-        tuple(_first_of_each(one.missing + other.missing)),
+        heard=one.heard or other.heard,
+        walked=one.walked or other.walked,
+        keys=tuple(dict.fromkeys(one.keys + other.keys)),
+        missing=tuple(_first_of_each(one.missing + other.missing)),
+        declared=one.declared or other.declared,
     )
 
 
 def _first_of_each(wanted: Sequence[ColumnWish]) -> Iterator[ColumnWish]:
+    """What is declared stands first and so goes before what would be guessed."""
     seen: set[str] = set()
     for one in wanted:
         if one.name not in seen:

@@ -41,20 +41,24 @@ class Survey:
 
 
 async def survey(connectors: Mapping[str, Connector], index: Index, *, only: str = "") -> Survey:
-    """Ask the systems of an index, or only one of them, about its tables and those behind their references.
+    """Ask the systems of an index, or only one of them, about its tables and those behind their references, and about
+    the tables that are declared with those that they refer to.
 
     Raises ConnectorError.
     """
     tables: dict[Place, TableMetadata | None] = {}
-    for place in dict.fromkeys(place for one in index.definitions for place in named_tables(one)):
+    named = [place for one in index.definitions for place in named_tables(one)]
+    named += [(one.system, name) for one in index.tables for name in (one.table, *one.targets)]
+    for place in dict.fromkeys(named):
         if only in ("", place[0]):
             tables[place] = await _table(connectors, place)
     for place in dict.fromkeys(_behind(index, tables)):
         if place not in tables:
             tables[place] = await _table(connectors, place)
     known = {place: connectors[place[0]].capabilities(place[1]) for place, found in tables.items() if found}
-    offered = {place: await tables_like(connectors[place[0]], place[1]) for place, found in tables.items() if not found}
-    return Survey(tables, known, offered)
+    ours = {(one.system, one.table) for one in index.tables if one.is_ours}
+    unknown = [place for place, found in tables.items() if not found and place not in ours]
+    return Survey(tables, known, {place: await tables_like(connectors[place[0]], place[1]) for place in unknown})
 
 
 async def _table(connectors: Mapping[str, Connector], place: Place) -> TableMetadata | None:

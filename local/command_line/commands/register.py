@@ -1,8 +1,8 @@
-"""Set both systems up: webhook, steps, change tracking, alternate keys, columns, subscriptions.
+"""Set both systems up: tables and columns of ours, webhook, steps, change tracking, alternate keys, subscriptions.
 
   manage.py register                     how everything stands, and what would be done; nothing is changed
   manage.py register --apply             do it, and wait until the indexes of new keys are built
-  manage.py register --apply --columns   also make columns that definitions name and a system lacks
+  manage.py register --apply --columns   also make columns that nothing declares and definitions name
   manage.py register --apply --remove    also remove what is ours and no longer needed
 
 What fits is left alone, so it can be run again at any time: after a change of the definitions, of a secret, of the
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from shared.registrations import Failure, Look, Registrations
 
 WRITES: Final = True
-COLUMN: Final = "column"
+MADE_FIRST: Final = ("table", "column")
+"""What the rest is about."""
 COLUMNS: Final = ("system", "what", "name", "standing", "told")
 AGAIN_SECONDS: Final = 15.0
 """Between two looks at an index that is being built."""
@@ -34,7 +35,7 @@ AGAIN_SECONDS: Final = 15.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--columns", action="store_true", help="also make columns that definitions name and a system lacks"
+        "--columns", action="store_true", help="also make columns that nothing declares and definitions name"
     )
     parser.add_argument("--remove", action="store_true", help="also remove what is ours and no longer needed")
     parser.add_argument(
@@ -49,27 +50,24 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     look = await registrations.look()
     failures: Sequence[Failure] = []
     if context.applies:
-        if arguments.columns and any(part.kind == COLUMN for _, part in look.parts):
-            failures = await _settle(context, registrations, _columns_of(look), arguments)
-            look = await registrations.look()  # steps can be told to watch the new columns only now
-        failures = [*failures, *await _settle(context, registrations, _without_columns(look), arguments)]
+        if any(part.kind in MADE_FIRST and _is_due(part, arguments) for _, part in look.parts):
+            failures = await _settle(context, registrations, _of_kinds(look, first=True), arguments)
+            look = await registrations.look()  # which steps a table takes, and for which columns, is seen only now
+        failures = [*failures, *await _settle(context, registrations, _of_kinds(look, first=False), arguments)]
         look = await _awaited(context, registrations, arguments.wait)
     return _tell(context, look, failures, arguments.remove)
 
 
-def _columns_of(look: Look) -> Look:
-    return replace(look, parts=[(system, part) for system, part in look.parts if part.kind == COLUMN])
-
-
-def _without_columns(look: Look) -> Look:
-    return replace(look, parts=[(system, part) for system, part in look.parts if part.kind != COLUMN])
+def _of_kinds(look: Look, *, first: bool) -> Look:
+    """What is made first, or the rest."""
+    return replace(look, parts=[(system, part) for system, part in look.parts if (part.kind in MADE_FIRST) is first])
 
 
 def _is_due(part: Part, arguments: argparse.Namespace) -> bool:
-    """Whether it is to be settled; a column is made and what is surplus removed only where somebody says so."""
+    """Whether it is to be settled; what is surplus is removed and what is guessed made only where somebody says so."""
     if part.standing is Standing.SURPLUS:
         return bool(arguments.remove)
-    return part.standing.can_be_settled and (arguments.columns or part.kind != COLUMN)
+    return part.standing.can_be_settled and (arguments.columns or not part.guessed)
 
 
 async def _settle(

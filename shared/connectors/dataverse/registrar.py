@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from shared.connectors.dataverse.client import DataverseClient
@@ -42,11 +44,11 @@ class Registrar:
         self._schema = schema
 
     async def parts(self, wishes: Sequence[TableWish], notices: NoticeWish | None) -> Sequence[Part]:
-        """How everything stands; a table that the organisation does not have has no parts."""
+        """How everything stands; a table that the organisation does not have has no parts, unless it is declared."""
         try:
             tables = {wish.table: await self._table(wish, notices) for wish in wishes}
             there = {name: table for name, table in tables.items() if table is not None}
-            named = [await self._with_columns(wish) for wish in wishes if wish.table in there]
+            named = [await self._with_columns(wish) if wish.table in there else wish for wish in wishes]
             present = await self._present(there, named, notices)
         except WrongShape as error:
             raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: what is registered: {error}") from None
@@ -70,11 +72,20 @@ class Registrar:
     ) -> Present:
         makes = any(wish.missing or wish.keys for wish in wishes)
         language = await self._language() if makes else ENGLISH
+        ids = await self._primary_ids({one.column.refers_to for wish in wishes for one in wish.missing if one.column})
         if notices is None:
-            return Present(tables, language=language)
+            return Present(tables, ids, language=language)
         endpoints = await self._endpoints()
         steps = await self._steps([one.id for one in endpoints])
-        return Present(tables, endpoints, steps, await self._messages(), language)
+        return Present(tables, ids, endpoints, steps, await self._messages(), language)
+
+    async def _primary_ids(self, tables: Collection[str]) -> Mapping[str, str]:
+        """Of the tables that are there."""
+        found: dict[str, str] = {}
+        for name in filter(None, sorted(tables)):
+            with suppress(UnknownColumn):
+                found[name] = (await self._schema.table(name)).primary_id
+        return found
 
     async def _table(self, wish: TableWish, notices: NoticeWish | None) -> TablePresent | None:
         path, template = f"EntityDefinitions(LogicalName={quoted(wish.table)})", "EntityDefinitions(..)"
@@ -95,7 +106,7 @@ class Registrar:
         """The wish with the columns' own names in the place of navigation properties."""
         lookups = {one.navigation: one.column for one in (await self._schema.table(wish.table)).lookups}
         columns = tuple(dict.fromkeys(lookups.get(name, name) for name in wish.columns))
-        return TableWish(wish.table, columns, wish.walked, wish.keys, wish.missing)
+        return replace(wish, columns=columns)
 
     async def _filters(self, table: str) -> Mapping[str, str]:
         """What joins each message to the table."""

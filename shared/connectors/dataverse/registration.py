@@ -1,23 +1,23 @@
 """What an organisation must have so that its changes are heard of: from what there is to what is to be done. Pure.
 
-One webhook of ours, under it a step for each table and message; change tracking for tables that are walked; alternate
-keys over the columns that hold the other system's numbers; and columns with our prefix that a definition names. After
-Microsoft Learn, 'Register a webhook', 'Event framework', 'Define alternate keys using the Web API', 'Create and update
-column definitions using the Web API' and 'Use change tracking to synchronize data with external systems'.
+Tables and columns that are declared, and columns with our prefix that a definition names; change tracking for tables
+that are walked; alternate keys; one webhook of ours, under it a step for each table and message. After Microsoft Learn,
+'Create and update table definitions using the Web API' and the like for columns and table relationships, 'Publish
+customizations' (what is new is published by itself), 'Define alternate keys using the Web API', 'Use change tracking to
+synchronize data with external systems', 'Register a webhook' and 'Event framework'.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 from xml.sax.saxutils import quoteattr
 
 from shared.strict_json import Json, JsonObject
-from shared.sync.ports import ColumnType
+from shared.sync.own_tables import OwnColumn, OwnTable
 from shared.sync.registering import ColumnWish, NoticeWish, Part, Standing, TableWish
 
 MESSAGES: Final = ("Create", "Update", "Delete")
@@ -27,12 +27,9 @@ POST_OPERATION, ASYNCHRONOUS = 40, 1
 OUR_NAME: Final = "Crossdock"
 KEY_PREFIX: Final = "cdock_"
 """Of the keys that we make: a prefix has eight characters at most."""
-CUSTOM: Final = re.compile(r"[a-z][a-z0-9]{1,7}_[a-z0-9_]{1,90}")
-"""A name that a column of an organisation's own can have: a publisher's prefix has two to eight characters."""
 MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {"fullname": ("firstname", "middlename", "lastname")}
 """Columns that the platform makes of others: an update names those."""
-LONGEST_STRING: Final = 4000
-USUAL_LENGTH: Final = 100
+USUAL_DECIMALS: Final = 2
 _IDS: Final = uuid.UUID("8d0f1c52-94c3-5a0c-a0a5-1f1f0a3b7e21")
 
 
@@ -95,9 +92,11 @@ class TablePresent:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The organisation as it is. messages: ids by name. language: in which its labels have to be."""
+    """The organisation as it is. primary_ids: of tables that columns are to refer to, if they are there. messages: ids
+    by name. language: in which its labels have to be."""
 
     tables: Mapping[str, TablePresent]
+    primary_ids: Mapping[str, str] = field(default_factory=dict)
     endpoints: Sequence[Endpoint] = ()
     steps: Sequence[Step] = ()
     messages: Mapping[str, str] = field(default_factory=dict)
@@ -105,82 +104,138 @@ class Present:
 
 
 def parts(wishes: Sequence[TableWish], notices: NoticeWish | None, present: Present) -> list[Part]:
-    """How everything stands, in the order in which it is to be settled."""
-    found = [part for wish in wishes if wish.table in present.tables for part in _of_table(wish, present)]
+    """How everything stands, in the order in which it is to be settled; a table that is neither there nor declared has
+    no parts. Which notices a new table takes is seen once it is there."""
+    there = [wish for wish in wishes if wish.table in present.tables]
+    lacking = [wish.declared for wish in wishes if wish.table not in present.tables]
+    new = [one for one in lacking if one is not None and one.is_ours]
+    made = frozenset(one.table for one in new)
+    columns = [(wish.table, one) for wish in there for one in wish.missing]
+    columns += [(table.table, ColumnWish(one.name, one)) for table in new for one in table.columns]
+    columns.sort(key=lambda one: _refers_to(one[1]) != "")  # to tables that are made before them
+    found = [Part("table", one.table, Standing.FITS) for one in there if one.declared and one.declared.is_ours]
+    found += [_table(one, present.language) for one in new]
+    found += [_column(table, one, made, present) for table, one in columns]
+    found += [part for wish in there for part in _of_table(wish, present)]
+    found += [_key(one.table, key, (), present.language, made) for one in new for key in one.keys]
     if notices is not None:
-        found += _of_notices(wishes, notices, present)
+        found += _of_notices(there, notices, present)
     return found
 
 
-# --- columns, change tracking, keys ---
+# --- tables and columns ---
 
 
-def _of_table(wish: TableWish, present: Present) -> Iterator[Part]:
-    there = present.tables[wish.table]
-    for column in wish.missing:
-        yield _column(wish.table, column, present.language)
-    if wish.walked:
-        work = () if there.tracked else (_tracking_on(wish.table), _publishing(wish.table))
-        standing = Standing.FITS if there.tracked else Standing.MISSING
-        yield Part("change tracking", wish.table, standing, "" if there.tracked else "is off", work=work)
-    for name in wish.keys:
-        yield _key(wish.table, name, there.keys, present.language)
+def _table(table: OwnTable, language: int) -> Part:
+    """A new table with its primary name column; its other columns are parts of their own, so that a killed run goes
+    on."""
+    assert table.name is not None, "a table of ours has one"
+    body: JsonObject = {
+        "@odata.type": "Microsoft.Dynamics.CRM.EntityMetadata",
+        "SchemaName": table.table,
+        "DisplayName": _label(table.label, language),
+        "DisplayCollectionName": _label(table.plural, language),
+        "OwnershipType": "UserOwned",
+        "IsActivity": False,
+        "HasActivities": False,
+        "HasNotes": False,
+        "ChangeTrackingEnabled": True,
+        "Attributes": [{**_described(table.name, language), "IsPrimaryName": True}],
+    }
+    work = (Write("POST", "EntityDefinitions", "EntityDefinitions", body),)
+    return Part("table", table.table, Standing.MISSING, f"is declared; {table.plural}", work=work)
 
 
-def _column(table: str, wish: ColumnWish, language: int) -> Part:
-    about, name = _described(wish, language), f"{table}.{wish.name}"
-    if about is None or not CUSTOM.fullmatch(wish.name):
-        why = "holds a reference" if about is None else "has a name that a column of your own cannot have"
-        return Part("column", name, Standing.IMPOSSIBLE, f"is missing and {why}", "CD-4706")
+def _refers_to(wish: ColumnWish) -> str:
+    return wish.column.refers_to if wish.column else ""
+
+
+def _column(table: str, wish: ColumnWish, made: Collection[str], present: Present) -> Part:
+    name = f"{table}.{wish.name}"
+    if wish.column is None:
+        told = f"is missing and {wish.why_not}"
+        return Part("column", name, Standing.IMPOSSIBLE, told, "CD-4706", guessed=wish.guessed)
+    target = _refers_to(wish)
+    why = "is named by a definition" if wish.guessed else "is declared"
+    told = f"{why}; {wish.column.type}{f' to {target}' if target else ''}"
+    needs, work = frozenset({table, target} & set(made)), (_new_column(table, wish.column, present),)
+    return Part("column", name, Standing.MISSING, told, needs=needs, guessed=wish.guessed, work=work)
+
+
+def _new_column(table: str, column: OwnColumn, present: Present) -> Write:
+    if column.refers_to:
+        about = _relationship(table, column, present)
+        return Write("POST", "RelationshipDefinitions", "RelationshipDefinitions", about)
     path, template = f"{_definition(table)}/Attributes", "EntityDefinitions(..)/Attributes"
-    work = (Write("POST", path, template, about), _publishing(table))
-    return Part("column", name, Standing.MISSING, f"is named by a definition; {about['@odata.type']}", work=work)
+    return Write("POST", path, template, _described(column, present.language))
 
 
-def _described(wish: ColumnWish, language: int) -> JsonObject | None:
-    """The column's definition, of the kind that its partner has; None for a reference."""
-    kind, more = _kind(wish, language)
-    if not kind:
-        return None
+def _relationship(table: str, column: OwnColumn, present: Present) -> JsonObject:
+    """A reference is made with its relationship. Nothing follows for our rows from the other record, but that those of
+    a record that is merged into another one go with it."""
+    nothing = dict.fromkeys(("Assign", "Reparent", "Share", "Unshare", "RollupView"), "NoCascade")
+    return {
+        "@odata.type": "Microsoft.Dynamics.CRM.OneToManyRelationshipMetadata",
+        "SchemaName": f"{column.name}_{table}",
+        "ReferencedEntity": column.refers_to,
+        "ReferencedAttribute": present.primary_ids.get(column.refers_to, f"{column.refers_to}id"),
+        "ReferencingEntity": table,
+        "CascadeConfiguration": {**nothing, "Delete": "RemoveLink", "Merge": "Cascade"},
+        "Lookup": _described(column, present.language),
+    }
+
+
+def _described(column: OwnColumn, language: int) -> JsonObject:
+    kind, more = _kind(column, language)
     return {
         "@odata.type": f"Microsoft.Dynamics.CRM.{kind}AttributeMetadata",
-        "SchemaName": wish.name,
-        "DisplayName": _label(wish.name.partition("_")[2].replace("_", " "), language),
+        "SchemaName": column.name,
+        "DisplayName": _label(column.label, language),
         "RequiredLevel": {"Value": "None"},
         **more,
     }
 
 
-def _kind(wish: ColumnWish, language: int) -> tuple[str, JsonObject]:
-    if wish.choices and all(value.isdecimal() for value in wish.choices):
-        options: list[Json] = [_option(int(value), text, language) for value, text in wish.choices.items()]
-        return "Picklist", {"OptionSet": {"IsGlobal": False, "OptionSetType": "Picklist", "Options": options}}
-    match wish.like.type if wish.like else ColumnType.TEXT:
-        case ColumnType.TEXT | ColumnType.CHOICE:
-            return _text(wish.like.max_length if wish.like else None)
-        case ColumnType.INTEGER:
+def _kind(column: OwnColumn, language: int) -> tuple[str, JsonObject]:
+    match column.type:
+        case "choice":
+            options: list[Json] = [_option(int(value), text, language) for value, text in column.choices.items()]
+            return "Picklist", {"OptionSet": {"IsGlobal": False, "OptionSetType": "Picklist", "Options": options}}
+        case "memo":
+            return "Memo", {"MaxLength": column.longest}
+        case "integer":
             return "Integer", {"MinValue": -2_147_483_648, "MaxValue": 2_147_483_647}
-        case ColumnType.DECIMAL:
-            return "Decimal", {"MinValue": -100_000_000_000, "MaxValue": 100_000_000_000, "Precision": 5}
-        case ColumnType.BOOLEAN:
+        case "decimal":
+            places = USUAL_DECIMALS if column.decimals is None else column.decimals
+            return "Decimal", {"MinValue": -100_000_000_000, "MaxValue": 100_000_000_000, "Precision": places}
+        case "boolean":
             yes, no = _option(1, "Yes", language), _option(0, "No", language)
-            return "Boolean", {"OptionSet": {"TrueOption": yes, "FalseOption": no}}
-        case ColumnType.DATE:
+            return "Boolean", {"DefaultValue": False, "OptionSet": {"TrueOption": yes, "FalseOption": no}}
+        case "date":
             return "DateTime", {"Format": "DateOnly", "DateTimeBehavior": {"Value": "DateOnly"}}
-        case ColumnType.DATETIME:
+        case "datetime":
             return "DateTime", {"Format": "DateAndTime", "DateTimeBehavior": {"Value": "UserLocal"}}
-        case ColumnType.KEY | ColumnType.REFERENCE:
-            return "", {}
+        case "reference":
+            return "Lookup", {}
+        case _:
+            return "String", {"MaxLength": column.longest, "FormatName": {"Value": "Text"}}
 
 
 def _option(value: int, text: str, language: int) -> JsonObject:
     return {"Value": value, "Label": _label(text, language)}
 
 
-def _text(length: int | None) -> tuple[str, JsonObject]:
-    if length is not None and length > LONGEST_STRING:
-        return "Memo", {"MaxLength": length}
-    return "String", {"MaxLength": length or USUAL_LENGTH, "FormatName": {"Value": "Text"}}
+# --- change tracking, keys ---
+
+
+def _of_table(wish: TableWish, present: Present) -> Iterator[Part]:
+    there = present.tables[wish.table]
+    if wish.walked:
+        work = () if there.tracked else (_tracking_on(wish.table), _publishing(wish.table))
+        standing = Standing.FITS if there.tracked else Standing.MISSING
+        yield Part("change tracking", wish.table, standing, "" if there.tracked else "is off", work=work)
+    for key in wish.keys:
+        yield _key(wish.table, key, there.keys, present.language)
 
 
 def _tracking_on(table: str) -> Write:
@@ -192,16 +247,17 @@ def _publishing(table: str) -> Write:
     return Write("POST", "PublishXml", "PublishXml", {"ParameterXml": named})
 
 
-def _key(table: str, column: str, keys: Sequence[Key], language: int) -> Part:
-    name = f"{table}.{column}"
-    fitting = sorted((key for key in keys if key.columns == (column,)), key=lambda key: key.status != "Active")
+def _key(table: str, columns: Sequence[str], keys: Sequence[Key], language: int, made: Collection[str] = ()) -> Part:
+    name = f"{table}.{'+'.join(columns)}"
+    alike = [key for key in keys if set(key.columns) == set(columns)]
+    fitting = sorted(alike, key=lambda key: key.status != "Active")
     if not fitting:
         path, template = f"{_definition(table)}/Keys", "EntityDefinitions(..)/Keys"
-        schema = f"{KEY_PREFIX}{column}_key"
-        label = _label(f"{OUR_NAME}: {column}", language)
-        body: JsonObject = {"SchemaName": schema, "DisplayName": label, "KeyAttributes": [column]}
-        make = Write("POST", path, template, body)
-        return Part("alternate key", name, Standing.MISSING, "there is none", work=(make,))
+        schema = f"{KEY_PREFIX}{'_'.join(columns)}_key"
+        label = _label(f"{OUR_NAME}: {', '.join(columns)}", language)
+        body: JsonObject = {"SchemaName": schema, "DisplayName": label, "KeyAttributes": list(columns)}
+        make, needs = Write("POST", path, template, body), frozenset({table} & set(made))
+        return Part("alternate key", name, Standing.MISSING, "there is none", needs=needs, work=(make,))
     status = fitting[0].status
     if status == "Failed":
         body = {"EntityLogicalName": table, "EntityKeyLogicalName": fitting[0].name}
@@ -235,7 +291,7 @@ def _of_notices(wishes: Sequence[TableWish], notices: NoticeWish, present: Prese
     yield _endpoint(notices, kept)
     endpoint_id = kept.id if kept else _new_id(notices.address)
     under = [step for step in present.steps if step.endpoint == endpoint_id]
-    wanted = [wish for wish in wishes if wish.table in present.tables]
+    wanted = [wish for wish in wishes if wish.heard]
     for wish in wanted:
         yield from _steps(wish, endpoint_id, under, present)
     known = {one for wish in wanted for one in present.tables[wish.table].filters.values()}
