@@ -176,8 +176,8 @@ class RealWorld:
     Leaving also asserts that no sandbox was asked for something it does not imitate.
     """
 
-    tick_seconds = 10.0
-    """How often the timers look what is due."""
+    tick_seconds = 30.0
+    """How often the timers look what is due; as in Azure."""
 
     def __init__(self, setup: Setup | None = None) -> None:
         self.setup = setup or Setup()

@@ -169,7 +169,7 @@ class PostWorld(RealWorld):
     index: PARTIES if not said. mode: of the site towards every CRM; None: nobody has chosen.
     """
 
-    tick_seconds = 30.0
+    tick_seconds = 60.0
     """So many feeds are walked that looking at all of them more often would cost most of the time."""
 
     def __init__(
