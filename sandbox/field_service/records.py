@@ -7,6 +7,8 @@ from typing import Any
 
 from sandbox.field_service.errors import Refused, not_found
 from sandbox.field_service.keys import key_of
+from sandbox.field_service.messages import Change, Operation
+from sandbox.field_service.outbound import Outbound
 from sandbox.field_service.store import Store
 from sandbox.field_service.tables import Column, Kind, Table
 from sandbox.field_service.values import Forms, value_of
@@ -17,9 +19,10 @@ class Records:
     """The rules that hold for everybody. by_person: somebody in the application, who also sees to what the interface
     may not write. All raise Refused."""
 
-    def __init__(self, store: Store, forms: Forms) -> None:
+    def __init__(self, store: Store, forms: Forms, outbound: Outbound) -> None:
         self.store = store
         self.forms = forms
+        self._outbound = outbound
 
     def there(self, table: Table, key: str) -> Row:
         """A row that is there; raises the 404."""
@@ -37,7 +40,7 @@ class Records:
         key = key_of([values[name] for name in table.keys])
         if self.store.get(table.name, key) is not None:
             raise Refused(409, "DuplicateKey", "There is a record with this key.", table.keys[0])
-        return key, self.store.save(table, key, values)
+        return key, self._saved(table, key, values, Operation.CREATE, by_person)
 
     def change(self, table: Table, key: str, body: Mapping[str, Any], *, by_person: bool = False) -> Row:
         """Change a record; what is not named stays. Its time of change is new even where its values are not."""
@@ -48,15 +51,19 @@ class Records:
                 raise Refused(422, "ReadOnly", "A key is never changed.", name)
         values = {**row, **given}
         self._check(table, values, [name for name in _required(table) if name in given])
-        return self.store.save(table, key, values)
+        return self._saved(table, key, values, Operation.UPDATE, by_person)
 
-    def delete(self, table: Table, key: str) -> Row:
-        """Delete a record that nothing leads to; returns it as it was."""
+    def delete(self, table: Table, key: str, *, by_person: bool = False) -> None:
+        """Delete a record that nothing leads to."""
         row = self.there(table, key)
         if self.store.is_referenced(table, row):
             raise Refused(409, "Referenced", "Other records lead to it.")
-        self.store.save(table, key, row, deleted=True)
-        return row
+        self._saved(table, key, row, Operation.DELETE, by_person)
+
+    def _saved(self, table: Table, key: str, row: Row, operation: Operation, by_person: bool) -> Row:
+        saved = self.store.save(table, key, row, deleted=operation is Operation.DELETE)
+        self._outbound.take(Change(table, saved, operation, self.store.now()), by_person=by_person)
+        return saved
 
     def _values(self, table: Table, body: Mapping[str, Any], by_person: bool) -> dict[str, Any]:
         values: dict[str, Any] = {}

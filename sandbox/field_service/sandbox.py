@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import httpx
 from starlette.types import ASGIApp
 
 from sandbox.admin import admin_app
@@ -17,7 +18,9 @@ from sandbox.faults import Faults, NoticeFaults
 from sandbox.field_service.errors import Failures
 from sandbox.field_service.fsm import Fsm, Perform
 from sandbox.field_service.ifs_cloud import IfsCloud
+from sandbox.field_service.messages import Write, event_action, fsm_json, xml
 from sandbox.field_service.options import FsmOptions, IfsCloudOptions
+from sandbox.field_service.outbound import Outbound, Proof, Receiver
 from sandbox.field_service.realm import Realm
 from sandbox.field_service.records import Records
 from sandbox.field_service.service import Service
@@ -41,8 +44,19 @@ class FieldServiceSandbox(ABC):
     application itself; the schema shows it at once.
     """
 
+    writes: ClassVar[Mapping[str, Write]]
+    """How the dialect words outbound messages, by their media."""
+
     def __init__(
-        self, name: str, *, clock: Clock, persist: Path | None, seed: int, tables: Mapping[str, Table], forms: Forms
+        self,
+        name: str,
+        *,
+        clock: Clock,
+        persist: Path | None,
+        seed: int,
+        post: httpx.AsyncClient | None,
+        tables: Mapping[str, Table],
+        forms: Forms,
     ) -> None:
         self.faults = Faults(seed)
         self.notice_faults = NoticeFaults(seed=seed)
@@ -50,7 +64,8 @@ class FieldServiceSandbox(ABC):
         self._disk = Disk(persist)
         self._store = Store(clock.now, self._disk, tables, forms)
         self._store.load()
-        self._records = Records(self._store, forms)
+        self._outbound = Outbound(self._store, forms, clock, self.notice_faults, post)
+        self._records = Records(self._store, forms, self._outbound)
         self._limit = PerMinute(clock, self._most)
         self._service = self._made()
         self.app: ASGIApp = FrontDoor(
@@ -74,14 +89,57 @@ class FieldServiceSandbox(ABC):
         """Empty the installation, as after a fresh start."""
         self._store.clear()
         self._limit.clear()
-
-    async def flush(self) -> int:
-        """Deliver waiting notices."""
-        return 0
+        self._outbound.clear()
 
     async def aclose(self) -> None:
-        """Close the file."""
+        """Close the client of outbound messages, unless it was given, and the file."""
+        await self._outbound.aclose()
         self._disk.close()
+
+    # --- outbound messages ---
+
+    def tell(
+        self,
+        url: str,
+        secret: str,
+        *,
+        media: str = "application/json",
+        proof: Proof = Proof.HEADER,
+        tables: Collection[str] | None = None,
+        names: Mapping[str, str] | None = None,
+        every: bool = False,
+        receiver: str = "crossdock",
+    ) -> None:
+        """Post changes by people to an address from now on, or with `every` those by the interface, too.
+
+        media: `application/json` or `application/xml`. tables: None is all. names: of records in messages, where they
+        differ from the tables'. receiver: who it is; another address takes the place of the one before.
+        """
+        wanted = None if tables is None else frozenset(tables)
+        self._outbound.receivers[receiver] = Receiver(
+            url, secret, self.writes[media], media, proof, wanted, dict(names or {}), every
+        )
+
+    @property
+    def refused(self) -> Sequence[int]:
+        """The statuses of the messages that were given up; 0 is no answer."""
+        return tuple(self._outbound.refused)
+
+    async def deliver_due(self) -> int:
+        """Post the messages that are due now; returns how many were posted."""
+        return await self._outbound.outbox.deliver_due()
+
+    async def flush(self) -> int:
+        """Post all waiting messages now, due or not; returns how many were posted."""
+        return await self._outbound.outbox.flush()
+
+    async def run_deliveries(self) -> None:
+        """Post messages as they fall due, until cancelled."""
+        await self._outbound.outbox.run()
+
+    def waiting_notices(self) -> int:
+        """Count the messages that have not been posted yet."""
+        return self._outbound.outbox.waiting()
 
     # --- rows ---
 
@@ -103,7 +161,7 @@ class FieldServiceSandbox(ABC):
 
     def delete(self, table: str, key: str) -> None:
         """Delete a record as a person does."""
-        self._records.delete(self._store.tables[table], key)
+        self._records.delete(self._store.tables[table], key, by_person=True)
         self._store.commit()
 
     # --- tables ---
@@ -146,7 +204,9 @@ class FieldServiceSandbox(ABC):
 
 
 class FsmSandbox(FieldServiceSandbox):
-    """An imitation of one FSM 6.x server under `base_path`."""
+    """An imitation of one FSM 6.x server under `base_path`. post: the client for outbound messages."""
+
+    writes: ClassVar[Mapping[str, Write]] = {"application/json": fsm_json, "application/xml": xml}
 
     def __init__(
         self,
@@ -156,6 +216,7 @@ class FsmSandbox(FieldServiceSandbox):
         base_path: str = "",
         persist: Path | None = None,
         seed: int = 0,
+        post: httpx.AsyncClient | None = None,
         options: FsmOptions | None = None,
     ) -> None:
         self.options = options or FsmOptions()
@@ -163,7 +224,7 @@ class FsmSandbox(FieldServiceSandbox):
         self._base_path = base_path
         forms = FsmForms(self.options.zone, self.options.flags)
         tables = tables_of("fsm_tables.json")
-        super().__init__("fsm", clock=clock, persist=persist, seed=seed, tables=tables, forms=forms)
+        super().__init__("fsm", clock=clock, persist=persist, seed=seed, post=post, tables=tables, forms=forms)
 
     def _made(self) -> Service:
         self._fsm = Fsm(self._base_path, self._records, lambda: self.options, self._limit, self._issuer)
@@ -182,7 +243,9 @@ class FsmSandbox(FieldServiceSandbox):
 
 
 class IfsCloudSandbox(FieldServiceSandbox):
-    """An imitation of one environment of IFS Cloud, its sign-in included."""
+    """An imitation of one environment of IFS Cloud, its sign-in included. post: the client for outbound messages."""
+
+    writes: ClassVar[Mapping[str, Write]] = {"application/json": event_action, "application/xml": xml}
 
     def __init__(
         self,
@@ -191,12 +254,15 @@ class IfsCloudSandbox(FieldServiceSandbox):
         issuer: TokenIssuer,
         persist: Path | None = None,
         seed: int = 0,
+        post: httpx.AsyncClient | None = None,
         options: IfsCloudOptions | None = None,
     ) -> None:
         self.options = options or IfsCloudOptions()
         self._issuer = issuer
         tables = tables_of("ifs_cloud_tables.json")
-        super().__init__("ifs_cloud", clock=clock, persist=persist, seed=seed, tables=tables, forms=IfsCloudForms())
+        super().__init__(
+            "ifs_cloud", clock=clock, persist=persist, seed=seed, post=post, tables=tables, forms=IfsCloudForms()
+        )
 
     def _made(self) -> Service:
         realm = Realm(self._issuer, lambda: self.options)

@@ -9,6 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from sandbox.exact_json import from_json, to_json
 from sandbox.field_service.options import Auth, FsmOptions, IfsCloudOptions
@@ -43,13 +46,35 @@ class _Site:
         return from_json((await self.ask(method, path, body, status, **headers)).content)
 
 
+class Receiver:
+    """Somebody who is told of changes: keeps what came, and answers with the statuses that are said, then 202."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        self.came.append((dict(request.headers), await request.body()))
+        await Response(status_code=self.answers.pop(0) if self.answers else 202)(scope, receive, send)
+
+
 class FsmSite(_Site):
     """An FSM server and a client of it."""
 
     def __init__(self, options: FsmOptions, persist: Path | None, clock: HandClock) -> None:
         self.clock = clock
         self.issuer = TokenIssuer(clock)
-        self.sandbox = FsmSandbox(clock=clock, issuer=self.issuer, base_path="/fsm", persist=persist, options=options)
+        self.receiver = Receiver()
+        self.sandbox = FsmSandbox(
+            clock=clock,
+            issuer=self.issuer,
+            base_path="/fsm",
+            persist=persist,
+            post=self.receiver.client,
+            options=options,
+        )
         self.client = httpx.AsyncClient(
             base_url=f"{HOST}/fsm",
             transport=SandboxTransport(self.sandbox.app),
@@ -76,7 +101,10 @@ class IfsSite(_Site):
 
     def __init__(self, options: IfsCloudOptions, persist: Path | None, clock: HandClock) -> None:
         self.clock = clock
-        self.sandbox = IfsCloudSandbox(clock=clock, issuer=TokenIssuer(clock), persist=persist, options=options)
+        self.receiver = Receiver()
+        self.sandbox = IfsCloudSandbox(
+            clock=clock, issuer=TokenIssuer(clock), persist=persist, post=self.receiver.client, options=options
+        )
         self.client = httpx.AsyncClient(base_url=BASE, transport=SandboxTransport(self.sandbox.app))
 
     async def sign_in(self, scope: str = SCOPE, **form: str) -> httpx.Response:
@@ -111,6 +139,7 @@ async def make() -> AsyncIterator[MakeFsm]:
     yield build
     for site in made:
         await site.client.aclose()
+        await site.receiver.client.aclose()
         await site.sandbox.aclose()
 
 
@@ -135,6 +164,7 @@ async def make_ifs() -> AsyncIterator[MakeIfs]:
     yield build
     for site in made:
         await site.client.aclose()
+        await site.receiver.client.aclose()
         await site.sandbox.aclose()
 
 
