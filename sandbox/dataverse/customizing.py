@@ -270,6 +270,7 @@ class Customizations:
             "type": "lookup",
             "targets": [referenced.name],
             "on_delete": cascade.get("Delete", "RemoveLink"),
+            "on_merge": cascade.get("Merge", "NoCascade"),
             "relationship": body["SchemaName"],
         }
         self._add_column(referencing, _schema_name(lookup).lower(), about)

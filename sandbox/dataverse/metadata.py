@@ -85,6 +85,7 @@ class Column:
     suffix: str = ""
     """What follows the target's name in the navigation properties of a polymorphic lookup: activities have one."""
     on_delete: str = "RemoveLink"
+    on_merge: str = "Cascade"
     write: str = "both"
     readable: bool = True
     custom: bool = False
@@ -309,6 +310,7 @@ def read_column(name: str, about: Mapping[str, Any]) -> Column:
         polymorphic=about.get("polymorphic", False),
         suffix=about.get("suffix", ""),
         on_delete=about.get("on_delete", "RemoveLink"),
+        on_merge=about.get("on_merge", "Cascade"),
         write=about.get("write", "both"),
         readable=about.get("read", True),
         custom=about.get("custom", False),

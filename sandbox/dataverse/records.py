@@ -140,7 +140,8 @@ class Records:
     async def merge(
         self, table: Table, target_id: str, subordinate_id: str, content: Mapping[str, Any], caller: Caller
     ) -> None:
-        """Deactivate the subordinate in favour of the target, to which everything that pointed to it points now."""
+        """Deactivate the subordinate in favour of the target, to which everything that pointed to it points now, unless
+        its relationship says otherwise."""
         async with self._work(None) as work:
             for row_id in sorted((target_id, subordinate_id)):
                 await work.hold(self._lock(table, row_id))
@@ -156,7 +157,7 @@ class Records:
         self, work: Transaction, relation: Relationship, old_id: str, new_id: str, caller: Caller
     ) -> None:
         column, table = relation.column, self._model.tables[relation.referencing_table]
-        if column.write == "none":
+        if column.write == "none" or column.on_merge == "NoCascade":
             return
         for row in self._store.find(table.name, [column.name], [old_id]):
             if lookup_target(column, row) == relation.referenced_table and row[table.primary_id] != new_id:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,17 +50,25 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     look = await registrations.look()
     failures: Sequence[Failure] = []
     if context.applies:
-        if any(part.kind in MADE_FIRST and _is_due(part, arguments) for _, part in look.parts):
-            failures = await _settle(context, registrations, _of_kinds(look, first=True), arguments)
+        if any(_is_first(part) and _is_due(part, arguments) for _, part in look.parts):
+            failures = await _settle(context, registrations, _only(look, _is_first), arguments)
             look = await registrations.look()  # which steps a table takes, and for which columns, is seen only now
-        failures = [*failures, *await _settle(context, registrations, _of_kinds(look, first=False), arguments)]
+        failures = [*failures, *await _settle(context, registrations, _only(look, _is_next), arguments)]
         look = await _awaited(context, registrations, arguments.wait)
     return _tell(context, look, failures, arguments.remove)
 
 
-def _of_kinds(look: Look, *, first: bool) -> Look:
-    """What is made first, or the rest."""
-    return replace(look, parts=[(system, part) for system, part in look.parts if (part.kind in MADE_FIRST) is first])
+def _only(look: Look, wanted: Callable[[Part], bool]) -> Look:
+    return replace(look, parts=[(system, part) for system, part in look.parts if wanted(part)])
+
+
+def _is_first(part: Part) -> bool:
+    return part.kind in MADE_FIRST
+
+
+def _is_next(part: Part) -> bool:
+    """Whether it is one of the rest; what needs a table that could not be made is left."""
+    return part.kind not in MADE_FIRST and not part.needs
 
 
 def _is_due(part: Part, arguments: argparse.Namespace) -> bool:

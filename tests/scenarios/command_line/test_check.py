@@ -11,9 +11,11 @@ import pytest
 
 from local.command_line.context import Surroundings
 from local.command_line.running import run_command
+from local.definitions import compile_folder
 from sandbox.faults import FaultKind, FaultRule
 from tests.scenarios.account_customer.world import CRM_CLIENT, RealWorld, definition_text, virtually
 from tests.scenarios.command_line.terminal import Said, typed
+from tests.unit.definitions.test_own_tables import JOBS
 
 NAME = "{dataverse: name,                     business_central: displayName,"
 BLOCKED = "values: {100000000: Ship, 100000001: Invoice, 100000002: All}"
@@ -213,6 +215,29 @@ async def test_a_column_that_security_denies_us_is_named() -> None:
             "Column security does not let our identity read dataverse account.telephone1.",
             "Column security does not let our identity create or read dataverse account.telephone1.",
         ]
+
+
+@virtually
+async def test_what_is_declared_as_ours_is_told_as_what_register_makes_and_never_as_unknown(tmp_path: Path) -> None:
+    """A table and a column that a definition names: where they are declared, once; then register makes them."""
+    async with RealWorld() as world:
+        text = definition_text().replace("cdock_salesperson,", "cdock_seller,")
+        folder = written(tmp_path, text.replace("opportunity: parentaccountid", "cdock_job: cdock_accountid"))
+        declared = JOBS.replace("needed_for: [fsm]\n", "").replace(
+            "cdock_forjobs: {label: Has jobs, type: boolean}", "cdock_seller: {label: Seller, length: 20}"
+        )
+        (folder / "jobs.yaml").write_text(declared, encoding="utf-8")
+        told = (await typed(world, "check", "--transfers", str(folder), "--json")).json["findings"]
+        lines = [(one["file"], one["line"], one["sentence"]) for one in told if one["code"] == "CD-4620"]
+        assert lines == [
+            ("transfers/jobs.yaml", 4, "dataverse cdock_job is declared and not there yet."),
+            ("transfers/jobs.yaml", 18, "dataverse account.cdock_seller is declared and not there yet."),
+        ]
+        assert not any("cdock_" in one["sentence"] for one in told if one["code"] in ("CD-4601", "CD-4602"))
+        world.index = compile_folder(folder)
+        assert (await typed(world, "register", "--apply")).code == 0
+        found = codes(await typed(world, "check", "--transfers", str(folder), "--json"))
+        assert not {"CD-4601", "CD-4620", "CD-4621"} & set(found)
 
 
 @virtually

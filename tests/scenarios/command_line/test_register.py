@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from local.definition_document import read_document
+from local.definitions import read_definition
+from local.own_tables import read_tables
 from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind, FaultRule
+from shared.sync.definition import Index
 from tests.scenarios.account_customer.world import (
     APP_URL,
     CLIENT_STATE,
@@ -19,6 +24,7 @@ from tests.scenarios.account_customer.world import (
     virtually,
 )
 from tests.scenarios.command_line.terminal import Said, typed
+from tests.unit.definitions.test_own_tables import JOBS
 
 HOOK = f"{APP_URL}/api/webhooks/dataverse"
 STEPS = [
@@ -209,6 +215,56 @@ async def test_a_column_that_a_definition_names_is_made_as_its_partner_is() -> N
             "100000002": "All",
         }
         assert "acme_seller" in columns(steps(world)["Crossdock: Update of account"])
+
+
+def with_tables(text: str = JOBS, old: str = "cdock_salesperson") -> Setup:
+    """An installation whose definition names a column that is declared."""
+    tables = tuple(read_tables(read_document(text), "transfers/jobs.yaml"))
+    definition = read_definition(definition_text().replace(old, "cdock_seller"), "transfers/account.yaml")
+    return replace(bare(), index=Index(definitions=(definition,), tables=tables))
+
+
+ALWAYS = JOBS.replace("needed_for: [fsm]\n", "").replace(
+    "cdock_forjobs: {label: Has jobs, type: boolean}", "cdock_seller: {label: Seller, length: 20}"
+)
+
+
+@virtually
+async def test_declared_tables_and_columns_are_told_made_and_then_fit() -> None:
+    """Without --columns, since somebody has said what they are to be; steps tell of the new column in the same run."""
+    async with RealWorld(with_tables(ALWAYS)) as world:
+        said = await typed(world, "register", "--json")
+        assert standing(said, "missing")[:9] == [
+            "table cdock_job",
+            "column account.cdock_seller",
+            *(f"column cdock_job.cdock_{name}" for name in ("number", "state", "start", "amount", "wish")),
+            "column cdock_job.cdock_accountid",
+            "change tracking account",
+        ]
+        assert (await set_up(world)).code == 0
+        assert "cdock_seller" in columns(steps(world)["Crossdock: Update of account"])
+        assert not any("cdock_job" in name for name in steps(world)), "no transfer hears of it"
+        world.forget_requests()
+        assert ((await set_up(world)).code, written(world)) == (0, [])
+
+
+@virtually
+async def test_tables_that_only_other_systems_need_are_not_asked_for() -> None:
+    """An installation without a field service gets none of its tables."""
+    async with RealWorld(with_tables(JOBS, "cdock_nothing")) as world:
+        said = await typed(world, "register", "--json")
+        assert not any("cdock_job" in one or "cdock_forjobs" in one for one in standing(said, *ALL))
+
+
+@virtually
+async def test_nothing_is_tried_of_a_table_that_could_not_be_made() -> None:
+    """One refusal is told, not one for each of its columns; what does not need it is set up."""
+    async with RealWorld(with_tables(ALWAYS)) as world:
+        world.crm.faults.add(FaultRule(FaultKind.UNAVAILABLE, method="POST", path="/EntityDefinitions$"))
+        said = await set_up(world)
+        assert (said.code, {one["part"] for one in said.json["failures"]}) == (4, {"table cdock_job"})
+        assert "column account.cdock_seller" not in standing(said, "missing")
+        assert sorted(steps(world)) == sorted(STEPS)
 
 
 @virtually
