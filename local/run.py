@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         prog="manage.py run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument(
-        "--port", type=int, default=FIRST_PORT, help=f"first of seven ports in a row, {FIRST_PORT} if not said; 0: any"
+        "--port", type=int, default=FIRST_PORT, help=f"first of nine ports in a row, {FIRST_PORT} if not said; 0: any"
     )
     made.add_argument("--state", type=Path, default=ROOT / ".crossdock", help="folder of the state")
     made.add_argument("--transfers", type=Path, default=ROOT / "transfers", help="folder of the definitions")

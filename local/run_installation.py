@@ -24,11 +24,25 @@ STATE: Final = (
     "business_central.sqlite",
     "postoffice.sqlite",
     "sales_cockpit.sqlite",
+    "fsm.sqlite",
+    "ifs_cloud.sqlite",
     "store.sqlite",
     "timers.json",
 )
 """The files that hold what moved; `--fresh` removes them."""
-LATER: Final = frozenset({"post_key", "api_client", "api_secret", "cockpit_client", "cockpit_secret"})
+LATER: Final = frozenset(
+    {
+        "post_key",
+        "api_client",
+        "api_secret",
+        "cockpit_client",
+        "cockpit_secret",
+        "fsm_password",
+        "fsm_webhook_secret",
+        "ifs_cloud_secret",
+        "ifs_cloud_webhook_secret",
+    }
+)
 """What folders of earlier versions do not have yet."""
 
 
@@ -64,6 +78,10 @@ class Installation:
     api_secret: str = _new(_secret)
     cockpit_client: str = _new(_guid)
     cockpit_secret: str = _new(_secret)
+    fsm_password: str = _new(_secret)
+    fsm_webhook_secret: str = _new(_secret)
+    ifs_cloud_secret: str = _new(_secret)
+    ifs_cloud_webhook_secret: str = _new(_secret)
     webhook_secret: str = _new(_secret)
     path_secret: str = _new(_secret)
     client_state: str = _new(_secret)

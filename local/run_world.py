@@ -13,15 +13,15 @@ import socket
 import sqlite3
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID, uuid5
 
 import httpx
 
-from local import run_sales_cockpit
+from local import run_field_service, run_sales_cockpit
 from local.bootstrap import ROOT
 from local.definitions import compile_folder
 from local.given_settings import OURS
@@ -32,6 +32,7 @@ from local.servicebus import QueueSettings, ServiceBusEndpoint
 from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.clock import SystemClock
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.field_service.sandbox import FieldServiceSandbox
 from sandbox.postoffice.options import Auth, PostOfficeOptions
 from sandbox.postoffice.sandbox import PostOfficeSandbox
 from sandbox.sales_cockpit.sandbox import SalesCockpitSandbox
@@ -58,6 +59,14 @@ LOCK_DURATION: Final = timedelta(minutes=5)
 _StartedT = TypeVar("_StartedT")
 
 
+class _Teller(Protocol):
+    """A sandbox that tells of changes."""
+
+    def waiting_notices(self) -> int: ...
+
+    async def run_deliveries(self) -> None: ...
+
+
 class CannotRun(Exception):
     """The run cannot start; the text says what to do."""
 
@@ -73,11 +82,13 @@ class Ports:
     service_bus: int = 0
     postoffice: int = 0
     sales_cockpit: int = 0
+    fsm: int = 0
+    ifs_cloud: int = 0
 
     @classmethod
     def from_first(cls, first: int) -> Ports:
-        """Seven in a row, or all free ones for 0."""
-        return cls(*range(first, first + 7)) if first else cls()
+        """Nine in a row, or all free ones for 0."""
+        return cls(*range(first, first + len(fields(cls)))) if first else cls()
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,7 @@ class LocalRun:
         self.erp: BusinessCentralSandbox | None = None
         self.post: PostOfficeSandbox | None = None
         self.cockpit: SalesCockpitSandbox | None = None
+        self.field_service: dict[str, FieldServiceSandbox] = {}
         self.places: Places | None = None
         self.app: App | None = None
         self.host: FunctionsHost | None = None
@@ -227,6 +239,9 @@ class LocalRun:
             await self._start_postoffice()
         if "sales_cockpit" in kinds and not self._is_real("sales_cockpit"):
             await self._start_sales_cockpit(sign_in.url)
+        for kind in run_field_service.KINDS:
+            if kind in kinds and not self._is_real(kind):
+                await self._start_field_service(kind)
 
     def _kinds(self) -> Mapping[str, str]:
         """The systems of CROSSDOCK_SYSTEMS with their kinds."""
@@ -328,6 +343,13 @@ class LocalRun:
         self.urls["sales_cockpit"] = places.cockpit
         self.environment |= run_sales_cockpit.settings(self.installation, places)
 
+    async def _start_field_service(self, kind: str) -> None:
+        sandbox = run_field_service.start(kind, self.wish.state, self.installation, self.issuer)
+        self._parts.push_async_callback(sandbox.aclose)
+        served = await self._serve(kind, sandbox.app, getattr(self.wish.ports, kind))
+        self.field_service[kind], self.urls[kind] = sandbox, served.url
+        self.environment |= run_field_service.settings(kind, self.installation, served.url)
+
     async def _serve(self, name: str, app: Any, port: int) -> Served:
         served: Served = await _listening(name, port, serve(app, port))
         self._parts.push_async_callback(served.stop)
@@ -367,6 +389,8 @@ class LocalRun:
             await self._register_crm()
         if self.erp is not None:
             await self._subscribe(self.erp)
+        for kind, sandbox in self.field_service.items():
+            run_field_service.tell(kind, sandbox, self.urls["functions"], self.environment)
         for system in ("dataverse", "business_central"):  # the others have none
             if self._is_real(system):
                 self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
@@ -397,9 +421,14 @@ class LocalRun:
 
     def is_idle(self) -> bool:
         """Whether no notice waits to be told and no message lies in a queue or is being handled."""
-        notices = sum(system.waiting_notices() for system in (self.crm, self.erp) if system is not None)
+        notices = sum(system.waiting_notices() for system in self._tellers())
         counts = [self.queue.queue(name).counts() for name in self._queues()] if self.queue else []
         return not notices and not any(c.active or c.scheduled or c.locked for c in counts)
+
+    def _tellers(self) -> Sequence[_Teller]:
+        """The sandboxes that tell of changes."""
+        always = [system for system in (self.crm, self.erp) if system is not None]
+        return [*always, *self.field_service.values()]
 
     async def _subscribe(self, erp: BusinessCentralSandbox) -> None:
         """Subscribe at the sandbox; the timer goes on with it. What led to another address of an earlier run is gone,
@@ -415,8 +444,7 @@ class LocalRun:
 
     def _deliver(self) -> None:
         """From now on the sandboxes post their notices; stopped before the functions are."""
-        work = [system.run_deliveries() for system in (self.crm, self.erp) if system is not None]
-        tasks = [asyncio.create_task(one) for one in work]
+        tasks = [asyncio.create_task(system.run_deliveries()) for system in self._tellers()]
         self._parts.push_async_callback(_end, tasks)
 
     def _write_run_file(self) -> None:
@@ -437,8 +465,10 @@ class LocalRun:
                 "dataverse": {"client_id": own.crm_client, "client_secret": own.crm_secret},
                 "business_central": {"client_id": own.erp_client, "client_secret": own.erp_secret},
                 "postoffice": {"header": "X-Api-Key", "key": own.post_key},
+                **run_field_service.keys(own),
             },
             "sales_cockpit": run_sales_cockpit.run_file(own, self.places) if self.places else None,
+            "ifs_cloud": run_field_service.run_file(self.urls),
             "sign_in": self.environment["CROSSDOCK_SANDBOX_TOKEN_URL"],
             "business_central_api": self._erp_api(),
             "process": os.getpid(),
