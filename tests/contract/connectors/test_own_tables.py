@@ -66,7 +66,12 @@ async def test_an_empty_organisation_gets_everything_that_is_shipped_and_nothing
     assert list(own_findings(SHIPPED, await survey(connectors, Index(tables=SHIPPED)))) == []
     account = await crm.person_creates("Aurora Milling")
     product = await crm.sandbox.create("cdock_customerproduct", {"cdock_name": "Roller", "cdock_accountid": account})
-    job: dict[str, Value] = {"cdock_name": "Repair", "cdock_customerproductid": product, "cdock_state": 100000002, "cdock_rating": 5}
+    job: dict[str, Value] = {
+        "cdock_name": "Repair",
+        "cdock_customerproductid": product,
+        "cdock_state": 100000002,
+        "cdock_rating": 5,
+    }
     made = await crm.connector.create("cdock_servicejob", job, list(job), key=None, within_seconds=60)
     (told,) = (await crm.connector.read("cdock_servicejob", [made.key], list(job))).values()
     assert told.values == job
