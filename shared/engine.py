@@ -18,12 +18,19 @@ from shared.connectors.business_central import client as business_central
 from shared.connectors.business_central.connector import BusinessCentralConnector
 from shared.connectors.dataverse import client as dataverse
 from shared.connectors.dataverse.connector import DataverseConnector
+from shared.connectors.field_service import client as field_service
+from shared.connectors.field_service.connector import FieldServiceConnector
+from shared.connectors.field_service.dialect import Dialect
+from shared.connectors.field_service.fsm import Fsm
+from shared.connectors.field_service.ifs_cloud import IfsCloud
+from shared.connectors.field_service.site import FsmSite, IfsCloudSite
 from shared.connectors.postoffice import client as postoffice
 from shared.connectors.postoffice.connector import PostOfficeConnector
 from shared.connectors.postoffice.site import Site
 from shared.connectors.postoffice.with_files import PostOfficeWithFiles, file_lists
 from shared.connectors.sales_cockpit import client as sales_cockpit
 from shared.connectors.sales_cockpit.connector import SalesCockpitConnector
+from shared.connectors.turns import InTurn
 from shared.errors import SettingsError, StoreUnavailable
 from shared.http_client import HttpClient, Sign, basic, bearer, in_header
 from shared.identity import (
@@ -39,7 +46,9 @@ from shared.settings import (
     BusinessCentralSettings,
     DataverseSettings,
     EngineSettings,
+    FsmSettings,
     Identity,
+    IfsCloudSettings,
     PostOfficeSettings,
     SalesCockpitSettings,
     SiteAddress,
@@ -74,9 +83,12 @@ REQUEST_ID_HEADERS: Final = {
     "business_central": "client-request-id",
     "postoffice": "x-request-id",
     "sales_cockpit": "x-request-id",
+    "fsm": "x-request-id",
+    "ifs_cloud": "x-request-id",
 }
 MODED: Final = frozenset({"postoffice"})
 """Kinds of systems whose exchange has a mode that people choose."""
+IFS_CLOUD_SCOPE = "openid microprofile-jwt"
 BUSINESS_CENTRAL_SCOPE = "https://api.businesscentral.dynamics.com/.default"
 
 
@@ -108,7 +120,12 @@ IdentityT = TypeVar("IdentityT")
 SiteT = TypeVar("SiteT", bound=BaseModel)
 
 HttpConnector = (
-    DataverseConnector | BusinessCentralConnector | PostOfficeConnector | PostOfficeWithFiles | SalesCockpitConnector
+    DataverseConnector
+    | BusinessCentralConnector
+    | PostOfficeConnector
+    | PostOfficeWithFiles
+    | SalesCockpitConnector
+    | FieldServiceConnector
 )
 
 
@@ -343,6 +360,8 @@ class Systems:
             "business_central": self._business_central,
             "postoffice": self._postoffice,
             "sales_cockpit": self._sales_cockpit,
+            "fsm": self._fsm,
+            "ifs_cloud": self._ifs_cloud,
         }
         self._app.settings.refuse_doubles()
         kinds = self._app.settings.kinds
@@ -386,13 +405,12 @@ class Systems:
     def _postoffice(self, name: str) -> PostOfficeConnector | PostOfficeWithFiles:
         wanted = self._app.settings.of(PostOfficeSettings, name)
         site = _site(name, wanted.site)
-        chosen = self._chosen(wanted.each_identity())
-        clients = self.clients[name] = [self._postoffice_client(name, wanted, identity) for identity in chosen]
+        clients = self._site_clients(name, postoffice.ALLOWED, wanted)
         parts = urlsplit(wanted.base_url)
         connector = PostOfficeConnector(
             clients,
             self._app.outside.clock,
-            instance=f"{parts.netloc}{parts.path}".rstrip("/").lower(),
+            instance=_instance(wanted),
             base_path=parts.path,
             site=site,
             system=name,
@@ -414,15 +432,47 @@ class Systems:
         return SalesCockpitConnector(
             self._clients(name, sales_cockpit.ALLOWED, wanted, "", scope, wanted.tenant_id),
             self._app.outside.clock,
-            instance=f"{parts.netloc}{parts.path}".rstrip("/").lower(),
+            instance=_instance(wanted),
             base_path=parts.path,
             system=name,
         )
 
-    def _postoffice_client(self, name: str, wanted: PostOfficeSettings, identity: Identity) -> HttpClient:
-        """A client that signs in as the site demands."""
+    def _fsm(self, name: str) -> FieldServiceConnector:
+        wanted = self._app.settings.of(FsmSettings, name)
+        site = _bound(FsmSite, name, wanted.site)
+        http = InTurn(self._site_clients(name, field_service.ALLOWED, wanted))
+        return self._field_service(name, wanted, Fsm(http, urlsplit(wanted.base_url).path, site))
+
+    def _ifs_cloud(self, name: str) -> FieldServiceConnector:
+        """Its sign-in is a part of the environment, of a sandbox, too."""
+        wanted = self._app.settings.of(IfsCloudSettings, name)
+        site = _bound(IfsCloudSite, name, wanted.site)
+        parts = urlsplit(wanted.base_url)
+        token_url = f"{parts.scheme}://{parts.netloc}/auth/realms/{wanted.namespace}/protocol/openid-connect/token"
+        clients = self.clients[name] = [
+            self._client(
+                name,
+                wanted,
+                IFS_CLOUD_SCOPE,
+                _token_endpoint(self._app, token_url, identity, name),
+                self._allowance(field_service.ALLOWED, wanted, "", identity),
+            )
+            for identity in self._chosen(wanted.each_identity())
+        ]
+        return self._field_service(name, wanted, IfsCloud(InTurn(clients), parts.path, site))
+
+    def _field_service(self, name: str, wanted: Address, dialect: Dialect) -> FieldServiceConnector:
+        return FieldServiceConnector(dialect, self._app.outside.clock, instance=_instance(wanted), system=name)
+
+    def _site_clients(self, name: str, allowed: Allowed, wanted: SiteAddress) -> Sequence[HttpClient]:
+        """A client for each identity, signed in as the site demands."""
+        chosen = self._chosen(wanted.each_identity())
+        clients = self.clients[name] = [self._site_client(name, allowed, wanted, identity) for identity in chosen]
+        return clients
+
+    def _site_client(self, name: str, allowed: Allowed, wanted: SiteAddress, identity: Identity) -> HttpClient:
         tokens, sign = _sign_in(self._app, wanted, identity)
-        allowance = self._allowance(postoffice.ALLOWED, wanted, "", identity)
+        allowance = self._allowance(allowed, wanted, "", identity)
         return self._client(name, wanted, wanted.scope or "", tokens, allowance, sign)
 
     def _clients(
@@ -491,8 +541,19 @@ def _sign_in(app: App, wanted: SiteAddress, identity: Identity) -> tuple[TokenSo
         return FixedCredential(secret), in_header(name)
     if wanted.sign_in == "basic":
         return FixedCredential(f"{name}:{secret}"), basic
-    transport = _transport(app, "sign_in")
-    return TokenEndpointTokens(str(wanted.token_url), name, secret, app.outside.clock, transport=transport), bearer
+    return _token_endpoint(app, str(wanted.token_url), identity), bearer
+
+
+def _token_endpoint(app: App, url: str, identity: Identity, place: str = "sign_in") -> TokenSource:
+    """Tokens of an endpoint, which is a part of the place."""
+    secret = identity.secret.get_secret_value() if identity.secret else ""
+    return TokenEndpointTokens(url, identity.client_id, secret, app.outside.clock, transport=_transport(app, place))
+
+
+def _instance(wanted: Address) -> str:
+    """Host and path of a system that is known by its address."""
+    parts = urlsplit(wanted.base_url)
+    return f"{parts.netloc}{parts.path}".rstrip("/").lower()
 
 
 def _bound(kind: type[SiteT], name: str, text: str) -> SiteT:

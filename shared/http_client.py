@@ -86,7 +86,8 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request. target: path and query on the client's host, already encoded. template: the path without ids.
-    body: JSON, or bytes of the kind that the headers name. weight: how many requests the system counts it as."""
+    body: JSON, or bytes of the kind that the headers name. weight: how many requests the system counts it as. asks: it
+    changes nothing, whatever its method."""
 
     method: str
     target: str
@@ -95,11 +96,12 @@ class Call:
     body: JsonObject | bytes | None = None
     expects: str = "application/json"
     weight: int = 1
+    asks: bool = False
 
     @property
     def writes(self) -> bool:
         """Whether executing it changes the system."""
-        return self.method not in ("GET", "HEAD")
+        return not self.asks and self.method not in ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,25 @@
-"""Tables and columns as the API's own metadata document (CSDL) describes them.
-
-The document is XML from outside: a DTD or an entity in it is refused, so nothing is expanded or fetched. Source:
-OASIS, 'OData Common Schema Definition Language (CSDL) XML Representation'.
-"""
+"""Tables and columns as the API's own metadata document describes them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from xml.parsers import expat
+from dataclasses import dataclass
 
+from shared.connectors import csdl
 from shared.connectors.business_central import persons
 from shared.connectors.business_central.client import BusinessCentralClient
 from shared.connectors.business_central.converters import plain_member
 from shared.connectors.business_central.errors import SYSTEM
 from shared.connectors.business_central.extension import BOUNDS, EXTERNAL_ID, PAGES, ROW_VERSION, TABLES
 from shared.connectors.cache import Cache
+from shared.connectors.csdl import Csdl, read_csdl
 from shared.connectors.related import split_column
 from shared.errors import Answer, BadAnswer, UnknownColumn
 from shared.sync.ports import Clock, ColumnMetadata, ColumnType
 
 FRESH_SECONDS = 60.0
-TYPES = {
-    "Edm.String": ColumnType.TEXT,
-    "Edm.Guid": ColumnType.REFERENCE,
-    "Edm.Int16": ColumnType.INTEGER,
-    "Edm.Int32": ColumnType.INTEGER,
-    "Edm.Int64": ColumnType.INTEGER,
-    "Edm.Decimal": ColumnType.DECIMAL,
-    "Edm.Double": ColumnType.DECIMAL,
-    "Edm.Boolean": ColumnType.BOOLEAN,
-    "Edm.Date": ColumnType.DATE,
-    "Edm.DateTimeOffset": ColumnType.DATETIME,
-}
+TYPES: Mapping[str, ColumnType] = {**csdl.TYPES, "Edm.Guid": ColumnType.REFERENCE}
 READ_ONLY = {
     "": frozenset({"id", "lastModifiedDateTime"}),
     "customers": frozenset({"balanceDue", "taxAreaDisplayName", "systemModifiedBy", "systemRowVersion"}),
@@ -200,57 +186,13 @@ def _columns_of(tables: Tables, table: str) -> Columns:
     return tables.columns[table]
 
 
-@dataclass(slots=True)
-class _Document:
-    """What is gathered while the document is read from top to bottom."""
-
-    types: dict[str, dict[str, Mapping[str, str]]] = field(default_factory=dict)
-    enums: dict[str, list[str]] = field(default_factory=dict)
-    sets: dict[str, str] = field(default_factory=dict)
-    namespace: str = ""
-    type: str = ""
-    enum: str = ""
-
-    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        name = attributes.get("Name", "")
-        match tag.rpartition(":")[2]:
-            case "Schema":
-                self.namespace = attributes.get("Namespace", "")
-            case "EntityType":
-                self.type = f"{self.namespace}.{name}"
-                self.types[self.type] = {}
-            case "EnumType":
-                self.enum = f"{self.namespace}.{name}"
-                self.enums[self.enum] = []
-            case "Member" if self.enum:
-                self.enums[self.enum].append(name)
-            case "Property" if self.type:
-                self.types[self.type][name] = attributes
-            case "EntitySet":
-                self.sets[name] = attributes.get("EntityType", "")
-
-    def end(self, tag: str) -> None:
-        match tag.rpartition(":")[2]:
-            case "EntityType":
-                self.type = ""
-            case "EnumType":
-                self.enum = ""
-
-
 def tables_of(document: bytes) -> dict[str, dict[str, ColumnMetadata]]:
     """Tables and their columns out of a CSDL document; raises BadAnswer for anything else."""
-    gathered = _Document()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = gathered.start
-    parser.EndElementHandler = gathered.end
-    parser.StartDoctypeDeclHandler = _no_doctype
     try:
-        parser.Parse(document, True)
-    except (expat.ExpatError, ValueError):
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the metadata document cannot be read") from None
-    if not gathered.sets:
-        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: the metadata document names no tables")
-    return {name: _columns(gathered, TABLES.get(name, name), kind) for name, kind in gathered.sets.items()}
+        found = read_csdl(document)
+    except ValueError as error:
+        raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: {error}") from None
+    return {name: _columns(found, TABLES.get(name, name), one.type) for name, one in found.sets.items()}
 
 
 def with_extension(standard: Mapping[str, Columns], extension: Mapping[str, Columns]) -> Tables:
@@ -265,12 +207,9 @@ def with_extension(standard: Mapping[str, Columns], extension: Mapping[str, Colu
     return Tables(columns, extended, BOUNDS in extension)
 
 
-def _no_doctype(*_: object) -> None:
-    raise ValueError("a metadata document has no document type")
-
-
-def _columns(document: _Document, table: str, kind: str) -> dict[str, ColumnMetadata]:
-    columns = (_column(document, table, attributes) for attributes in document.types.get(kind, {}).values())
+def _columns(document: Csdl, table: str, kind: str) -> dict[str, ColumnMetadata]:
+    properties = document.types[kind].properties if kind in document.types else {}
+    columns = (_column(document, table, attributes) for attributes in properties.values())
     return {column.name: column for column in columns if column is not None}
 
 
@@ -281,7 +220,7 @@ def _virtual(table: str) -> dict[str, ColumnMetadata]:
     return {persons.COLUMN: ColumnMetadata(persons.COLUMN, ColumnType.REFERENCE, target="customers")}
 
 
-def _column(document: _Document, table: str, attributes: Mapping[str, str]) -> ColumnMetadata | None:
+def _column(document: Csdl, table: str, attributes: Mapping[str, str]) -> ColumnMetadata | None:
     name, kind = attributes.get("Name", ""), attributes.get("Type", "")
     members = document.enums.get(kind)
     type_ = ColumnType.CHOICE if members is not None else TYPES.get(kind)

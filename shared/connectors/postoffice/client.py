@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from shared.allotment import Allowed
 from shared.connectors import answers
+from shared.connectors.offsets import overlapping
 from shared.connectors.postoffice.errors import SYSTEM, Doing, error_of
 from shared.connectors.postoffice.site import Paging, Site
 from shared.connectors.turns import InTurn
@@ -90,23 +91,16 @@ class PostOfficeClient:
     async def _by_offset(
         self, path: tuple[str, str], query: Query, place: str | None, size: int, named: Callable[[JsonObject], str]
     ) -> AsyncIterator[Page]:
-        """Each page begins with the last row of the one before: if it is not there, rows have gone meanwhile, and the
-        reading steps back until it meets that row, or to the beginning; so none is missed. A row may be told twice.
+        """Rows may be told twice: nothing is known of the order of a list."""
 
-        A place is how many rows stand before the page, and the row that it has to begin with.
-        """
-        offset, last = _place(place)
-        while True:
-            page = await self._page(path, {**query, self.site.parameter("offset"): str(offset)}, size)
-            ids = [named(one) for one in page.rows]
-            if last and offset > 0 and last not in ids:
-                offset = max(0, offset - size)
-                continue
-            if not page.more:
-                yield Page(page.rows, None, more=False, told_at=page.told_at)
-                return
-            offset, last = offset + max(1, len(ids) - 1), ids[-1]
-            yield Page(page.rows, f"{offset} {last}", more=True, told_at=page.told_at)
+        async def ask(offset: int) -> Page:
+            return await self._page(path, {**query, self.site.parameter("offset"): str(offset)}, size)
+
+        def names(page: Page) -> list[str]:
+            return [named(one) for one in page.rows]
+
+        async for cut in overlapping(ask, names, place, size):
+            yield replace(cut.page, place=cut.place)
 
     async def _page(self, path: tuple[str, str], query: Query, size: int) -> Page:
         asked = {**query, self.site.parameter("limit"): str(min(size, self.site.page_size))}
@@ -158,12 +152,6 @@ def _checked(reply: Reply, doing: Doing, columns: Collection[str] = ()) -> Reply
 
 def _id(row: JsonObject) -> str:
     return str(row.get("id"))
-
-
-def _place(place: str | None) -> tuple[int, str]:
-    """How many rows stand before a page, and the row that it has to begin with; the beginning for no place of ours."""
-    offset, _, last = (place or "").partition(" ")
-    return (int(offset), last) if offset.isdecimal() else (0, "")
 
 
 def text_in(row: Mapping[str, Json], name: str) -> str:

@@ -9,11 +9,12 @@ from datetime import date, datetime, timedelta
 
 from shared.connectors.budget import Budget
 from shared.connectors.bulk import each, each_change
+from shared.connectors.moments import earlier
 from shared.connectors.postoffice import managers
 from shared.connectors.postoffice.booked import of_customer, with_centre, with_customers
 from shared.connectors.postoffice.client import PostOfficeClient, object_of
 from shared.connectors.postoffice.errors import SYSTEM, Doing
-from shared.connectors.postoffice.feed import Asked, by_feed, by_time, watermark_at
+from shared.connectors.postoffice.feed import Asked, by_feed, by_time
 from shared.connectors.postoffice.further import FurtherLists
 from shared.connectors.postoffice.parts import Parts, derived_part, in_turn
 from shared.connectors.postoffice.rows import Rows
@@ -123,7 +124,7 @@ class PostOfficeConnector:
         return derived_part(at, seed, values)
 
     def watermark_at(self, table: str, at: datetime, no_later_than: str | None = None) -> str | None:
-        return None if self._site.feed else watermark_at(at, no_later_than)
+        return None if self._site.feed else earlier(SYSTEM, at, no_later_than)
 
     # --- reading ---
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from shared.connectors.moments import iso, moment_of, watermark_of
 from shared.connectors.postoffice.client import Page, PostOfficeClient, object_of, text_in
 from shared.connectors.postoffice.errors import SYSTEM
 from shared.errors import BadAnswer, FeedExpired
@@ -18,7 +19,7 @@ from shared.strict_json import JsonObject, WrongShape, as_list, as_object, as_te
 from shared.sync.ports import ChangePage, Record
 
 OVERLAP = timedelta(minutes=5)
-CURSOR, MOMENT = "cursor ", "at "
+CURSOR = "cursor "
 FEED = "changes"
 
 ReadMany = Callable[[Sequence[str]], Awaitable[Mapping[str, Record]]]
@@ -36,31 +37,15 @@ class Asked:
     record: ReadRow
 
 
-def watermark_at(at: datetime, no_later_than: str | None) -> str:
-    """The watermark of a moment, or the other one if that stands for an earlier one."""
-    if no_later_than is not None and moment_of(no_later_than) <= at:
-        return no_later_than
-    return f"{MOMENT}{_iso(at)}"
-
-
-def moment_of(watermark: str) -> datetime:
-    """The moment that a watermark stands for; raises FeedExpired for one that stands for none."""
-    try:
-        moment = datetime.fromisoformat(watermark.removeprefix(MOMENT))
-    except ValueError:
-        moment = None
-    if not watermark.startswith(MOMENT) or moment is None or moment.tzinfo is None:
-        raise FeedExpired(SYSTEM)
-    return moment.astimezone(UTC)
-
-
 async def by_time(asked: Asked, since: str | None) -> AsyncIterator[ChangePage]:
     """New, changed and, where the site tells, deleted rows since the watermark; the last page brings the next one."""
-    query = {} if since is None else {asked.client.site.parameter("changedSince"): _iso(moment_of(since) - OVERLAP)}
+    query = (
+        {} if since is None else {asked.client.site.parameter("changedSince"): iso(moment_of(SYSTEM, since) - OVERLAP)}
+    )
     began = ""
     async for page in asked.client.pages(asked.path, query, None, asked.client.site.page_size):
         began = began or page.told_at
-        yield _change_page(asked, page, None if page.more else f"{MOMENT}{_told(began)}")
+        yield _change_page(asked, page, None if page.more else _told(began))
 
 
 async def by_feed(asked: Asked, since: str | None) -> AsyncIterator[ChangePage]:
@@ -113,12 +98,8 @@ def _change_page(asked: Asked, page: Page, watermark: str | None) -> ChangePage:
 
 
 def _told(text: str) -> str:
-    """The site's time, checked, so that a watermark is always readable."""
+    """The watermark of the site's time, checked, so that it is always readable."""
     try:
-        return _iso(datetime.fromisoformat(text))
+        return watermark_of(datetime.fromisoformat(text))
     except ValueError:
         raise BadAnswer(SYSTEM, detail=f"{SYSTEM}: serverTime is no time") from None
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

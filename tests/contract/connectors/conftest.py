@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.contract.connectors.field_service_rigs import FsmRig, IfsCloudRig
 from tests.contract.connectors.rigs import BusinessCentralRig, DataverseRig, ExtendedRig, Rig
 
-RIGS: list[type[Rig]] = [BusinessCentralRig, ExtendedRig, DataverseRig]
+RIGS: list[type[Rig]] = [BusinessCentralRig, ExtendedRig, DataverseRig, FsmRig, IfsCloudRig]
 
 
 @pytest.fixture(params=RIGS, ids=lambda kind: kind.__name__.removesuffix("Rig"))

@@ -19,6 +19,7 @@ from shared.allotment import Allowed
 from shared.allowance import Allowance
 from shared.connectors.business_central.connector import BusinessCentralConnector
 from shared.connectors.dataverse.connector import DataverseConnector
+from shared.connectors.keys import ZERO_GUID
 from shared.http_client import HttpClient
 from shared.identity import TokenEndpointTokens
 from shared.sync.ports import Connector, Value
@@ -56,6 +57,14 @@ class Rig(ABC):
     behind_path: str
     rolls_back_on_500: bool
     """Whether the system's 500 carries a code that says nothing was written."""
+    announced: bool | None = True
+    """Whether the system tells of the table's changes; None where it does not say."""
+    shows_tokens = True
+    """Whether we sign in with tokens."""
+    groups = False
+    """Whether the system's tables are in groups, by what stands before the point in their names."""
+    no_keys: Sequence[str] = ("", "10000", f"{UNKNOWN_KEY}0", f"{UNKNOWN_KEY})/x", ZERO_GUID)
+    """Texts that can be no key."""
 
     def __init__(self) -> None:
         self.clock = JumpingClock()
@@ -91,6 +100,10 @@ class Rig(ABC):
     def sent(self, method: str) -> int:
         """How many requests for records of the table came in."""
         return self.requests.count(method, self.path)
+
+    def respelled(self, key: str) -> str:
+        """Another spelling of a key."""
+        return "{" + key.upper() + "}"
 
     @abstractmethod
     async def start(self) -> None:

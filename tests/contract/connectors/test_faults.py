@@ -165,7 +165,7 @@ async def test_an_expired_token_is_renewed_without_anybody_noticing(rig: Rig) ->
     key = await warmed(rig)
     rig.clock.elapsed += 3500
     assert set(await rig.connector.read(rig.table, [key], [])) == {key}
-    assert rig.issuer.issued == 2
+    assert rig.issuer.issued == (2 if rig.shows_tokens else 0)
 
 
 @pytest.mark.parametrize("kind", [*PERHAPS_EXECUTED, *NEVER_EXECUTED, FaultKind.THROTTLED])

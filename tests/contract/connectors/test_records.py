@@ -50,12 +50,12 @@ async def test_a_single_missing_record_is_absent_too(rig: Rig) -> None:
 
 
 async def test_a_key_has_one_spelling(rig: Rig) -> None:
-    """Links are found by key, so upper case and braces are the same key, and anything else is none."""
+    """Links are found by key, so however it is spelled it is the same key, and anything else is none."""
     key = await rig.person_creates("Aurora Milling")
-    spelled = "{" + key.upper() + "}"
+    spelled = rig.respelled(key)
     assert rig.connector.canonical_key(rig.table, spelled) == key
     assert set(await rig.connector.read(rig.table, [spelled], [])) == {key}
-    for text in ("", "10000", key + "0", f"{key})/x", "00000000-0000-0000-0000-000000000000"):
+    for text in rig.no_keys:
         with pytest.raises(ValueError, match="key"):
             rig.connector.canonical_key(rig.table, text)
 
@@ -216,7 +216,9 @@ async def test_the_metadata_describes_columns(rig: Rig) -> None:
 async def test_a_ping_is_one_cheap_request(rig: Rig) -> None:
     """Probes go out while a system is half down; they may cost next to nothing."""
     await rig.connector.ping()
-    assert rig.requests.count() == 1
+    before = rig.requests.count()
+    await rig.connector.ping()
+    assert rig.requests.count() == before + 1
 
 
 async def pages_of(rig: Rig, place: str | None = None) -> list[RecordPage]:
@@ -228,7 +230,8 @@ async def test_every_record_is_listed_once_by_pages(rig: Rig) -> None:
     """Key, version and asked columns, as a read answers them; records that change on the way are not missed."""
     keys = [await rig.person_creates(f"Mill {number}") for number in range(7)]
     pages = await pages_of(rig)
-    assert [len(page.records) for page in pages][:2] == [3, 3]
+    assert len(pages) > 2
+    assert max(len(page.records) for page in pages) == 3
     listed = [record for page in pages for record in page.records]
     assert sorted(record.key for record in listed) == sorted(keys)
     read = await rig.connector.read(rig.table, keys, [rig.columns.name])
