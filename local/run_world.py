@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -48,7 +48,7 @@ from shared.subscriptions import renew_subscriptions
 from shared.sync.context import Timing
 from shared.sync.definition import Index
 from shared.sync.feed_tasks import QUEUE
-from shared.sync.registering import NoticeWish
+from shared.sync.registering import MADE_FIRST, NoticeWish, Part
 
 ENVIRONMENT_NAME: Final = "Production"
 COMPANY_NAME: Final = "CROSSDOCK"
@@ -380,6 +380,8 @@ class LocalRun:
             grace_seconds=5.0,
         )
         self._parts.push_async_callback(self.host.stop)
+        if self.crm is not None and (await self.app.engine()).index.tables:
+            await self._settle_crm(lambda part: part.kind in MADE_FIRST and not part.guessed)
         await self.host.start()
         self.urls["functions"] = self.host.url
 
@@ -400,12 +402,16 @@ class LocalRun:
 
         Keys are left to people.
         """
+        await self._settle_crm(lambda part: part.kind in NOTICED_BY)
+
+    async def _settle_crm(self, due: Callable[[Part], bool]) -> None:
+        """Make some of what `manage.py register` makes."""
         assert self.app is not None
-        url = f"{self.urls['functions']}/api/webhooks/dataverse"
+        url = f"http://127.0.0.1:{self._functions_port}/api/webhooks/dataverse"
         wish = NoticeWish(url, WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
         registrations = Registrations(self.app, await self.app.engine(), {"dataverse": lambda *_: wish})
         look = await registrations.look()
-        failures = await registrations.settle(look, lambda part: part.kind in NOTICED_BY, lambda *_: None)
+        failures = await registrations.settle(look, due, lambda *_: None)
         for one in [*look.failures, *failures]:
             if one.system == "dataverse":
                 raise CannotRun(f"the sandbox cannot be set up: {one.code} {one.sentence}")

@@ -32,6 +32,8 @@ from shared.sync.problems import Catalogued
 from shared.sync.surveying import Survey
 from shared.sync.walking import feeds
 
+MADE_FIRST: Final = ("table", "column")
+"""Kinds of parts that the others are about: only when they are there can be seen how these stand."""
 GUESSED_DECIMALS: Final = 5
 """Of a column that only a definition names: what its partner holds is not told."""
 

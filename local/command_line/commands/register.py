@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local.command_line.context import Context
 from local.command_line.exits import Exit, exit_of
-from shared.sync.registering import REGISTERING, Part, Standing, code_of
+from shared.sync.registering import MADE_FIRST, REGISTERING, Part, Standing, code_of
 
 if TYPE_CHECKING:
     from shared.registrations import Failure, Look, Registrations
 
 WRITES: Final = True
-MADE_FIRST: Final = ("table", "column")
-"""What the rest is about."""
 COLUMNS: Final = ("system", "what", "name", "standing", "told")
 AGAIN_SECONDS: Final = 15.0
 """Between two looks at an index that is being built."""
