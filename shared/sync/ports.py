@@ -194,7 +194,8 @@ class KeyMetadata:
 
 @dataclass(frozen=True, slots=True)
 class TableMetadata:
-    """A table of a system as its metadata describes it.
+    """A table of a system as its metadata describes it. key: the columns that a record is known by, where they can be
+    named.
 
     Only a survey says the rest, None where the system does not tell. tracked: its change feed is switched on.
     announced: the system can tell of its changes. keys: its alternate keys. rights: how far ours reach.
@@ -202,6 +203,7 @@ class TableMetadata:
 
     name: str
     columns: Mapping[str, ColumnMetadata]
+    key: Sequence[str] = ()
     tracked: bool | None = None
     announced: bool | None = None
     keys: Sequence[KeyMetadata] = ()

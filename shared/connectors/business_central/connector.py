@@ -314,6 +314,7 @@ class BusinessCentralConnector:
         return TableMetadata(
             table,
             columns,
+            key=("id",) if "id" in columns else (),
             announced=bool(await self._subscriptions.notifying([table])),
             rights={Right.READ: await self._reach(table)},
         )

@@ -71,6 +71,7 @@ class Surveys:
             return TableMetadata(
                 name=table,
                 columns={name: _surveyed(column, secured, own) for name, column in columns.items()},
+                key=((await self._schema.table(table)).primary_id,),
                 tracked=told.get("ChangeTrackingEnabled") is True,
                 announced=await self._is_announced(table),
                 keys=[_key(as_object(row, "a key")) for row in as_list(told.get("Keys"), "Keys")],

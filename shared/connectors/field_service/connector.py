@@ -325,6 +325,7 @@ class FieldServiceConnector:
         return TableMetadata(
             table,
             at.columns,
+            key=at.keys,
             tracked=self._dialect.changed_in(table) in at.kinds,
             rights={Right.READ: await self._reach(at)},
         )

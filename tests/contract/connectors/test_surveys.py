@@ -24,6 +24,8 @@ async def test_a_survey_says_what_metadata_says_and_more(rig: Rig) -> None:
     assert near.type is ColumnType.REFERENCE
     behind = await rig.connector.survey(near.target)
     assert rig.columns.behind.partition(".")[2] in behind.columns
+    assert told.key
+    assert told.columns.keys() >= set(told.key)
     assert told.announced is rig.announced
     assert told.rights is not None
     assert told.rights[Right.READ] is Reach.ALL
