@@ -66,6 +66,8 @@ def _class(doing: Doing, status: int, code: str) -> type[ConnectorError]:
         return NotAllowed
     if status == 404 and code:
         return RecordMissing if doing.writes else UnknownColumn
+    if status == 400 and not doing.writes:
+        return UnknownColumn
     if status == 409 and doing is Doing.CREATE:
         return AlreadyExists
     if status == 412:

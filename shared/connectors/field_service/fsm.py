@@ -131,7 +131,7 @@ class Fsm:
         parts = [row.values.get(name) for name in table.keys]
         path = self._site.path("read", table=table.name, key=_key(parts))
         template = self._site.path("read", table=table.name, key="..")
-        reply = await self._client.send_or_none(Request(path=path, template=template, names=[table.name]))
+        reply = await self._client.send_or_none(Request(path=path, template=template, names=table.names))
         return None if reply is None else self._row(reply)
 
     async def some(self, table: Table, walk: Walk, offset: int, limit: int) -> Rows:
@@ -140,8 +140,7 @@ class Fsm:
 
     async def _queried(self, table: Table, body: JsonObject) -> Rows:
         path = self._site.path("query", table=table.name)
-        names = [table.name, *table.kinds]
-        reply = await self._client.send(Request(method="POST", path=path, template=path, body=body, names=names))
+        reply = await self._client.send(Request(method="POST", path=path, template=path, body=body, names=table.names))
         try:
             rows = _objects(self._client.object_of(reply), "rows")
         except WrongShape as error:
@@ -158,9 +157,7 @@ class Fsm:
 
     async def create(self, table: Table, body: JsonObject, columns: Collection[str], within_seconds: float) -> Row:
         path = self._site.path("create", table=table.name)
-        request = Request(
-            method="POST", path=path, template=path, doing=Doing.CREATE, body=body, names=[table.name, *body]
-        )
+        request = Request(method="POST", path=path, template=path, doing=Doing.CREATE, body=body, names=table.names)
         return self._row(await self._client.send(request, within_seconds))
 
     async def update(
@@ -179,7 +176,7 @@ class Fsm:
             doing=Doing.UPDATE,
             body=body,
             headers={"If-Match": version or ANY_VERSION} if self._site.versions else {},
-            names=[table.name, *body],
+            names=table.names,
         )
         return self._row(await self._client.send(request, within_seconds))
 
@@ -189,7 +186,7 @@ class Fsm:
             path=self._site.path("delete", table=table.name, key=_key(parts)),
             template=self._site.path("delete", table=table.name, key=".."),
             doing=Doing.DELETE,
-            names=[table.name],
+            names=table.names,
         )
         await self._client.send(request, within_seconds)
 

@@ -105,7 +105,7 @@ class IfsCloud:
 
     async def one(self, table: Table, parts: Sequence[Json], columns: Collection[str]) -> Row | None:
         path = _target(f"{_path(table)}{_key(table, parts)}", [_selected(columns)])
-        request = Request(path=path, template=f"{_path(table)}(..)", names=[table.name, *columns])
+        request = Request(path=path, template=f"{_path(table)}(..)", names=table.names)
         reply = await self._client.send_or_none(request)
         return None if reply is None else _row(self._client.object_of(reply))
 
@@ -116,7 +116,7 @@ class IfsCloud:
         for condition in _conditions([_equals(table, by, one) for one in alike]):
             query = [_selected(columns), ("$filter", condition), ("$orderby", ",".join(table.keys))]
             if len(found) < most:
-                found += (await self._page(table, query, 0, min(most - len(found), MOST_ROWS), columns)).rows
+                found += (await self._page(table, query, 0, min(most - len(found), MOST_ROWS))).rows
         return found
 
     async def some(self, table: Table, walk: Walk, offset: int, limit: int) -> Rows:
@@ -124,12 +124,12 @@ class IfsCloud:
         if walk.floor is not None:
             column, least = walk.floor
             query.append(("$filter", f"{column} ge {_literal(table.kinds[column], least)}"))
-        return await self._page(table, query, offset, limit, walk.columns)
+        return await self._page(table, query, offset, limit)
 
-    async def _page(self, table: Table, query: Query, offset: int, limit: int, columns: Collection[str]) -> Rows:
+    async def _page(self, table: Table, query: Query, offset: int, limit: int) -> Rows:
         skip = [("$skip", str(offset))] if offset else []
         path = _target(_path(table), [*query, ("$top", str(limit)), *skip])
-        reply = await self._client.send(Request(path=path, template=_path(table), names=[table.name, *columns]))
+        reply = await self._client.send(Request(path=path, template=_path(table), names=table.names))
         rows = [_row(row) for row in self._rows(reply)]
         return Rows(rows, bool(rows) and (len(rows) == limit or NEXT_LINK in self._client.object_of(reply)))
 
@@ -143,9 +143,7 @@ class IfsCloud:
 
     async def create(self, table: Table, body: JsonObject, columns: Collection[str], within_seconds: float) -> Row:
         path = _path(table)
-        request = Request(
-            method="POST", path=path, template=path, doing=Doing.CREATE, body=body, names=[table.name, *body]
-        )
+        request = Request(method="POST", path=path, template=path, doing=Doing.CREATE, body=body, names=table.names)
         return _row(self._client.object_of(await self._client.send(request, within_seconds)))
 
     async def update(
@@ -165,7 +163,7 @@ class IfsCloud:
             doing=Doing.UPDATE,
             body=body,
             headers={"If-Match": version or ANY_VERSION},
-            names=[table.name, *body],
+            names=table.names,
         )
         return _row(self._client.object_of(await self._bound(request, within_seconds)))
 
@@ -176,7 +174,7 @@ class IfsCloud:
             template=f"{_path(table)}(..)",
             doing=Doing.DELETE,
             headers={"If-Match": ANY_VERSION},
-            names=[table.name],
+            names=table.names,
         )
         await self._bound(request, within_seconds)
 

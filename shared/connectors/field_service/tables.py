@@ -29,6 +29,11 @@ class Table:
     columns: Mapping[str, ColumnMetadata]
     references: Mapping[str, Reference]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that an error may be kept with."""
+        return frozenset({self.name, *self.kinds, *self.columns})
+
 
 @dataclass(frozen=True, slots=True)
 class Field:

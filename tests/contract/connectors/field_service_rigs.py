@@ -37,6 +37,10 @@ class FieldServiceRig(Rig):
     sandbox: FieldServiceSandbox
     connector: FieldServiceConnector
     terms: str
+    roles: Mapping[str, str]
+    """Further columns of mills, by what they hold, and the choice that a mill of water has."""
+    stock: tuple[str, str, str, str]
+    """A table of the application that is known by a location and a part, with its columns."""
 
     def _start(self, sandbox: FieldServiceSandbox) -> None:
         self.sandbox = sandbox
@@ -91,6 +95,17 @@ class FsmRig(FieldServiceRig):
     """An FSM server. Its reads are queries, which are POST."""
 
     table, terms = "mill", "payment_terms"
+    stock = ("stock", "location_id", "part_id", "quantity")
+    roles: Mapping[str, str] = {
+        "flag": "active",
+        "time": "opened_dttm",
+        "day": "opened_date",
+        "whole": "wheels",
+        "choice": "kind",
+        "water": "WATER",
+        "terms": "terms_id",
+        "changed": "modified_dttm",
+    }
     shows_tokens = False
     columns = Columns("name", "phone", "mill_no", "credit_limit", "terms_id.text", "30 days")
     path = r"/tables/mill(/|$)"
@@ -99,7 +114,10 @@ class FsmRig(FieldServiceRig):
     def __init__(self, options: FsmOptions | None = None, site: FsmSite | None = None) -> None:
         super().__init__()
         self.options = options or FsmOptions()
-        self._start(FsmSandbox(clock=self.clock, issuer=self.issuer, base_path="/service/rest", options=self.options))
+        self.imitated = FsmSandbox(
+            clock=self.clock, issuer=self.issuer, base_path="/service/rest", options=self.options
+        )
+        self._start(self.imitated)
         self.connector = self.connect(site or FsmSite(page_size=3))
 
     def connect(self, site: FsmSite, password: str = "") -> FieldServiceConnector:
@@ -160,6 +178,17 @@ class IfsCloudRig(FieldServiceRig):
     """An environment of IFS Cloud."""
 
     table, terms = "MillHandling.MillSet", "PaymentTermHandling.PaymentTermSet"
+    stock = ("InventoryPartInStockHandling.InventoryPartInStockSet", "LocationNo", "PartNo", "Quantity")
+    roles: Mapping[str, str] = {
+        "flag": "Active",
+        "time": "OpenedTime",
+        "day": "OpenedDate",
+        "whole": "Wheels",
+        "choice": "Kind",
+        "water": "Water",
+        "terms": "PaymentTermRef",
+        "changed": "ModifiedTime",
+    }
     columns = Columns("Name", "Phone", "MillNo", "CreditLimit", "PaymentTermRef.Text", "30 days")
     path = r"/MillHandling\.svc/MillSet"
     behind_path = r"/PaymentTermHandling\.svc/PaymentTermSet"
@@ -168,7 +197,8 @@ class IfsCloudRig(FieldServiceRig):
     def __init__(self, options: IfsCloudOptions | None = None, site: IfsCloudSite | None = None) -> None:
         super().__init__()
         self.options = options or IfsCloudOptions()
-        self._start(IfsCloudSandbox(clock=self.clock, issuer=self.issuer, options=self.options))
+        self.imitated = IfsCloudSandbox(clock=self.clock, issuer=self.issuer, options=self.options)
+        self._start(self.imitated)
         self.connector = self.connect(site or IfsCloudSite(page_size=3))
 
     def connect(self, site: IfsCloudSite, secret: str = "open-sesame") -> FieldServiceConnector:  # noqa: S107 # made up
