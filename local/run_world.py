@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -380,8 +380,6 @@ class LocalRun:
             grace_seconds=5.0,
         )
         self._parts.push_async_callback(self.host.stop)
-        if self.crm is not None and (await self.app.engine()).index.tables:
-            await self._settle_crm(lambda part: part.kind in MADE_FIRST and not part.guessed)
         await self.host.start()
         self.urls["functions"] = self.host.url
 
@@ -398,20 +396,20 @@ class LocalRun:
                 self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
 
     async def _register_crm(self) -> None:
-        """Webhook and steps, as `manage.py register` makes them; those of an earlier run's address are removed.
+        """Declared tables and columns, webhook and steps, as `manage.py register` makes them; those of an earlier run's
+        address are removed.
 
         Keys are left to people.
         """
-        await self._settle_crm(lambda part: part.kind in NOTICED_BY)
-
-    async def _settle_crm(self, due: Callable[[Part], bool]) -> None:
-        """Make some of what `manage.py register` makes."""
         assert self.app is not None
-        url = f"http://127.0.0.1:{self._functions_port}/api/webhooks/dataverse"
+        url = f"{self.urls['functions']}/api/webhooks/dataverse"
         wish = NoticeWish(url, WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
         registrations = Registrations(self.app, await self.app.engine(), {"dataverse": lambda *_: wish})
         look = await registrations.look()
-        failures = await registrations.settle(look, due, lambda *_: None)
+        failures = await registrations.settle(look, _is_declared, lambda *_: None)
+        if any(_is_declared(part) for _, part in look.parts):
+            look = await registrations.look()  # which steps a table takes is seen only now
+        failures = [*failures, *await registrations.settle(look, lambda part: part.kind in NOTICED_BY, lambda *_: None)]
         for one in [*look.failures, *failures]:
             if one.system == "dataverse":
                 raise CannotRun(f"the sandbox cannot be set up: {one.code} {one.sentence}")
@@ -493,6 +491,11 @@ def _installation(state: Path) -> Installation:
         return open_installation(state)
     except (OSError, ValueError) as error:
         raise CannotRun(str(error)) from None
+
+
+def _is_declared(part: Part) -> bool:
+    """Whether it is a table or column that is to be made because it is declared."""
+    return part.kind in MADE_FIRST and part.standing.can_be_settled and not part.guessed
 
 
 def _queue(name: str) -> QueueSettings:
