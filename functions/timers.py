@@ -1,5 +1,6 @@
-"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters, the nightly
-compare, the subscriptions that die when nobody renews them, and the nightly look at the systems' metadata.
+"""What runs by the clock: walks over the change feeds, drains of what waits, the sweep of dead letters and of answers
+whose time is over, the nightly compare, the subscriptions that die when nobody renews them, and the nightly look at the
+systems' metadata.
 
 Every tick may be missed or come twice. None is made up for: the next one finds the same work.
 """
@@ -15,6 +16,7 @@ import azure.functions as func
 
 from functions.door import new_blueprint, presentable
 from shared.app import current
+from shared.routes import FIELD_SERVICES
 from shared.settings import schedule
 
 if TYPE_CHECKING:
@@ -58,9 +60,12 @@ async def _walks(engine: Engine) -> None:
     await engine.windows.due()
 
 
-async def _sweep(engine: Engine) -> None:
+async def _sweep(app: App) -> None:
+    engine = await app.engine()
     await engine.draining.sweep()
     await engine.feed_work.sweep()
+    if {one.system for one in FIELD_SERVICES} & set(app.settings.kinds.values()):
+        await engine.stores.answers.sweep(app.outside.clock.now())
 
 
 async def _subscriptions(app: App) -> object:
@@ -71,7 +76,7 @@ async def _subscriptions(app: App) -> object:
 
 add_timer(blueprint, "walks", _of_engine(_walks))
 add_timer(blueprint, "drain", _of_engine(lambda engine: engine.draining.tick()))
-add_timer(blueprint, "sweep", _of_engine(_sweep))
+add_timer(blueprint, "sweep", _sweep)
 add_timer(blueprint, "compare", _of_engine(lambda engine: engine.compares.begin_all()))
 add_timer(blueprint, "subscriptions", _subscriptions)
 add_timer(blueprint, "schema_drift", _of_engine(lambda engine: engine.schema_watch.look()))

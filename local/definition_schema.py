@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.sync.arguments import FROM, Argument
 from shared.sync.checks import CHECKS
+from shared.sync.confirming import Check
 from shared.sync.converters import CONVERTERS
 from shared.sync.definition import (
     Brakes,
@@ -264,8 +265,115 @@ def _own_tables() -> Schema:
     return _object("Tables and columns of ours, made by manage.py register.", {MADE_IN: tables}, (MADE_IN,))
 
 
+def _column(told: str) -> Schema:
+    return {**_COLUMN, "description": told}
+
+
+def _one_record() -> Schema:
+    place = {"table": _COLUMN, "column": _COLUMN}
+    return _object("A column of a table that has one record.", place, ("table", "column"))
+
+
+def _blocked() -> Schema:
+    return _table("Columns, each with the value or values that stand in the way.", _VALUES)
+
+
+def _priced(told: str) -> Schema:
+    properties: Schema = {
+        "table": _COLUMN,
+        "item": _column("The item's number."),
+        "price": _column("The price of one unit."),
+        "unit": _column("The unit that the price is for; missing: any."),
+        "discount": _column("Told to who asks; nothing is reckoned with it."),
+        "currency": _column("The currency's code."),
+        "valid_until": _column("The last day of the price."),
+        "price_list": _column("The list that the price stands in."),
+        "blocked": _blocked(),
+    }
+    return _object(told, properties, ("table", "item"))
+
+
+def _price_source() -> Schema:
+    customer = {"currency": _column("In which he is invoiced."), "price_list": _column("Whose prices he gets.")}
+    properties: Schema = {
+        "items": _priced("Which items there are, and perhaps their prices."),
+        "prices": _priced("The prices, where they stand in a table of their own."),
+        "customer": _object("Columns of the customer's record.", customer),
+        "currency": _one_record(),
+    }
+    return _object("What tells prices.", properties, ("items",))
+
+
+def _stock_source() -> Schema:
+    together = {"type": "boolean", "description": "What all locations have together counts for each of them."}
+    properties: Schema = {
+        "table": _COLUMN,
+        "item": _column("The item's number."),
+        "available": _column("How many there are."),
+        "location": _column("Where they are."),
+        "any_location": together,
+        "expected_on": _column("The day on which more comes."),
+        "expected": _column("How many come."),
+        "blocked": _blocked(),
+    }
+    return _object("What tells what there is.", properties, ("table", "item", "available"))
+
+
+def _credit_source() -> Schema:
+    columns = dict.fromkeys(("limit", "used", "overdue", "currency"), _COLUMN) | {"blocked": _blocked()}
+    table = _object("What is read of it.", columns)
+    tables = {"type": "object", "additionalProperties": table, "minProperties": 1}
+    properties: Schema = {
+        "tables": {**tables, "description": "Tables whose records have the customer's key."},
+        "currency": _one_record(),
+        "zero_is_unlimited": {"type": "boolean", "description": "A limit of 0 is none, as the system itself takes it."},
+        "overdue_up_to": {"type": "number", "minimum": 0, "description": "So much may be overdue."},
+    }
+    return _object("What tells what a customer owes and may owe.", properties, ("tables",))
+
+
+def _confirmation() -> Schema:
+    lines = {
+        "table": _COLUMN,
+        "by": _column("Refers to the record."),
+        "item": _column("The item's number."),
+        "quantity": _COLUMN,
+        "unit": _COLUMN,
+        "price": _column("Compared with what the check tells; missing: not compared."),
+    }
+    properties: Schema = {
+        "table": _COLUMN,
+        "when": _table("The column whose new value registers the record, and the values that do.", _VALUES)
+        | {"minProperties": 1, "maxProperties": 1},
+        "checks": {"type": "array", "items": {"enum": list(Check)}, "minItems": 1},
+        "called": _column("What people call such a record."),
+        "name": _column("What they call this one."),
+        "customer": _column("A reference to the customer's table."),
+        "currency": _COLUMN,
+        "total": _column("What the customer will owe more."),
+        "lines": _object("The lines of the record.", lines, ("table", "by", "item", "quantity", "unit")),
+    }
+    needed = ("table", "when", "checks", "called", "name", "customer", "currency")
+    return _object("A record that is registered only after a yes.", properties, needed)
+
+
+def _checks() -> Schema:
+    """Which tables and columns answer the checks of a transaction."""
+    confirmations = {"type": "array", "items": _confirmation(), "minItems": 1}
+    properties: Schema = {
+        "customers": _table("Of each kind of system, the table whose records are customers.", _COLUMN),
+        "units": _table("What others call a unit, and what it is called where the prices are.", _SCALAR),
+        "price": _table("By kind of system.", _price_source()),
+        "stock": _table("By kind of system.", _stock_source()),
+        "credit": _table("By kind of system.", _credit_source()),
+        "confirm": _table("By kind of system.", confirmations),
+    }
+    return _object("Which tables and columns answer checks.", properties, ("customers",))
+
+
 def definition_schema() -> Mapping[str, Any]:
-    """The schema (JSON Schema 2020-12): of a pair of tables, or of tables and columns of ours."""
+    """The schema (JSON Schema 2020-12): of a pair of tables, of tables and columns of ours, or of what answers
+    checks."""
     pair = _object("The two systems, each with its table.", {}, (), _COLUMN) | {"minProperties": 2, "maxProperties": 2}
     common: Schema = {
         "match": {"type": "array", "items": _match_rule()},
@@ -286,9 +394,10 @@ def definition_schema() -> Mapping[str, Any]:
         **common,
         "for": {"type": "array", "items": _variant(common), "minItems": 1},
         "tables": _own_tables(),
+        "checks": _checks(),
         "needed_for": {**_COLUMNS, "description": "Of tables: systems, one of which an installation must have."},
     }
-    kinds = [{"required": ["pair", "transfers", "fields"]}, {"required": ["tables"]}]
+    kinds = [{"required": ["pair", "transfers", "fields"]}, {"required": ["tables"]}, {"required": ["checks"]}]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Crossdock definition"}
     told = "What corresponds to what and who is master."
     return head | _object(told, properties) | {"anyOf": kinds}

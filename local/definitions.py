@@ -18,10 +18,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from local.confirming import CHECKS, only_one, read_checks
 from local.definition_document import Document, Faulty, Location, first_place, read_document
 from local.definition_variants import KEY, Variant, variants
 from local.own_tables import TABLES, read_tables, without_second_declarations
 from shared.sync.arguments import FROM
+from shared.sync.confirming import Confirming
 from shared.sync.definition import Definition, IfMissing, Index, Problem, TableName
 from shared.sync.joined import parts_of
 from shared.sync.own_tables import OwnTable
@@ -353,6 +355,7 @@ def compile_folder(folder: Path) -> Index:
     """Compile every YAML file below a folder; files with problems are named in the index and left out."""
     definitions: list[Definition] = []
     tables: list[OwnTable] = []
+    checks: list[Confirming] = []
     problems: list[Problem] = []
     sources: dict[str, str] = {}
     for path in sorted(folder.rglob("*.yaml")):
@@ -362,25 +365,31 @@ def compile_folder(folder: Path) -> Index:
         read = list(_read_file(content, file))
         definitions += [one for one in read if isinstance(one, Definition)]
         tables += [one for one in read if isinstance(one, OwnTable)]
+        checks += [one for one in read if isinstance(one, Confirming)]
         problems += [one for one in read if isinstance(one, Problem)]
     definitions, doubles = _without_doubles(definitions)
     definitions, fought_over = _without_second_masters(definitions)
     definitions, unknown = _without_unknown_references(definitions)
     tables, declared_twice = without_second_declarations(tables)
+    confirming, said_twice = only_one(checks)
     return Index(
         sources=sources,
         definitions=tuple(definitions),
         tables=tuple(tables),
-        problems=(*problems, *doubles, *fought_over, *unknown, *declared_twice),
+        confirming=confirming,
+        problems=(*problems, *doubles, *fought_over, *unknown, *declared_twice, *said_twice),
     )
 
 
-def _read_file(content: bytes, file: str) -> Iterator[Definition | OwnTable | Problem]:
+def _read_file(content: bytes, file: str) -> Iterator[Definition | OwnTable | Confirming | Problem]:
     """What a file declares; a problem of one system stops the definition for that system only."""
     try:
         document = read_document(content.decode("utf-8-sig"))
         if TABLES in document.tree:
             yield from read_tables(document, file)
+            return
+        if CHECKS in document.tree:
+            yield read_checks(document, file)
             return
         found = variants(document)
     except Faulty as faulty:

@@ -159,12 +159,12 @@ class App:
         if self._checks is None:
             from shared.checks import build
 
-            self._checks = build(engine)
+            self._checks = build(self, engine)
         return self._checks
 
     async def aclose(self) -> None:
         """Close all connections. Repetition does nothing."""
-        parts = [part for part in (self._cockpit, self._engine, self._own_queue) if part is not None]
+        parts = [part for part in (self._checks, self._cockpit, self._engine, self._own_queue) if part is not None]
         credential, self._credential = self._credential, None
         self._cockpit = self._engine = self._own_queue = self._checks = None
         for part in parts:

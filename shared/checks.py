@@ -1,29 +1,158 @@
-"""The composition root of the checks that a field service asks for, over the engine."""
+"""The composition root of the checks that are answered while somebody waits, over the engine.
+
+Whatever happens, the caller gets his answer within the budget, and a yes only from a system that was asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import TYPE_CHECKING, Final
 
-from shared.field_service.errors import ChecksNotSetUp
+from shared.errors import ConnectorError, StoreUnavailable
+from shared.field_service.asking import BackEnd
+from shared.field_service.bodies import Body, CreditBody, PriceBody, StockBody
+from shared.field_service.customers import Customers
+from shared.field_service.deciding import decide_credit, decide_prices, decide_stock
+from shared.field_service.errors import (
+    BackEndDown,
+    BackEndFailed,
+    ChecksNotSetUp,
+    NotRemembered,
+    TookTooLong,
+)
+from shared.field_service.remembering import Remembering
+from shared.settings import Checks
+from shared.strict_json import JsonObject
+from shared.sync.confirming import Check, Confirming, CreditSource, PriceSource, StockSource
+from shared.sync.definition import TableName
 
 if TYPE_CHECKING:
+    from shared.app import App
     from shared.engine import Engine
-    from shared.field_service.bodies import Body
+
+CHECK_OF: Final[Mapping[type[Body], Check]] = {
+    PriceBody: Check.PRICE,
+    StockBody: Check.STOCK,
+    CreditBody: Check.CREDIT,
+}
 
 
-@dataclass(frozen=True)
+async def check(app: App, systems: Sequence[str], body: Body) -> JsonObject:
+    """The answer to a check that the systems' sender asks for; raises CheckRefused and SettingsError.
+
+    An engine that is only being made goes on being made after the caller's time is over.
+    """
+    async with within(app.settings.get(Checks).budget_seconds):
+        checking = await asyncio.shield(app.checks())
+        return await checking.once(systems, body)
+
+
+@asynccontextmanager
+async def within(seconds: float, what: str = "") -> AsyncIterator[None]:
+    """Give up after so long, with the error that says so, and tell other errors as reasons for a no."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise TookTooLong(what) from None
+    except StoreUnavailable:
+        raise NotRemembered from None
+    except ConnectorError as error:
+        raise BackEndFailed(f"{error.system} did not answer the check: {error.code}.") from None
+
+
+@dataclass
 class Checking:
-    """Answers checks while the caller waits."""
+    """Answers checks. back_ends: the systems whose data may count, by name."""
 
+    settings: Checks
     engine: Engine
+    kinds: Mapping[str, str]
+    rules: Confirming | None
+    customers: Customers
+    remembering: Remembering
+    back_ends: Mapping[str, BackEnd]
+    today: Callable[[], date]
 
-    async def answer(self, body: Body) -> Mapping[str, Any]:
-        """The answer to a check; raises CheckRefused."""
-        raise ChecksNotSetUp
+    async def once(self, systems: Sequence[str], body: Body) -> JsonObject:
+        """The answer, the same for every repeat."""
+        asking = [TableName(system=one, table=table) for one in systems if (table := self._customers_of(one))]
+        name = CHECK_OF[type(body)]
+        return await self.remembering.once(min(systems), name.value, body, lambda: self.answer(name, body, asking))
+
+    def _customers_of(self, system: str) -> str:
+        return self.rules.customers.get(self.kinds.get(system, ""), "") if self.rules else ""
+
+    async def answer(self, name: Check, body: Body, asking: Sequence[TableName]) -> JsonObject:
+        """The answer by asking the system whose data count. asking: the tables that the body's customer may be of."""
+        system = self.source_of(name)
+        source = self.rules.source(name, self.kinds.get(system, "")) if self.rules else None
+        back_end = self.back_ends.get(system)
+        if self.rules is None or source is None or back_end is None:
+            raise ChecksNotSetUp(f"{system} answers no {name.value} check.")
+        customer = ""
+        if isinstance(body, PriceBody | CreditBody):
+            goal = TableName(system=system, table=back_end.customers)
+            customer = await self.customers.in_system(asking, body.customer_id, goal)
+        if await self.engine.pipeline.panel.is_open(back_end.connector):
+            raise BackEndDown(f"{system} is down, so it was not asked.")
+        async with within(self.settings.backend_seconds, f"{system} did not answer in time."):
+            await back_end.prepare(source)
+            return await self._asked(back_end, source, body, customer)
+
+    async def _asked(
+        self, back_end: BackEnd, source: PriceSource | StockSource | CreditSource, body: Body, customer: str
+    ) -> JsonObject:
+        assert self.rules is not None  # else there is no source
+        match body, source:
+            case PriceBody(), PriceSource():
+                prices = await back_end.prices(source, [one.item_id for one in body.lines], customer)
+                return decide_prices(body, prices, self.rules.unit, self.today())
+            case StockBody(), StockSource():
+                return decide_stock(body, await back_end.stock(source, [one.item_id for one in body.lines]))
+            case CreditBody(), CreditSource():
+                return decide_credit(body, await back_end.credit(source, customer), back_end.name)
+            case _:
+                raise ChecksNotSetUp
+
+    def source_of(self, name: Check) -> str:
+        """The system whose data count for a check."""
+        return {
+            Check.PRICE: self.settings.price_from,
+            Check.STOCK: self.settings.stock_from,
+            Check.CREDIT: self.settings.credit_from,
+        }[name]
+
+    async def aclose(self) -> None:
+        """End what is still under way."""
+        await self.remembering.aclose()
+        for one in self.back_ends.values():
+            await one.aclose()
 
 
-def build(engine: Engine) -> Checking:
-    """What answers checks."""
-    return Checking(engine)
+def build(app: App, engine: Engine) -> Checking:
+    """What answers checks; raises SettingsError."""
+    settings, kinds, ports = app.settings.get(Checks), app.settings.kinds, engine.pipeline.ports
+    rules = engine.index.confirming
+    customers = rules.customers if rules else {}
+    back_ends = {
+        name: BackEnd(connector, ports.clock, rules, customers[kinds[name]])
+        for name, connector in ports.connectors.items()
+        if rules and kinds.get(name) in customers
+    }
+    return Checking(
+        settings=settings,
+        engine=engine,
+        kinds=kinds,
+        rules=rules,
+        customers=Customers(engine.stores.links, engine.index.linking, ports.connectors),
+        remembering=Remembering(
+            engine.stores.answers, ports.clock, ports.ids, settings.repeat_seconds, settings.budget_seconds
+        ),
+        back_ends=back_ends,
+        today=lambda: ports.clock.now().date(),
+    )

@@ -59,6 +59,7 @@ from shared.settings import (
 from shared.stores.rows import RowInvalid, RowStore, RowStoreRefused, RowStoreUnavailable
 from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.alarms import Watch
+from shared.sync.confirming import Confirming
 from shared.sync.context import Ports, Timing
 from shared.sync.definition import Definition, Index, Problem
 from shared.sync.draining import Draining
@@ -211,17 +212,23 @@ def load_index(index_json: bytes) -> Index:
     try:
         tree = json.loads(index_json)
         entries, own = list(tree["definitions"]), list(tree.get("tables", ()))
+        checks = [one for one in (tree.get("confirming"),) if one is not None]
         known = [Problem.model_validate(entry) for entry in tree["problems"]]
     except (ValueError, TypeError, KeyError):
         problem = Problem(file="transfers/index.json", line=1, text="this is no compiled index; compile it again")
         return Index(problems=(problem,))
-    read = [*(_read(Definition, entry) for entry in entries), *(_read(OwnTable, entry) for entry in own)]
+    read: list[Definition | OwnTable | Confirming | Problem] = [
+        *(_read(Definition, entry) for entry in entries),
+        *(_read(OwnTable, entry) for entry in own),
+        *(_read(Confirming, entry) for entry in checks),
+    ]
     problems = known + [one for one in read if isinstance(one, Problem)]
     for problem in problems:
         log.error("a definition is disabled: %s", problem, extra={"action": "index"})
     return Index(
         definitions=tuple(one for one in read if isinstance(one, Definition)),
         tables=tuple(one for one in read if isinstance(one, OwnTable)),
+        confirming=next((one for one in read if isinstance(one, Confirming)), None),
         problems=tuple(problems),
     )
 
@@ -249,7 +256,7 @@ def _with_windows(definition: Definition, days: Mapping[str, int]) -> Definition
     return definition.model_copy(update={"transfers": tuple(changed)})
 
 
-PartT = TypeVar("PartT", Definition, OwnTable)
+PartT = TypeVar("PartT", Definition, OwnTable, Confirming)
 
 
 def _read(model: type[PartT], entry: object) -> PartT | Problem:

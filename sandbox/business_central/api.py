@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.business_central import contacts, crm, customers, small_tables
+from sandbox.business_central import contacts, crm, customers, items, small_tables
 from sandbox.business_central.calls import Answer, Call, check_etag, require_etag
 from sandbox.business_central.entities import COMPANY, ENTITIES, OTHER_SETS, TABLES, EntityType, Link
 from sandbox.business_central.errors import (
@@ -171,6 +171,8 @@ def _entity(sets: Mapping[str, EntityType], name: str) -> EntityType:
 def _refused_method(method: str, entity: EntityType) -> Exception:
     if entity.entity_set == "companyInformation" and method == "PATCH":
         return NotImitated("changing companyInformation")
+    if entity.entity_set in ("items", "unitsOfMeasure"):
+        return NotImitated(f"writing {entity.entity_set} from outside")
     return method_not_allowed(method, entity.entity_set)
 
 
@@ -346,6 +348,8 @@ def create(session: Session, entity: EntityType, body: Mapping[str, Any]) -> Row
             return customers.create(session, body, entity)
         case "contacts":
             return contacts.create(session, body, entity)
+        case "items":
+            return items.create(session, entity, body)
     return small_tables.create(session, entity, body)
 
 
@@ -358,6 +362,8 @@ def edit(session: Session, entity: EntityType, row: Row, body: Mapping[str, Any]
             return contacts.edit_customer_contact(session, row, body)
         case "contacts":
             return contacts.edit(session, row, body, entity)
+        case "items":
+            return items.edit(session, entity, row, body)
     return small_tables.edit(session, entity, row, body)
 
 
@@ -368,5 +374,7 @@ def delete(session: Session, entity: EntityType, row: Row) -> None:
             customers.delete(session, row)
         case "contacts":
             contacts.delete(session, row)
+        case "items":
+            raise NotImitated("an item deleted")
         case _:
             small_tables.delete(session, entity, row)

@@ -155,6 +155,12 @@ def delete(session: Session, row: Row) -> None:
     session.remove("customers", row["id"])
 
 
+def balance(session: Session, row: Row) -> Decimal:
+    """Return what the customer owes, due or not."""
+    entries = session.table("ledgerEntries").find("customerId", row["id"])
+    return sum((entry["amount"] for entry in entries), Decimal(0))
+
+
 def balance_due(session: Session, row: Row) -> Decimal:
     """Return what the customer owes and should have paid before today (UTC)."""
     today = session.work.now.date()

@@ -266,6 +266,63 @@ SALESPERSON = _small(
     length=20,
     text=50,
 )
+UNIT_OF_MEASURE = EntityType(
+    "unitOfMeasure",
+    "unitsOfMeasure",
+    "unitsOfMeasure",
+    "Unit of Measure",
+    (
+        _id(),
+        Field("code", "code", 10),
+        Field("displayName", "text", 50),
+        Field("internationalStandardCode", "code", 10),
+        Field("symbol", "text", 10),
+        _modified(),
+    ),
+)
+ITEM = EntityType(
+    "item",
+    "items",
+    "items",
+    "Item",
+    (
+        _id(),
+        Field("number", "code", 20),
+        Field("displayName", "text", 100),
+        Field("displayName2", "text", 50),
+        Field("type", "enum", members=("Inventory", "Service", "Non_x002D_Inventory")),
+        Field("blocked", "bool"),
+        Field("gtin", "code", 14),
+        Field("inventory", "decimal", computed=True, read_only=True),
+        Field("unitPrice", "decimal"),
+        Field("priceIncludesTax", "bool"),
+        Field("unitCost", "decimal"),
+        Field("baseUnitOfMeasureCode", "code", 10),
+        _modified(),
+    ),
+    (
+        Link("baseUnitOfMeasure", "", imitated=False),
+        Link("inventoryPostingGroup", "", imitated=False),
+        Link("generalProductPostingGroup", "", imitated=False),
+        Link("picture", "", imitated=False),
+        Link("defaultDimensions", "", imitated=False),
+        Link("itemVariants", "", imitated=False),
+        Link("documentAttachments", "", imitated=False),
+    ),
+)
+CUSTOMER_FINANCIAL_DETAIL = EntityType(
+    "customerFinancialDetail",
+    "customerFinancialDetails",
+    "customers",
+    "Customer Financial Detail",
+    (
+        _id(),
+        Field("number", "code", 20, read_only=True),
+        Field("balance", "decimal", read_only=True, computed=True),
+        Field("overdueAmount", "decimal", read_only=True, computed=True),
+    ),
+)
+"""Of `totalSalesExcludingTax` there is nothing here: no documents are imitated."""
 TAX_AREA = EntityType(
     "taxArea",
     "taxAreas",
@@ -357,6 +414,9 @@ ENTITIES: Mapping[str, EntityType] = {
         SALESPERSON,
         TAX_AREA,
         COMPANY_INFORMATION,
+        UNIT_OF_MEASURE,
+        ITEM,
+        CUSTOMER_FINANCIAL_DETAIL,
     )
 }
 """What lives inside a company, by entity set."""
@@ -385,6 +445,9 @@ TABLES: Mapping[str, TableInfo] = {
         TableInfo("salespeoplePurchasers", "Salesperson/Purchaser"),
         TableInfo("taxAreas", "VAT Business Posting Group"),
         TableInfo("companyInformation", "Company Information", "id", "Primary Key"),
+        TableInfo("unitsOfMeasure", "Unit of Measure"),
+        TableInfo("items", "Item", "number", "No."),
+        TableInfo("itemEntries", "Item Ledger Entry", "id", "Entry No.", indexes=("itemId",)),
         TableInfo("changeBounds", "Change Bound", "id", "Primary Key"),
         TableInfo("customerTemplates", "Customer Templ."),
     )
@@ -408,9 +471,11 @@ WEBHOOK_SETS = frozenset(
         "countriesRegions",
         "currencies",
         "customers",
+        "items",
         "paymentMethods",
         "paymentTerms",
         "shipmentMethods",
+        "unitsOfMeasure",
     }
 )
 """Imitated entity sets that can be subscribed to (Microsoft Learn, 'Working with webhooks', supported entities)."""
@@ -425,7 +490,6 @@ OTHER_SETS = frozenset(
         "balanceSheets",
         "bankAccounts",
         "cashFlowStatements",
-        "customerFinancialDetails",
         "customerPaymentJournals",
         "customerPayments",
         "customerReturnReasons",
@@ -447,7 +511,6 @@ OTHER_SETS = frozenset(
         "inventoryPostingGroups",
         "itemCategories",
         "itemLedgerEntries",
-        "items",
         "itemVariants",
         "jobs",
         "journalLines",
@@ -482,7 +545,6 @@ OTHER_SETS = frozenset(
         "taxGroups",
         "timeRegistrationEntries",
         "trialBalances",
-        "unitsOfMeasure",
         "vendorPaymentJournals",
         "vendorPayments",
         "vendorPurchases",

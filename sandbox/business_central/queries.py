@@ -194,7 +194,8 @@ def _is_property(node: Any) -> bool:
 
 
 def _refuse_page_variable(entity: EntityType, name: str) -> None:
-    if entity.name == "customerContact" and name in ("customerId", "customerName"):
+    computed_by_page = {"customerContact": ("customerId", "customerName"), "item": ("inventory",)}
+    if name in computed_by_page.get(entity.name, ()):
         raise NotImitated(f"{name} in $filter or $orderby: the page computes it, the table does not hold it")
 
 

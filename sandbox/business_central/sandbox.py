@@ -13,7 +13,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from sandbox.admin import admin_app
-from sandbox.business_central import small_tables
+from sandbox.business_central import items, small_tables
 from sandbox.business_central.api import Api, create, delete, edit
 from sandbox.business_central.contacts import is_customer_contact
 from sandbox.business_central.crm_entities import EVERY, EXTENSION
@@ -194,6 +194,12 @@ class BusinessCentralSandbox:
         session, entity = self._at(company_id, "customers")
         customer = self._row(session, entity, customer_id)
         self._work(session.work, lambda: small_tables.ledger_entry(session, customer, amount, due))
+
+    async def stock(self, company_id: str, item_id: str, quantity: Decimal) -> None:
+        """Post a quantity of an item that comes in, or goes out where it is negative."""
+        session, entity = self._at(company_id, "items")
+        item = self._row(session, entity, item_id)
+        self._work(session.work, lambda: items.book(session, item, quantity))
 
     async def relate(self, company_id: str, contact_id: str, kind: str) -> None:
         """Relate a contact to a record of another table than customers, such as `Vendor`, as a person does."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.business_central import contacts, crm, customers
+from sandbox.business_central import contacts, crm, customers, items
 from sandbox.business_central.entities import ENTITIES, ZERO_GUID, EntityType, Field, Link
 from sandbox.business_central.records import Session
 from sandbox.business_central.store import REVISION
@@ -25,6 +25,8 @@ _OF_CUSTOMERS: Mapping[str, Callable[[Session, Row], Any]] = {
 _CALCULATED: Mapping[str, Mapping[str, Callable[[Session, Row], Any]]] = {
     "customer": _OF_CUSTOMERS,
     "crmCustomer": _OF_CUSTOMERS,
+    "customerFinancialDetail": {"balance": customers.balance, "overdueAmount": customers.balance_due},
+    "item": {"inventory": items.inventory},
     "customerContact": {"customerId": contacts.customer_id, "customerName": contacts.customer_name},
     "crmContact": {
         "customerId": crm.customer_key,

@@ -71,6 +71,8 @@ def edit(session: Session, entity: EntityType, row: Row, body: Mapping[str, Any]
 
 def delete(session: Session, entity: EntityType, row: Row) -> None:
     """Delete a row. What becomes of customers that refer to it is not imitated."""
+    if entity.table not in _USED_BY:
+        raise NotImitated(f"a {entity.name} deleted")
     column = _USED_BY[entity.table]
     if any(customer[column] in (row["id"], row["code"]) for customer in session.table("customers").rows.values()):
         raise NotImitated(f"a {entity.name} deleted that customers refer to")
@@ -128,6 +130,10 @@ _SEEDS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"code": "FORMER", "displayName": "Former sales", "blocked": True},
         {"code": "INSIDE", "displayName": "Inside sales", "email": "inside@sales.example"},
         {"code": "NORTH", "displayName": "Sales north", "email": "north@sales.example"},
+    ),
+    "unitsOfMeasure": (
+        {"code": "HOUR", "displayName": "Hour", "internationalStandardCode": "HUR"},
+        {"code": "PCS", "displayName": "Piece", "internationalStandardCode": "EA"},
     ),
     "taxAreas": (
         {"code": "DOMESTIC", "displayName": "Domestic customers", "taxType": "VAT"},

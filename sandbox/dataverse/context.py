@@ -77,11 +77,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Step:
-    """A registered webhook step, read from its rows."""
+    """A registered webhook step, read from its rows. stage: 10 before the operation begins, 40 at its end."""
 
     step_id: str
     name: str
     endpoint_id: str
+    stage: int
     asynchronous: bool
     rank: int
     filtering: frozenset[str]
@@ -118,7 +119,8 @@ class ContextWriter:
 
     def body(self, event: Event, step: Step, operation_id: str) -> dict[str, Any]:
         """Build the body a step posts for an event. `operation_id` is the system job's id, or the request's."""
-        parent = self._context(event, step, operation_id, outer=False, parent=None)
+        before = step.stage < 40  # nothing has been begun that it could be a part of
+        parent = None if before else self._context(event, step, operation_id, outer=False, parent=None)
         return self._context(event, step, operation_id, outer=True, parent=parent)
 
     def _context(
@@ -135,7 +137,7 @@ class ContextWriter:
             "InitiatingUserId": caller.user_id,
             "InputParameters": self._inputs(event, outer),
             "IsExecutingOffline": False,
-            "IsInTransaction": not step.asynchronous,
+            "IsInTransaction": not step.asynchronous and step.stage == 40,
             "IsOfflinePlayback": False,
             "IsolationMode": 1,
             "MessageName": event.message,
@@ -154,7 +156,7 @@ class ContextWriter:
             "RequestId": caller.request_id,
             "SecondaryEntityName": "none",
             "SharedVariables": _shared_variables(event, step, outer),
-            "Stage": 40 if outer else 30,
+            "Stage": step.stage if outer else 30,
             "UserAzureActiveDirectoryObjectId": caller.object_id,
             "UserId": caller.user_id,
         }

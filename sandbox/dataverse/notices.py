@@ -20,7 +20,7 @@ from sandbox.dataverse import errors
 from sandbox.dataverse.context import ContextWriter, Event, Step, trim
 from sandbox.dataverse.encoding import to_notice_json
 from sandbox.dataverse.options import DataverseOptions
-from sandbox.dataverse.registrations import InvalidAuthValue, Registrations, authentication
+from sandbox.dataverse.registrations import POST_OPERATION, InvalidAuthValue, Registrations, authentication
 from sandbox.dataverse.store import Row, Store
 from sandbox.disk import Disk
 from sandbox.faults import NoticeFaults
@@ -92,9 +92,10 @@ class Notices:
         for kept in disk.load("notice").values():
             self.outbox.put(Delivery(**kept), kept["due"])
 
-    async def synchronous(self, event: Event) -> None:
-        """Call the synchronous steps of an event, one after another; raises DataverseError when one fails."""
-        for step in self._steps(event, asynchronous=False):
+    async def synchronous(self, event: Event, stage: int) -> None:
+        """Call the synchronous steps of an event at a stage, one after another; raises DataverseError when one
+        fails."""
+        for step in self._steps(event, asynchronous=False, stage=stage):
             body, headers = self._request(event, step, event.caller.request_id)
             outcome = await self._call(step.step_id, body, headers)
             if outcome.again:
@@ -105,7 +106,7 @@ class Notices:
 
     def asynchronous(self, event: Event) -> None:
         """Queue a system job per asynchronous step of an event that has just been committed."""
-        for step in self._steps(event, asynchronous=True):
+        for step in self._steps(event, asynchronous=True, stage=POST_OPERATION):
             delays = self._faults.delays()
             if not delays:
                 continue
@@ -117,13 +118,15 @@ class Notices:
                 due = now + timedelta(seconds=self._options.async_delay_seconds + delay)
                 self._enqueue(Delivery(job_id, copy, 1, step.step_id, body, headers, due))
 
-    def has_synchronous(self, table: str, message: str) -> bool:
-        """Say whether a write of this kind may call somebody before it is committed."""
-        return any(not step.asynchronous for step in self._registrations.steps(table, message))
+    def has_synchronous(self, table: str, message: str, stage: int) -> bool:
+        """Say whether a write of this kind may call somebody at a stage, before it is committed."""
+        steps = self._registrations.steps(table, message)
+        return any(not step.asynchronous and step.stage == stage for step in steps)
 
-    def _steps(self, event: Event, *, asynchronous: bool) -> list[Step]:
+    def _steps(self, event: Event, *, asynchronous: bool, stage: int) -> list[Step]:
         steps = self._registrations.steps(event.table.name, event.message)
-        return [step for step in steps if step.asynchronous is asynchronous and step.wants(event)]
+        fitting = (step for step in steps if step.asynchronous is asynchronous and step.stage == stage)
+        return [step for step in fitting if step.wants(event)]
 
     def _request(self, event: Event, step: Step, operation_id: str) -> tuple[str, dict[str, str]]:
         context = self._writer.body(event, step, operation_id)

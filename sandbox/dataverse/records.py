@@ -20,14 +20,20 @@ from sandbox.dataverse.context import Caller, Event
 from sandbox.dataverse.errors import NotImitated
 from sandbox.dataverse.metadata import Column, Kind, Model, Relationship, Table
 from sandbox.dataverse.notices import Notices
-from sandbox.dataverse.registrations import Registrations
+from sandbox.dataverse.registrations import POST_OPERATION, PRE_VALIDATION, Registrations
 from sandbox.dataverse.store import Row, Store
 from sandbox.dataverse.transactions import Transaction
 from sandbox.dataverse.values import lookup_target, target_column
 
 ANY_VERSION = "*"
 CASE_RESOLVED = 1
-CLOSED_OPPORTUNITY = {1: "won", 2: "lost"}
+CLOSED_BY_MESSAGE: Mapping[str, Mapping[int, str]] = {
+    "opportunity": {1: "won", 2: "lost"},
+    "quote": {2: "won", 3: "closed"},
+    "salesorder": {2: "canceled", 3: "fulfilled"},
+}
+"""States that an action of their own sets, and no update: WinOpportunity, LoseOpportunity, WinQuote, CloseQuote,
+CancelSalesOrder, FulfillSalesOrder."""
 
 
 class Records:
@@ -96,16 +102,17 @@ class Records:
     ) -> Row:
         """Change a row and return it; raises DataverseError 404 when it is gone, 412 when `version` is not its own.
 
-        `closes`: as the action does that closes an opportunity, which an update by itself may not.
+        `closes`: as the action does that closes a record, which an update by itself may not.
         """
         sent = dict(changes)
         if sent.pop(table.primary_id, row_id) != row_id:
             raise errors.invalid_argument(f"The {table.primary_id} of a row cannot be changed.")
+        await self._before_it_begins(table, row_id, sent, caller, version)
         async with self._work(within) as work:
             await work.hold(self._lock(table, row_id))
             before = self._existing(table, row_id, version)
-            if table.name == "opportunity" and not closes:
-                _check_closing(before, sent)
+            if table.name in CLOSED_BY_MESSAGE and not closes:
+                _check_closing(table, before, sent)
             made = self._changed(table, before, sent, caller)
             row = {**before, **made}
             _check_case(table, row)
@@ -199,9 +206,20 @@ class Records:
         if key is not None:
             raise errors.duplicate_key(key.schema_name, ", ".join(key.columns))
 
+    async def _before_it_begins(
+        self, table: Table, row_id: str, sent: Mapping[str, Any], caller: Caller, version: str
+    ) -> None:
+        """Call the steps of the stage PreValidation: outside the transaction, with what was sent and nothing else."""
+        if not table.notices or not self._notices.has_synchronous(table.name, "Update", PRE_VALIDATION):
+            return
+        before = self._existing(table, row_id, version)
+        target = {**sent, table.primary_id: row_id}
+        event = self._event("Update", table, row_id, caller, sent, target, before, None)
+        await self._notices.synchronous(event, PRE_VALIDATION)
+
     async def _synchronous(self, event: Event, check_again: Callable[[], None]) -> None:
-        if event.table.notices and self._notices.has_synchronous(event.table.name, event.message):
-            await self._notices.synchronous(event)
+        if event.table.notices and self._notices.has_synchronous(event.table.name, event.message, POST_OPERATION):
+            await self._notices.synchronous(event, POST_OPERATION)
             check_again()
 
     def _written(self, work: Transaction, event: Event, row: dict[str, Any]) -> Row:
@@ -312,6 +330,8 @@ class Records:
             made.update(self._currency_columns(table, row, sent, creating=row is before))
         if {"firstname", "lastname"} & set(sent):
             made.update(_full_names(table, row))
+        if table.name == "productpricelevel" and "productid" in sent:
+            made["productnumber"] = (self._store.get("product", row["productid"]) or {}).get("productnumber")
         if table.name == "serviceendpoint":
             made["isauthvalueset"] = row.get("authvalue") is not None
         if table.name == "annotation" and "documentbody" in sent:
@@ -353,11 +373,11 @@ class Records:
                 raise errors.invalid_status(table.name)
 
 
-def _check_closing(before: Row, sent: Mapping[str, Any]) -> None:
-    """Refuse an update that wins or loses an opportunity: WinOpportunity and LoseOpportunity do."""
-    state = sent.get("statecode")
-    if state in CLOSED_OPPORTUNITY and state != before["statecode"]:
-        raise errors.needs_another_message("opportunity", CLOSED_OPPORTUNITY[state])
+def _check_closing(table: Table, before: Row, sent: Mapping[str, Any]) -> None:
+    """Refuse an update that sets a state which an action of its own sets."""
+    state, closing = sent.get("statecode"), CLOSED_BY_MESSAGE[table.name]
+    if isinstance(state, int) and state in closing and state != before["statecode"]:
+        raise errors.needs_another_message(table.name, closing[state])
 
 
 def _check_case(table: Table, row: Row) -> None:

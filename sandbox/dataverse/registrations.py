@@ -27,7 +27,7 @@ KNOWN_IDS = {
     "Create of account": "c2c5bb1b-ea3e-db11-86a7-000a3a5473e8",
 }
 WEBHOOK, WEBHOOK_KEY, HTTP_HEADER, QUERY_STRING = 8, 4, 5, 6
-POST_OPERATION = 40
+PRE_VALIDATION, POST_OPERATION = 10, 40
 
 
 def platform_id(text: str) -> str:
@@ -111,6 +111,7 @@ class Registrations:
             step_id=step_id,
             name=row.get("name") or "",
             endpoint_id=row["eventhandler"],
+            stage=row["stage"],
             asynchronous=row["mode"] == 1,
             rank=row.get("rank") or 1,
             filtering=frozenset(_names(row.get("filteringattributes"))),
@@ -152,7 +153,8 @@ class Registrations:
         if row["stage"] != POST_OPERATION:
             if row["mode"] == 1:
                 raise errors.invalid_argument("An asynchronous step must be registered on stage 40.")
-            raise NotImitated("webhook steps on other stages than 40 (PostOperation)")
+            if row["stage"] != PRE_VALIDATION or message["name"] != "Update":
+                raise NotImitated("webhook steps on other stages than 40, but of an update on 10 (PreValidation)")
         if row.get("impersonatinguserid") is not None:
             raise NotImitated("steps that run as another user (impersonatinguserid)")
         self._check_filter(row, message["name"])

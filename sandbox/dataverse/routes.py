@@ -38,6 +38,8 @@ from sandbox.dataverse.merging import NAME as MERGE
 from sandbox.dataverse.merging import Merges
 from sandbox.dataverse.metadata import Model
 from sandbox.dataverse.metadata_api import SETS, MetadataApi
+from sandbox.dataverse.notifying import NAME as NOTIFY
+from sandbox.dataverse.notifying import Notifying
 from sandbox.dataverse.options import DataverseOptions
 from sandbox.dataverse.records import Records
 from sandbox.dataverse.rows import RowApi
@@ -95,6 +97,7 @@ class WebApi:
         rows: RowApi,
         bulk_deletes: BulkDeletes,
         merges: Merges,
+        notifying: Notifying,
         metadata: MetadataApi,
         security: Security,
         new_id: Callable[[], str],
@@ -112,6 +115,7 @@ class WebApi:
         self._rows = rows
         self._bulk_deletes = bulk_deletes
         self._merges = merges
+        self._notifying = notifying
         self._metadata = metadata
         self._security = security
         self._new_id = new_id
@@ -228,6 +232,8 @@ class WebApi:
             return self._metadata.serve(call)
         if call.segments == (MERGE,):
             return await self._merges.take(call)
+        if call.segments == (NOTIFY,):
+            return await self._notifying.take(call)
         if call.segments == ("BulkDelete",):
             return self._bulk_deletes.take(call)
         if call.segments[1:] and call.segments[1].removesuffix("()") in RIGHTS_FUNCTIONS:

@@ -29,6 +29,7 @@ from sandbox.dataverse.merging import Merges
 from sandbox.dataverse.metadata import Table, load_model
 from sandbox.dataverse.metadata_api import MetadataApi
 from sandbox.dataverse.notices import Notices
+from sandbox.dataverse.notifying import Notifying
 from sandbox.dataverse.options import DataverseOptions
 from sandbox.dataverse.reading import Reader
 from sandbox.dataverse.records import Records
@@ -165,6 +166,14 @@ class DataverseSandbox:
                 records=self._records,
                 bodies=self._bodies,
                 security=self._security,
+            ),
+            notifying=Notifying(
+                model=self._model,
+                store=self._store,
+                records=self._records,
+                bodies=self._bodies,
+                security=self._security,
+                root=reader.root,
             ),
             metadata=MetadataApi(
                 definitions=self._definitions,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from shared.field_service.ports import AnswerRows
 from shared.sales_cockpit.ports import EvaluationRows
 from shared.stores import (
+    answers,
     breakers,
     compares,
     counters,
@@ -69,6 +71,7 @@ TABLES: Final = tuple(
         reports,
         compares,
         evaluations,
+        answers,
     )
 )
 """The tables that the row store must be made with."""
@@ -96,6 +99,7 @@ class Stores:
     reports: Reports
     compares: CompareRows
     evaluations: EvaluationRows
+    answers: AnswerRows
 
 
 def open_stores(rows: RowStore, clock: Clock) -> Stores:
@@ -119,4 +123,5 @@ def open_stores(rows: RowStore, clock: Clock) -> Stores:
         reports=reports.ReportsStore(rows),
         compares=compares.ComparesStore(rows),
         evaluations=evaluations.EvaluationsStore(rows),
+        answers=answers.AnswersStore(rows),
     )

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.sync.arguments import Argument, wrong_argument
 from shared.sync.checks import CHECKS
 from shared.sync.compiled import Part
+from shared.sync.confirming import Confirming
 from shared.sync.converters import CONVERTERS, Given
 from shared.sync.joined import is_joined, parts_of
 from shared.sync.normalisers import NORMALISERS, Normaliser
@@ -653,12 +654,13 @@ class Problem(Part):
 
 class Index(Part):
     """The compiled definitions: the good ones, and the problems of those that were refused. tables: what is declared of
-    tables and columns of our own."""
+    tables and columns of our own; confirming: what answers checks."""
 
     format: Literal[1] = 1
     sources: dict[str, str] = Field(default_factory=dict)
     definitions: tuple[Definition, ...] = ()
     tables: tuple[OwnTable, ...] = ()
+    confirming: Confirming | None = None
     problems: tuple[Problem, ...] = ()
 
     @property

@@ -11,6 +11,18 @@ import pytest
 import yaml
 
 from local.definition_schema import FILE, definition_schema, schema_text
+from shared.sync.confirming import (
+    Confirmation,
+    Confirming,
+    CreditColumns,
+    CreditSource,
+    Lines,
+    OneRecord,
+    Priced,
+    PricedFor,
+    PriceSource,
+    StockSource,
+)
 from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, MatchRule, Transfer
 from shared.sync.own_tables import MADE_IN, OwnColumn, OwnTable
 from tests.unit.definitions.test_definitions import GOOD, TRANSFERS
@@ -147,7 +159,7 @@ def test_the_schema_knows_every_key_of_the_models() -> None:
     own = {"left", "right", "line", "master_unlinked", "master_linked", "convert_with", "check_with"}
     assert set(parts["fields"]["items"]["properties"]) == _keys(FieldRule, *own) | {"master"}
     assert set(parts["match"]["items"]["properties"]) == _keys(MatchRule, *own, "normalise_with")
-    assert set(parts) == _keys(Definition, "file", *own) | {"pair", "for", "tables", "needed_for"}
+    assert set(parts) == _keys(Definition, "file", *own) | {"pair", "for", "tables", "needed_for", "checks"}
     alike = {"identity", "key", "day", "instead_of"}
     assert set(parts["for"]["items"]["properties"]) == _keys(Definition, "file", *own, *alike) | {
         "without",
@@ -170,3 +182,20 @@ _COMPILED = ("name", "source", "walk_seconds", "window_days", "set_on_delete")
 def _keys(model: type[Any], *compiled: str) -> set[str]:
     """What people write: the model's fields without those that the compiler adds."""
     return set(model.model_fields) - {"line", *compiled}
+
+
+def test_the_schema_knows_every_key_of_what_answers_checks() -> None:
+    """And no other."""
+    parts = definition_schema()["properties"]["checks"]["properties"]
+    assert set(parts) == _keys(Confirming, "file")
+    price, stock, credit = (parts[name]["additionalProperties"]["properties"] for name in ("price", "stock", "credit"))
+    assert set(price) == _keys(PriceSource, "line")
+    assert set(price["items"]["properties"]) == set(price["prices"]["properties"]) == _keys(Priced)
+    assert set(price["customer"]["properties"]) == _keys(PricedFor)
+    assert set(price["currency"]["properties"]) == set(credit["currency"]["properties"]) == _keys(OneRecord)
+    assert set(stock) == _keys(StockSource, "line")
+    assert set(credit) == _keys(CreditSource, "line")
+    assert set(credit["tables"]["additionalProperties"]["properties"]) == _keys(CreditColumns)
+    confirmation = parts["confirm"]["additionalProperties"]["items"]["properties"]
+    assert set(confirmation) == _keys(Confirmation, "line")
+    assert set(confirmation["lines"]["properties"]) == _keys(Lines)
