@@ -77,6 +77,7 @@ async def serve(app: ASGIApp, port: int = 0, certificate: Path | None = None) ->
     log. Raises OSError when the port is taken.
     """
     listener = socket.create_server(("127.0.0.1", port))  # at once, even where a server has just been killed
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the parts of an answer wait for one another
     breaking = _BreakingApp(app)
     config = uvicorn.Config(
         breaking,
