@@ -52,8 +52,9 @@ def _uses(definition: Definition, side: Side) -> Iterator[tuple[str, Use]]:
 def _of_rule(definition: Definition, rule: FieldRule, side: Side) -> Use:
     other = definition.table(side.other)
     ways = [travels(definition, rule, one) for one in (side, side.other)]
+    back = any(rule.column(one.source) in one.write_back for one in definition.transfers)
     way = {(True, True): "both ways with", (True, False): "goes to", (False, True): "comes from"}.get(
-        (ways[0], ways[1]), "with"
+        (ways[0], ways[1]), "is written back with" if back else "stands beside"
     )
     partner = f"{other.system} {other.table}.{rule.column(side.other)}"
     return Use(definition.file, rule.line, partner, way, _master(definition, rule))

@@ -11,6 +11,8 @@ from shared.sync.ports import ColumnMetadata
 
 LIKE: Final = 0.7
 """From here on a column is proposed."""
+SAME_THING: Final = 0.95
+"""From here on two columns differ by the kind of their values only."""
 _LETTERS_ALIKE: Final = 0.82
 """Below it names share letters, not words: state and stage, phone number and post number."""
 _LEAST_PART: Final = 4
@@ -18,7 +20,7 @@ _LEAST_SHARE: Final = 0.3
 _WORDS: Final = re.compile(r"[^\W_]+")
 _HUMP: Final = re.compile(r"(?<=[^\WA-Z_])(?=[A-Z])")
 _PREFIX: Final = re.compile(r"^(cdock|cf)_", re.IGNORECASE)
-_KIND: Final = re.compile(r"(number|code|url|dttm|date|time|no|id|at|on|address|\d)+$")
+_KIND: Final = re.compile(r"(number|code|url|dttm|date|time|no|id|ref|at|on|address|\d)+$")
 """How names end that say what kind of column it is, not which one."""
 
 
@@ -39,7 +41,7 @@ def _alike(one: str, other: str) -> float:
         return 1.0
     near, far = sorted((_KIND.sub("", one), _KIND.sub("", other)), key=len)
     if near == far:
-        return 0.95 if near else 0.0
+        return SAME_THING if near else 0.0
     ratio = difflib.SequenceMatcher(None, near, far).ratio()
     whole = len(near) >= _LEAST_PART and len(near) >= _LEAST_SHARE * len(far)
     if whole and (far.startswith(near) or far.endswith(near)):

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from local.definition_start.likeness import words_of
-from shared.sync.own_tables import CUSTOM, LONGEST_MEMO, LONGEST_STRING, MEMO, MOST_DECIMALS, TYPES, OwnColumn
+from shared.sync.own_tables import (
+    CUSTOM,
+    LONGEST_MEMO,
+    LONGEST_STRING,
+    MEMO,
+    MOST_DECIMALS,
+    TYPES,
+    USUAL_LENGTH,
+    OwnColumn,
+)
 from shared.sync.ports import ColumnMetadata, ColumnType
 
 PREFIX: Final = "cdock_"
@@ -37,7 +45,7 @@ def own_column(name: str, like: ColumnMetadata, refers_to: str = "") -> OwnColum
     """A column that holds what another system's column holds. refers_to: the table, of a reference."""
     label = like.label or told(like.name)
     if refers_to:
-        label = label.removesuffix(" id")
+        label = label.removesuffix(" id").removesuffix(" ref")
         return OwnColumn(name=name, label=label, type="reference", refers_to=refers_to)
     match like.type:
         case ColumnType.CHOICE:
@@ -52,12 +60,12 @@ def own_column(name: str, like: ColumnMetadata, refers_to: str = "") -> OwnColum
             return OwnColumn(name=name, label=label, type=_PLAIN[like.type])
 
 
-def key_column(name: str, system: str, keys: Sequence[ColumnMetadata]) -> OwnColumn:
-    """The column that holds the other system's key."""
-    lengths = [one.max_length or LONGEST_KEY for one in keys if one.type is ColumnType.TEXT]
-    return OwnColumn(name=name, label=f"Number in {system}", length=min(max([*lengths, 20]), LONGEST_KEY))
+def key_column(name: str, label: str, like: ColumnMetadata) -> OwnColumn:
+    """The column that holds another system's key, or a part of it, as text."""
+    length = like.max_length if like.type is ColumnType.TEXT else USUAL_LENGTH
+    return OwnColumn(name=name, label=label, length=min(length or LONGEST_KEY, LONGEST_KEY))
 
 
 def _numbered(like: ColumnMetadata) -> dict[str, str]:
-    labels = [label or value for value, label in like.choices.items()]
-    return {str(FIRST_CHOICE + place): told(label) if label.isupper() else label for place, label in enumerate(labels)}
+    labels = [label if label not in ("", value) else told(value) for value, label in like.choices.items()]
+    return {str(FIRST_CHOICE + place): label for place, label in enumerate(labels)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from local.definition_start.fitting import How, how
-from local.definition_start.likeness import assigned, likeness, words_of
+from local.definition_start.likeness import SAME_THING, assigned, likeness, words_of
 from local.definition_start.own import key_column, own_column, own_name, prefix_of, told
 from shared.sync.correspondence import KEYS
 from shared.sync.definition import Index
@@ -52,7 +52,8 @@ class Line:
 @dataclass(frozen=True)
 class Started:
     """A begun definition. left and right: system and table; transfers: by name the system that they come from; open:
-    sentences on what is left to decide; own: the tables and columns that are to be made for it."""
+    sentences on what is left to decide; own: the tables and columns that are to be made for it. extends: the file of
+    the definition that there is of both tables; then only the lines are new."""
 
     left: tuple[str, str]
     right: tuple[str, str]
@@ -62,6 +63,7 @@ class Started:
     lines: Sequence[Line]
     open: Sequence[str] = ()
     own: OwnTable | None = None
+    extends: str = ""
 
 
 def begin(of: Half, other: Half, picked: Sequence[str], source: str, index: Index) -> Started:
@@ -88,15 +90,33 @@ class _Begin:
         pair = (self.other.system, self.of.system)
         self.flipped = any(one.systems == pair[::-1] for one in self.index.definitions)
         """The pair's systems stand in the order of the definitions that there are, as references need it."""
+        self.side = Side.LEFT if self.flipped else Side.RIGHT
+        """On which the picked table stands."""
+        halves = {self.side: self.of, self.side.other: self.other}
+        self.present = next(
+            (
+                one
+                for one in self.index.definitions
+                if all(one.side_of(half.system, half.name) is side for side, half in halves.items())
+            ),
+            None,
+        )
+        """The definition that there is of both tables."""
+        if self.present and len({one.source for one in self.present.transfers}) == 1:
+            self.source = self.source or halves[self.present.transfers[0].source].system
 
     def started(self) -> Started:
+        halves = [(one.system, one.name) for one in (self.other, self.of)]
+        left, right = halves[::-1] if self.flipped else halves
+        if self.present:
+            lines = list(self._lines(set(self.present.columns(self.side.other))))
+            own = self._own_table("", ())
+            return Started(left, right, {}, None, (), lines, self.open, own, self.present.file)
         external = self._external()
         keys = list(self._keys())
         used = {self._of_other(line).name for line in [*keys, *([external] if external else [])]}
         lines = list(self._lines(used))
         self.open += self._required([*lines, *keys, *([external] if external else [])])
-        halves = [(one.system, one.name) for one in (self.other, self.of)]
-        left, right = halves[::-1] if self.flipped else halves
         name = self._name_column(lines)
         return Started(left, right, self._transfers(), external, keys, lines, self.open, self._own_table(name, keys))
 
@@ -172,11 +192,13 @@ class _Begin:
             name = f"{prefix}{self.of.system.replace('_', '')}id" if len(keys) == 1 else own_name(prefix, column.name)
             found = self.other.columns.get(name) or self._unique_of_other(column)
             if found is None and (self.other.table is None or column.name in self.picked):
-                self.own[name] = key_column(name, self.of.system, [column])
+                label = f"Number in {self.of.system}" if len(keys) == 1 else column.label or told(column.name)
+                self.own[name] = key_column(name, label, column)
                 found = self.own[name].as_made
             by = how(*((column, found) if self.flipped else (found, column)), self._sources()) if found else None
-            if found and by:
-                yield self._line(found, column, self.of.system, how=by)
+            if found and by:  # a system gives a number by itself, but no key of several columns
+                master = self.of.system if len(keys) == 1 else self._master(found, replace(column, updatable=True))
+                yield self._line(found, column, master, how=by)
 
     def _unique_of_other(self, column: ColumnMetadata) -> ColumnMetadata | None:
         """A text of the partner that is unique by itself and named like the key, or after the system."""
@@ -190,9 +212,10 @@ class _Begin:
 
     def _lines(self, used: Collection[str]) -> Iterator[Line]:
         mine = set(self.of.table.key if self.of.table else ())
-        wanted = [self.of.columns[name] for name in self.picked] or [
-            one for one in self.of.columns.values() if one.writable or self.other.table
-        ]
+        if self.present:
+            mine |= set(self.present.columns(self.side))
+            self.open += [f"{name}: {self.present.file} uses it already." for name in self.picked if name in mine]
+        wanted = [self.of.columns[name] for name in self.picked] or list(self._likely())
         wanted = [one for one in wanted if one.name not in mine and "".join(words_of(one.name)) not in EXTERNAL]
         offered = [one for name, one in self.other.columns.items() if name not in used]
         ways = {
@@ -209,6 +232,15 @@ class _Begin:
                 partner, way = self._own(column)
             if partner and way:
                 yield self._spelled(partner, column, way)
+
+    def _likely(self) -> Iterator[ColumnMetadata]:
+        """The columns that are looked at where none is picked: not those that hold a reference's key once more, nor for
+        a new table what the system keeps for itself."""
+        references = [one for one in self.of.columns.values() if one.type is ColumnType.REFERENCE]
+        for column in self.of.columns.values():
+            doubles = any(likeness(column, one) >= SAME_THING for one in references if one is not column)
+            if not doubles and (column.writable or self.other.table):
+                yield column
 
     def _way(self, other: ColumnMetadata, of: ColumnMetadata) -> How | tuple[str, str] | None:
         """How values go over, or the pair whose links translate a reference; none where nothing could be written."""

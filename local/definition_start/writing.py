@@ -15,7 +15,10 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+ -]*(?<! )")
 
 
 def definition_text(started: Started) -> str:
-    """The definition, with what is to be decided in comments."""
+    """The definition, with what is to be decided in comments; of one that there is the new lines only."""
+    if started.extends:
+        told = (line for sentence in started.open for line in _comment(sentence))
+        return "\n".join([*told, *_lines(started.lines, started)]) + "\n"
     return "\n".join([*_head(started), *_transfers(started), *_match(started), *_fields(started)]) + "\n"
 
 
@@ -97,7 +100,10 @@ def _names(rule: Sequence[Line], side: str) -> str:
 
 def _fields(started: Started) -> Iterator[str]:
     yield from ("", "fields:")
-    lines = [*([started.external] if started.external else []), *started.keys, *started.lines]
+    yield from _lines([*([started.external] if started.external else []), *started.keys, *started.lines], started)
+
+
+def _lines(lines: Sequence[Line], started: Started) -> Iterator[str]:
     rows = [list(_row(line, started.left[0], started.right[0])) for line in lines]
     widths = [max((len(row[place]) for row in rows), default=0) for place in (0, 1)]
     for row in rows:

@@ -257,6 +257,25 @@ class Pipeline:
                 self._brakes[name] = Brake(self.ports, self._prepared[name], partial(self._mode, name), approved)
         return self._prepared[name]
 
+    async def no_longer_fits(self, name: str) -> bool:
+        """Whether a transfer that has met an unknown table or column is refused once its tables are looked at anew;
+        from then on its changes wait. False: it fits, and what it met concerns a record only."""
+        if name in self.refused:
+            return True
+        self._prepared.pop(name, None)
+        definition, _ = self._find(name)
+        try:
+            for side in Side:
+                table = definition.table(side)
+                with suppress(UnknownColumn):
+                    await self.ports.connectors[table.system].survey(table.table)
+            await self.prepare(name)
+        except UnknownColumn:
+            return True
+        except (ConnectorError, SettingsError):
+            pass
+        return False
+
     async def lengths(self, definition: Definition) -> Mapping[Side, Mapping[str, int | None]]:
         """The longest texts that the columns of both sides take."""
         found: dict[Side, Mapping[str, int | None]] = {}
@@ -582,6 +601,8 @@ class _Work:
             return Done(key, Outcome(Kind.DEFERRED, Why.BRAKE, pending=True, code=error.code))
         if isinstance(error, WrongEnvironment):
             return Done(key, Outcome(Kind.DEFERRED, Why.ENVIRONMENT, pending=True, code=error.code))
+        if isinstance(error, UnknownColumn) and await self.pipeline.no_longer_fits(self.prepared.transfer.name):
+            return Done(key, Outcome(Kind.DEFERRED, Why.DEFINITION, pending=True, code=error.code))
         if isinstance(error, StoreUnavailable):
             raise error
         return Done(key, *await self._come_of(error))

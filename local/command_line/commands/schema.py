@@ -8,6 +8,7 @@
                                                                     the same as a file; none is ever overwritten
   manage.py schema fsm tool --with dataverse:cdock_tool --fields tool_id,colour --from fsm
 
+Where there is a definition of both tables already, the lines are shown that can be added to it.
 The start compiles: transfers, match rules, a line for each picked field with the column of the other side that is most
 like it, and comments on what is to be decided. Where Dataverse has no such table or column yet, a second file declares
 it (…_tables.yaml), and manage.py register --apply makes it. Nothing is written into any system.
@@ -165,12 +166,11 @@ class _Looking:
             raise WrongUsage(f"--from names one of the two systems: {' or '.join(systems)}.")
         begun = begin(Half(systems[0], table.name, table), other, picked, self._arguments.source, self._index)
         texts = {"definition": definition_text(begun), "tables": tables_text(begun.own) if begun.own else ""}
-        if not self._arguments.start:
-            self._context.out.answer({**texts, "files": []})
-            for text in filter(None, texts.values()):
-                self._context.out.line(text.rstrip("\n"))
-            return Exit.FINE
-        return self._write(self._arguments.start, texts)
+        if self._arguments.start:
+            return self._write(self._arguments.start, texts, begun.extends)
+        self._context.out.answer({**texts, "extends": begun.extends, "files": []})
+        self._show(texts, begun.extends)
+        return Exit.FINE
 
     async def _partner(self, app: App, own: Any) -> Half:
         """The other table: as it is, as it is declared, or as one that is to be made."""
@@ -190,11 +190,18 @@ class _Looking:
             raise WrongUsage(told + hint)
         return Half(system, name, found)
 
-    def _write(self, file: Path, texts: Mapping[str, str]) -> int:
-        """Both files or none, and what compiling says of them."""
-        wanted = {file: texts["definition"]}
+    def _show(self, texts: Mapping[str, str], extends: str) -> None:
+        if extends:
+            self._context.out.line(f"Lines for {extends}, below fields:")
+        for text in filter(None, texts.values()):
+            self._context.out.line(text.rstrip("\n"))
+
+    def _write(self, file: Path, texts: Mapping[str, str], extends: str) -> int:
+        """Both files or none, and what compiling says of them. Of a definition that there is nothing is written but
+        what it needs in Dataverse."""
+        wanted = {} if extends else {file: texts["definition"]}
         if texts["tables"]:
-            wanted[file.with_name(f"{file.stem}_tables{file.suffix}")] = texts["tables"]
+            wanted[file if extends else file.with_name(f"{file.stem}_tables{file.suffix}")] = texts["tables"]
         if file.suffix != ".yaml":
             raise WrongUsage("--start: a definition's file ends with .yaml.")
         if there := [path for path in wanted if path.exists()]:
@@ -204,7 +211,10 @@ class _Looking:
             with path.open("x", encoding="utf-8", newline="\n") as written:
                 written.write(text)
         problems = [str(one) for one in compile_folder(folder_of(self._arguments)).problems]
-        self._context.out.answer({**texts, "files": [str(path) for path in wanted], "problems": problems})
+        files = [str(path) for path in wanted]
+        self._context.out.answer({**texts, "extends": extends, "files": files, "problems": problems})
+        if extends:
+            self._show({"definition": texts["definition"]}, extends)
         for path in wanted:
             self._context.out.line(f"Written: {path}")
         for problem in problems:

@@ -167,11 +167,30 @@ def test_a_field_that_the_crms_table_lacks_is_declared_and_one_that_it_has_is_no
     assert [line.left.name for line in begun.keys] == ["cdock_fsmid"]
 
 
+def test_where_there_is_a_definition_only_the_new_lines_are_begun() -> None:
+    """R-223: with the column that they need; what it uses already is told."""
+    crm = TableMetadata("cdock_tool", {"cdock_price": column("cdock_price", ColumnType.DECIMAL)})
+    half = Half("dataverse", "cdock_tool", None)
+    first = read_definition(
+        definition_text(begin(Half("fsm", "tool", TOOL), half, ["price"], "fsm", Index())), "x.yaml"
+    )
+    there = Half("dataverse", "cdock_tool", crm)
+    more = begin(Half("fsm", "tool", TOOL), there, ["price", "status"], "", Index(definitions=(first,)))
+    assert (more.extends, list(more.transfers), more.external, list(more.keys)) == ("x.yaml", [], None, [])
+    assert [(line.left.name, line.right.name, line.master) for line in more.lines] == [
+        ("cdock_status", "status", "fsm")
+    ]
+    assert more.own is not None
+    assert [one.name for one in more.own.columns] == ["cdock_status"]
+    assert definition_text(more).startswith("# - price: x.yaml uses it already.\n  - ")
+
+
 def test_a_name_that_a_transfer_has_already_gets_a_number() -> None:
     """It is a function's and a queue's."""
     half = Half("dataverse", "cdock_tool", None)
     first = read_definition(definition_text(begin(Half("fsm", "tool", TOOL), half, ["price"], "", Index())), "x")
-    again = begin(Half("fsm", "tool", TOOL), half, ["price"], "fsm", Index(definitions=(first,)))
+    other = Half("dataverse", "cdock_device", None)
+    again = begin(Half("fsm", "tool", TOOL), other, ["price"], "fsm", Index(definitions=(first,)))
     assert list(again.transfers) == ["tool_2_from_fsm_to_dataverse"]
     long = TableMetadata("x" * 90, TOOL.columns, key=("tool_id",))
     assert [len(name) for name in begin(Half("fsm", "x" * 90, long), half, ["price"], "", Index()).transfers] == [
