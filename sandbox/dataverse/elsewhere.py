@@ -3,7 +3,6 @@
 ELSEWHERE = frozenset(
     {
         "AddSolutionComponent",
-        "campaigns",
         "CancelSalesOrder",
         "CloseIncident",
         "CloseQuote",
