@@ -142,6 +142,13 @@ async def test_a_query_filters_orders_and_cuts(fsm: FsmSite) -> None:
     assert cut[0]["@etag"] == (await fsm.ask("GET", "tables/place/P-1")).headers["ETag"]
 
 
+async def test_a_server_may_tell_versions_of_records_only(make: MakeFsm) -> None:
+    fsm = make(versions_in_queries=False)
+    await placed(fsm, place_id="P-1")
+    assert await fsm.query("place", ["place_id"]) == [{"place_id": "P-1"}]
+    assert "ETag" in (await fsm.ask("GET", "tables/place/P-1")).headers
+
+
 async def test_what_the_order_leaves_equal_comes_in_any_order(fsm: FsmSite) -> None:
     for _ in range(3):
         await placed(fsm)

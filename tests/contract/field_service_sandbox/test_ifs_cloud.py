@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sandbox.faults import FaultKind, FaultRule
 from tests.contract.field_service_sandbox.conftest import IfsSite, MakeIfs
 from tests.contract.hand_clock import HandClock
 
@@ -232,6 +233,17 @@ async def test_people_add_fields_and_tables(ifs: IfsSite) -> None:
     assert 'Constraint Property="PartyId"' in (await ifs.ask("GET", "VisitHandling.svc/$metadata")).text
     ifs.sandbox.drop_column("VisitHandling.VisitSet", "PartyId")
     assert "CustomerRef" not in (await ifs.ask("GET", "VisitHandling.svc/$metadata")).text
+
+
+async def test_a_stale_read_shows_what_was_before(ifs: IfsSite) -> None:
+    await customer(ifs, CustomerId="C-1")
+    path = f"{CUSTOMERS}(CustomerId='C-1')"
+    await ifs.told("PATCH", path, {"City": "Chur"}, If_Match="*")
+    ifs.sandbox.rename_column("CustomerHandling.CustomerInfoSet", "City", "Town")
+    ifs.sandbox.faults.add(FaultRule(FaultKind.STALE_READ, times=2))
+    assert (await ifs.told("GET", path))["Town"] is None
+    assert [row["Town"] for row in await listed(ifs, CUSTOMERS)] == [None]
+    assert [row["Town"] for row in await listed(ifs, CUSTOMERS)] == ["Chur"]
 
 
 async def test_what_was_answered_survives_the_process(make_ifs: MakeIfs, tmp_path: Path) -> None:
