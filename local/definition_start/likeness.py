@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from shared.sync.ports import ColumnMetadata
+from shared.sync.ports import ColumnMetadata, ColumnType
 
 LIKE: Final = 0.7
 """From here on a column is proposed."""
@@ -50,20 +50,27 @@ def _alike(one: str, other: str) -> float:
 
 
 def assigned(
-    picked: Sequence[ColumnMetadata], offered: Sequence[ColumnMetadata], fits: Container[tuple[str, str]]
+    picked: Sequence[ColumnMetadata],
+    offered: Sequence[ColumnMetadata],
+    fits: Callable[[ColumnMetadata, ColumnMetadata], bool],
 ) -> dict[str, ColumnMetadata]:
-    """For each picked column the offered one that is most like it, each offered once. fits: the pairs of names whose
-    types can correspond."""
+    """For each picked column the offered one that is most like it, each offered once. fits: whether a picked one and
+    an offered one can correspond; references that do are like each other, whatever they are called."""
     scored = [
-        (likeness(one, other), -place, one.name, other)
+        (score, -place, one.name, other)
         for one in picked
         for place, other in enumerate(offered)
-        if (one.name, other.name) in fits
+        if (score := _score(one, other)) >= LIKE and fits(one, other)
     ]
     found: dict[str, ColumnMetadata] = {}
     taken: set[str] = set()
-    for score, _, name, other in sorted(scored, key=lambda entry: entry[:2], reverse=True):
-        if score >= LIKE and name not in found and other.name not in taken:
+    for _, _, name, other in sorted(scored, key=lambda entry: entry[:2], reverse=True):
+        if name not in found and other.name not in taken:
             found[name] = other
             taken.add(other.name)
     return found
+
+
+def _score(one: ColumnMetadata, other: ColumnMetadata) -> float:
+    least = LIKE if one.type is other.type is ColumnType.REFERENCE else 0.0
+    return max(likeness(one, other), least)

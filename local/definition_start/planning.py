@@ -218,19 +218,12 @@ class _Begin:
         wanted = [self.of.columns[name] for name in self.picked] or list(self._likely())
         wanted = [one for one in wanted if one.name not in mine and "".join(words_of(one.name)) not in EXTERNAL]
         offered = [one for name, one in self.other.columns.items() if name not in used]
-        ways = {
-            (one.name, other.name): way
-            for one in wanted
-            for other in offered
-            if (way := self._way(other, one)) is not None
-        }
-        found = assigned(wanted, offered, ways)
+        found = assigned(wanted, offered, lambda one, other: self._way(other, one) is not None)
         for column in wanted:
             partner = found.get(column.name)
-            way = ways[column.name, partner.name] if partner else None
             if partner is None and (self.picked or self.other.table is None):
-                partner, way = self._own(column)
-            if partner and way:
+                partner = self._own(column)
+            if partner and (way := self._way(partner, column)):
                 yield self._spelled(partner, column, way)
 
     def _likely(self) -> Iterator[ColumnMetadata]:
@@ -264,21 +257,20 @@ class _Begin:
                 found.append((sides[self.other.system], target))
         return list(dict.fromkeys(found))
 
-    def _own(self, column: ColumnMetadata) -> tuple[ColumnMetadata | None, How | tuple[str, str] | None]:
+    def _own(self, column: ColumnMetadata) -> ColumnMetadata | None:
         """A column of our own for one that has no partner; none where the partner is no table of Dataverse."""
         if self.other.system != MADE_IN:
             self.open.append(f"{column.name}: no column of {self.other.system} {self.other.name} is like it; name one.")
-            return None, None
+            return None
         pairs = self._pairs_of(column.target) if column.type is ColumnType.REFERENCE else []
         if column.type in KEYS and not pairs:
             self.open.append(
                 f"{column.name} refers to {column.target or 'another table'}, which no definition pairs; begin there."
             )
-            return None, None
+            return None
         name = own_name(prefix_of(self.other.name), column.name)
         self.own[name] = own_column(name, column, pairs[0][0] if pairs else "")
-        made = self.own[name].as_made
-        return made, self._way(made, column)
+        return self.own[name].as_made
 
     def _spelled(self, other: ColumnMetadata, of: ColumnMetadata, way: How | tuple[str, str]) -> Line:
         master = self._master(other, of)

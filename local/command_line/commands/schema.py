@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,13 +182,27 @@ class _Looking:
         if not name or system == self._arguments.system:
             raise WrongUsage("--with names another system and its table, such as dataverse:account.")
         connector = self._connector(app, own, system)
-        found = await _surveyed(connector, name)
+        found = self._with_declared(system, name, await _surveyed(connector, name), app.settings.kinds)
         if found is None and (system != MADE_IN or not CUSTOM.fullmatch(name)):
             offered = [(one.name, one.label) for one in await tables_like(connector, name)]
             told = asking(f"{system} has no table '{name}'", name, offered)
             hint = " One of your own begins with a prefix, such as cdock_." if system == MADE_IN else ""
             raise WrongUsage(told + hint)
         return Half(system, name, found)
+
+    def _with_declared(
+        self, system: str, name: str, found: TableMetadata | None, kinds: Mapping[str, str]
+    ) -> TableMetadata | None:
+        """The table with what is declared of it and not made yet."""
+        from shared.sync.own_tables import declared
+        from shared.sync.ports import ColumnMetadata, ColumnType, TableMetadata
+
+        wanted = [one for one in self._index.tables if one.needed_with({*kinds, *kinds.values()})]
+        table = declared(wanted, system).get(name)
+        if table is None or (found is None and not table.is_ours):
+            return found
+        known = found or TableMetadata(name, {f"{name}id": ColumnMetadata(f"{name}id", ColumnType.KEY)}, (f"{name}id",))
+        return replace(known, columns={**{one.name: one.as_made for one in table.every_column}, **known.columns})
 
     def _show(self, texts: Mapping[str, str], extends: str) -> None:
         if extends:

@@ -148,6 +148,34 @@ async def test_what_the_crm_does_not_have_is_declared_beside_the_definition(tmp_
 
 
 @virtually
+async def test_what_is_declared_already_is_not_declared_again(tmp_path: Path) -> None:
+    """R-223: although it is not made yet; a table that another definition has declared, and a column of it."""
+    tables = """
+tables:
+  dataverse:
+    cdock_seller:
+      label: Seller
+      plural: Sellers
+      name: {column: cdock_displayname, label: Name, length: 50}
+      columns: {cdock_email: {label: E-mail, length: 80}}
+"""
+    home = folder_with(tmp_path, tables=tables)
+    words = ["schema", *SALES, "--with", "dataverse:cdock_seller", "--transfers", str(home)]
+    async with RealWorld() as world:
+        start = ["--fields", "displayName,email,jobTitle", "--start", str(home / "seller.yaml")]
+        assert (await typed(world, *words, *start)).code == 0
+        index = compile_folder(home)
+        assert index.problems == ()
+        assert {rule.right: rule.left for rule in index.definitions[0].fields} == {
+            "displayName": "cdock_displayname",
+            "email": "cdock_email",
+            "jobTitle": "cdock_jobtitle",
+        }
+        (more,) = [one for one in index.tables if not one.is_ours]
+        assert [one.name for one in more.columns] == ["cdock_jobtitle"]
+
+
+@virtually
 async def test_no_file_is_ever_overwritten(tmp_path: Path) -> None:
     """Neither of the two: with the one there the other is not written either."""
     home = folder_with(tmp_path, one="pair: x\n", two_tables="tables: y\n")

@@ -167,6 +167,22 @@ def test_a_field_that_the_crms_table_lacks_is_declared_and_one_that_it_has_is_no
     assert [line.left.name for line in begun.keys] == ["cdock_fsmid"]
 
 
+def test_a_reference_goes_where_the_pairs_partner_is_referred_to() -> None:
+    """Whatever it is called: an account is a place."""
+    pair = read_definition(
+        "pair: {dataverse: account, fsm: place}\ntransfers: {account_to_fsm: {}}\n"
+        "fields: [{dataverse: name, fsm: name, master: dataverse}]\n",
+        "x",
+    )
+    there = {"cdock_customer": column("cdock_customer", ColumnType.REFERENCE, target="account")}
+    begun = begin(
+        Half("fsm", "tool", TOOL), Half("dataverse", "t", TableMetadata("t", there)), [], "", Index(definitions=(pair,))
+    )
+    assert [(line.left.name, line.right.name, line.reference) for line in begun.lines] == [
+        ("cdock_customer", "place_id", ("account", "place"))
+    ]
+
+
 def test_where_there_is_a_definition_only_the_new_lines_are_begun() -> None:
     """R-223: with the column that they need; what it uses already is told."""
     crm = TableMetadata("cdock_tool", {"cdock_price": column("cdock_price", ColumnType.DECIMAL)})
