@@ -1,7 +1,8 @@
 """`manage.py demo`: start everything in a fresh folder, move records through the real functions, say what moved, why.
 
-Three stories, one after the other, each in a process of its own: accounts and the ERP, the CRM and PostOffice, the CRM
-and the Sales Cockpit. Exit codes: 0 everything went as told, 1 something did not, 2 a story could not start.
+Four stories, one after the other, each in a process of its own: accounts and the ERP, the CRM and PostOffice, the CRM
+and the Sales Cockpit, the CRM and field service. Exit codes: 0 everything went as told, 1 something did not, 2 a story
+could not start.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-STORIES: Final = ("local.demo_customers", "local.demo_postoffice", "local.demo_sales_cockpit")
+STORIES: Final = (
+    "local.demo_customers",
+    "local.demo_postoffice",
+    "local.demo_sales_cockpit",
+    "local.demo_field_service",
+)
 
 
 def main(arguments: Sequence[str]) -> int:

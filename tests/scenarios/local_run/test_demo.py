@@ -36,6 +36,12 @@ COCKPIT = (
     "The project bears the opportunity's name",
     "A won opportunity keeps its project, and takes no more ratings",
 )
+FIELD_SERVICE = (
+    "Every customer of the CRM is there in the field",
+    "A job asked for in the CRM is planned, done and reported in the field",
+    "A warranty to be extended, and a quotation that the customer confirmed on the spot",
+    "The technician wants to sell parts: the ERP says whether the customer may owe that much more",
+)
 
 
 def told(story: str) -> str:
@@ -61,13 +67,15 @@ def told(story: str) -> str:
         ("local.demo_customers", CUSTOMERS),
         ("local.demo_postoffice", POSTOFFICE),
         ("local.demo_sales_cockpit", COCKPIT),
+        ("local.demo_field_service", FIELD_SERVICE),
     ],
 )
 def test_the_demo_tells_its_whole_stories_and_ends_with_0(story: str, chapters: tuple[str, ...]) -> None:
     """R-098, R-099, R-100, R-101, R-102, R-103, R-104, R-105, R-106, R-107, R-108, R-109, R-110, R-111, R-112, R-113,
     R-114, R-115: every chapter is there in its order, in the second story all kinds of data in their directions. R-007,
     R-009, R-011, R-016, R-017, R-018, R-021, R-022, R-024, R-026: the third, from the opportunity to the project and
-    back, as two people."""
+    back, as two people. R-201, R-204, R-205, R-208, R-209, R-217, R-229, R-233, R-234: the fourth, from the CRM to the
+    field and back, and a check while somebody waits."""
     said = told(story)
     places = [said.find(f"\n{chapter}\n") for chapter in chapters]
     assert -1 not in places, said
