@@ -71,10 +71,10 @@ class Schema:
         sources = await self._in_order(reference)
         if not far:
             return Field(name, column.type, sources, leads=True, target=reference.target)
-        target = await self.table(reference.target)
-        if far not in target.columns:
-            raise self._unknown(name)
-        (behind,) = await self.fields(target, [far])
+        try:
+            (behind,) = await self.fields(await self.table(reference.target), [far])
+        except UnknownColumn:
+            raise self._unknown(name) from None
         return Field(name, behind.type, sources, leads=True, target=reference.target, far=behind)
 
     async def _in_order(self, reference: Reference) -> tuple[str, ...]:

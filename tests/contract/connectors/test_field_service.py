@@ -334,6 +334,19 @@ async def test_what_changes_during_a_walk_hides_nothing(site: FieldServiceRig) -
     assert (await changed(site, None))[:-1].count("Renamed") == 3
 
 
+async def test_what_changes_among_records_of_one_moment_hides_nothing(site: FieldServiceRig) -> None:
+    """It moves to the end, and those behind it move up, over the edge of the page that has been told."""
+    keys = [await site.person_creates(f"Mill {number}") for number in range(12)]
+    told: list[str] = []
+    async for page in site.connector.changes(site.table, None, []):
+        told += [one.key for one in page.records]
+        if len(told) < 7:
+            await site.clock.sleep(1)
+            for key in told[-3:-1]:
+                await site.person_renames(key, "Renamed")
+    assert set(told) == set(keys)
+
+
 async def test_a_record_that_goes_away_hides_none_of_a_list(site: FieldServiceRig) -> None:
     """The rows behind it move up; a page that does not begin where the one before ended is asked for again."""
     keys = [await site.person_creates(f"Mill {number}") for number in range(9)]
