@@ -121,6 +121,7 @@ class Customizations:
             "common": ["created", "user_owned", "state"],
             "type_code": max(FIRST_CUSTOM_CODE, *codes) + 1,
             "tracked": bool(body.get("ChangeTrackingEnabled")),
+            "has_notes": bool(body.get("HasNotes")),
             "versioned": True,
             "notices": True,
             "custom": True,
@@ -172,7 +173,8 @@ class Customizations:
         """Drop a table with its rows; raises DataverseError while others refer to it."""
         if not table.custom:
             raise errors.invalid_argument("A standard table cannot be deleted.")
-        if any(relation.referencing_table != table.name for relation in self._model.referencing(table.name)):
+        others = {relation.referencing_table for relation in self._model.referencing(table.name)} - {table.name}
+        if others - {"annotation"}:
             raise in_use("Entity", table.name)
         for column in table.columns:
             self._disk.delete("column", f"{table.name}.{column}")

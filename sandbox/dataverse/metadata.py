@@ -187,6 +187,7 @@ class Model:
         self._derive()
 
     def _derive(self) -> None:
+        self.tables = _with_notes(self.tables)
         self.by_set = {table.set_name: table for table in self.tables.values()}
         self.relationships = [relation for table in self.tables.values() for relation in _relationships(table)]
         self._referencing: dict[str, list[Relationship]] = {}
@@ -208,6 +209,19 @@ class Model:
         navigation = table.navigations.get(first)
         target = self.tables.get(navigation[1]) if navigation is not None else None
         return self.edm_type(target, rest) if target is not None else None
+
+
+def _with_notes(tables: Mapping[str, Table]) -> Mapping[str, Table]:
+    """The tables, notes regarding every one that has them."""
+    notes = tables.get("annotation")
+    if notes is None:
+        return tables
+    regarding = notes.columns["objectid"]
+    targets = tuple(name for name, table in tables.items() if table.has_notes)
+    if targets == regarding.targets:
+        return tables
+    columns = {**notes.columns, "objectid": replace(regarding, targets=targets)}
+    return {**tables, "annotation": with_columns(notes, columns)}
 
 
 def _relationships(table: Table) -> list[Relationship]:

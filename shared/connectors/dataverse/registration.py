@@ -138,7 +138,7 @@ def _table(table: OwnTable, language: int) -> Part:
         "OwnershipType": "UserOwned",
         "IsActivity": False,
         "HasActivities": False,
-        "HasNotes": False,
+        "HasNotes": True,  # what we replace stays readable there
         "ChangeTrackingEnabled": True,
         "Attributes": [{**_described(table.name, language), "IsPrimaryName": True}],
     }
