@@ -385,6 +385,7 @@ class _Check:
         sent = [one for one in rules if one.on_create not in (OnCreate.LEAVE, OnCreate.AFTER)]
         filled = {one.column(transfer.target).partition(".")[0] for one in sent}
         filled |= set(transfer.create_with)
+        filled |= {own for name in filled if name in table.columns for own in table.columns[name].over}
         for column in table.columns.values():
             if column.required and column.name not in filled:
                 told = self._named(transfer.target, column.name)

@@ -162,7 +162,8 @@ class Reach(StrEnum):
 class ColumnMetadata:
     """One column of a table. max_length in characters (None: no limit); choices: allowed values with their labels.
 
-    writable: at a create or later; updatable: later. target: the table that a reference points to, if it is one.
+    writable: at a create or later; updatable: later. target: the table that a reference points to, if it is one; over:
+    the columns that it writes, where it is none itself.
     Only a survey says the rest. required: a create without it is refused. denied: what column security denies us.
     least, most, decimals: what a number may be and how many decimal places are kept, where the system was asked. label:
     what people call it, where the system says so.
@@ -175,6 +176,7 @@ class ColumnMetadata:
     choices: Mapping[str, str] = field(default_factory=dict)
     updatable: bool = True
     target: str = ""
+    over: tuple[str, ...] = ()
     required: bool = False
     denied: frozenset[Right] = frozenset()
     least: Decimal | None = None

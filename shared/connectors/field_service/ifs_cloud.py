@@ -306,6 +306,7 @@ def _leading(name: str, reference: Reference, columns: Mapping[str, ColumnMetada
         writable=all(one.writable for one in own),
         updatable=all(one.updatable for one in own),
         target=reference.target,
+        over=tuple(reference.columns),
     )
 
 

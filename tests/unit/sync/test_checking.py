@@ -128,6 +128,16 @@ def test_a_required_column_that_nothing_fills_is_named_only_where_records_are_cr
     assert found(more, needed, unsent) == [("CD-4616", "warning", 4)]
 
 
+def test_a_required_column_is_filled_by_a_reference_that_is_made_of_it() -> None:
+    """The reference has a name of its own."""
+    leads = ColumnMetadata("leads", ColumnType.REFERENCE, target="b", over=("kind",))
+    needed = {"kind": ColumnMetadata("kind", TEXT, 20, required=True), "leads": leads}
+    refers = rule("ref", "leads").model_copy(update={"reference": Reference(left="a", right="b")})
+    pair = PAIR.model_copy(update={"fields": (*PAIR.fields, refers)})
+    left = replace(LEFT, columns={**LEFT.columns, "ref": ColumnMetadata("ref", ColumnType.REFERENCE, target="a")})
+    assert found(left, replace(RIGHT, columns={**RIGHT.columns, **needed}), pair) == []
+
+
 @pytest.mark.parametrize(
     ("keys", "told"), [([], "no alternate key"), ([KeyMetadata("k", ("number",), False)], "k over")]
 )
