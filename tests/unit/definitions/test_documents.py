@@ -11,7 +11,7 @@ import pytest
 from local.definitions import read_definition
 from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
-from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, MatchRule, OnCreate, Transfer
+from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, Master, MatchRule, OnCreate, Transfer
 from shared.sync.normalisers import NORMALISERS
 from shared.sync.problems import PROBLEMS
 
@@ -22,8 +22,10 @@ MINE = [
     *(DOCS / name for name in ("definitions.md", "how-it-works.md", "glossary.md", "errors.md")),
     DOCS / "systems" / "business_central.md",
     DOCS / "how-to" / "lock-fields.md",
+    DOCS / "systems" / "field_service_data.md",
     *sorted((DOCS / "decisions").glob("00*.md")),
 ]
+FIELD_SERVICE = ROOT / "transfers" / "field_service"
 
 
 COMPILED = {"left", "right", "line", "master_linked", "master_unlinked", "convert_with", "check_with"}
@@ -115,6 +117,22 @@ def test_what_a_page_points_to_exists(page: Path) -> None:
     targets = [page.parent / target for target in re.findall(r"\]\(([^)#:]+)\)", text)]
     targets += [ROOT / named for named in re.findall(r"`((?:tests|shared|transfers|docs|local)/[\w/.-]+)`", text)]
     assert [str(target) for target in targets if not target.exists()] == []
+
+
+@pytest.mark.parametrize("path", sorted((FIELD_SERVICE / "fsm").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_field_services_fields_are_told_with_their_masters(path: Path) -> None:
+    """In both dialects, line by line as the definitions have them."""
+    page = (DOCS / "systems" / "field_service_data.md").read_text(encoding="utf-8")
+    fsm = read_definition(path.read_text("utf-8"), path.name)
+    other = read_definition((FIELD_SERVICE / "ifs_cloud" / path.name).read_text("utf-8"), path.name)
+    named = {rule.left: f"`{rule.right}`" for rule in other.fields}
+    words = {Master.LEFT: "CRM", Master.RIGHT: "field service", Master.BOTH: "both, the field service wins"}
+    rows = []
+    for rule in fsm.fields:
+        before, after = words[rule.master_unlinked], words[rule.master_linked]
+        master = after if before == after else f"{before}; linked: {after}"
+        rows.append(f"| `{rule.left}` | `{rule.right}` | {named.get(rule.left, '')} | {master} |")
+    assert "\n".join(rows) in page
 
 
 def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
