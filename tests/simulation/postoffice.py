@@ -1,65 +1,32 @@
 """A world with the real connectors of Dataverse and PostOffice on their sandboxes, struck at every call.
 
-The definitions are the product's own, each story with those that it needs. Dataverse tells of every change at once, as
-its webhooks do; PostOffice tells nobody, so its changes are found by walks. The site offers all of its contract or the
-least of it.
+PostOffice tells nobody of its changes, so they are found by walks. The site offers all of its contract or the least of
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
-from typing import Any
-
-import httpx
-from starlette.types import ASGIApp
+from functools import cache
+from typing import ClassVar
 
 from local.definitions import read_definition
-from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.postoffice.options import Auth, PostOfficeOptions, poor
 from sandbox.postoffice.sandbox import PostOfficeSandbox
-from sandbox.tokens import TENANT_ID, TokenIssuer
-from sandbox.transport import SandboxTransport
-from shared.app import App, Outside
-from shared.connectors.dataverse.connector import DataverseConnector
 from shared.connectors.postoffice.connector import PostOfficeConnector
 from shared.connectors.postoffice.site import Site
-from shared.engine import Engine
-from shared.http_client import HttpClient, basic
-from shared.identity import FixedCredential, TokenEndpointTokens
-from shared.messaging.memory import MemoryQueue, Rules
-from shared.operations import Operations
+from shared.http_client import basic
+from shared.identity import FixedCredential
 from shared.sites import SiteOperations
 from shared.stores.rows import RowStore
-from shared.stores.stores import open_stores
-from shared.sync.alarms import Watch
-from shared.sync.context import Ports, Timing, pair_name
-from shared.sync.definition import Definition, Index
-from shared.sync.draining import Draining
-from shared.sync.drifting import Drifting, Standing
-from shared.sync.edits import edit
-from shared.sync.feed_tasks import QUEUE
-from shared.sync.feed_work import FeedWork
-from shared.sync.full_compare import FullCompares
-from shared.sync.message import Message
-from shared.sync.pipeline import Pipeline
-from shared.sync.ports import Connector, LinkRow, LinkState, Outgoing, Side, SiteMode
-from shared.sync.schema_watch import SchemaWatch
-from shared.sync.subscribing import Subscriptions
-from shared.sync.walking import Walks
-from shared.sync.windows import Windows
+from shared.sync.definition import Definition
+from shared.sync.ports import Connector, SiteMode
 from tests.scenarios.postoffice.world import LEAST
-from tests.simulation.faulty import FaultyConnector
-from tests.simulation.loop import SteppedClock
-from tests.simulation.world import TRANSFERS, Faults, FaultyQueue, FaultyRows, SeededIds, Setup, World, _run_now
+from tests.simulation.site_world import WALK_SECONDS, SiteWorld
+from tests.simulation.world import TRANSFERS, Faults
 
 FOLDER = TRANSFERS / "postoffice"
-APPLICATION = "11111111-1111-4111-8111-111111111111"
-ORGANIZATION = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
-LOGIN = f"https://login.example/{TENANT_ID}/oauth2/v2.0/token"
-WALK_SECONDS = 60
 WINDOW_DAYS = 3
 MANAGER_TYPE = "10001"
 """The id of the first record that a site makes."""
@@ -89,22 +56,12 @@ def _for_a_story(definition: Definition, others: Sequence[Definition]) -> Defini
     return definition.model_copy(update={"transfers": tuple(walked), "fields": tuple(fields)})
 
 
-class FaultyTransport(SandboxTransport):
-    """Carries requests to a sandbox; each of them is an effect that a fault may strike."""
+class PostWorld(SiteWorld):
+    """The engine between a CRM and a site of PostOffice."""
 
-    def __init__(self, app: ASGIApp, faults: Faults) -> None:
-        super().__init__(app)
-        self._faults = faults
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        lost = httpx.RemoteProtocolError("simulated", request=request)
-        do = partial(super().handle_async_request, request)
-        return await self._faults.effect(f"{request.method} {request.url.path}", lost, lost, do)
-
-
-class PostWorld(World):
-    """The engine between a CRM and a site. by_requests: faults strike the requests that PostOffice gets, of which one
-    call of its connector may make several, and nothing else."""
+    kind: ClassVar[str] = "postoffice"
+    moded: ClassVar[bool] = True
+    numbers: ClassVar[frozenset[str]] = frozenset({"crmId", "number", "cdock_number", "cdock_postnumber"})
 
     def __init__(
         self,
@@ -116,63 +73,26 @@ class PostWorld(World):
         *,
         by_requests: bool = False,
     ) -> None:
-        self.by_requests = by_requests
-        self.stepped, self.timing = SteppedClock(), Timing()
-        super().__init__(Setup(seed=seed, workers=1, quiet_seconds=130), faults, rows, self.stepped)
         self.options, binding = SITES[site]
         self.binding = binding.model_copy(update={"account_manager_type": MANAGER_TYPE})
-        self.index = Index(definitions=definitions(*names))
-        self.names = [transfer.name for _, transfer in self.index.transfers()]
-        self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=self.setup.lock))
-        issuer = TokenIssuer(self.stepped)
-        issuer.register(APPLICATION, "made-up")
-        self.dataverse = DataverseSandbox(
-            base_url="https://crm.example",
-            organization_id=ORGANIZATION,
-            clock=self.stepped,
-            issuer=issuer,
-            options=DataverseOptions(application_users=(APPLICATION,), limits=False),
+        super().__init__(definitions(*names), faults, rows, seed, by_requests=by_requests)
+
+    def _open_site(self) -> Connector:
+        self.site = PostOfficeSandbox(
+            clock=self.stepped, issuer=self.issuer, base_path="/gateway", options=self.options
         )
-        self.site = PostOfficeSandbox(clock=self.stepped, issuer=issuer, base_path="/gateway", options=self.options)
         assert self.site.create("account-manager-types", {"number": "1", "name": "Sales"})["id"] == MANAGER_TYPE
-        self.clean: Mapping[str, Connector] = {
-            "dataverse": self._crm_connector(issuer),
-            "postoffice": self._connector(),
-        }
-        self.heard = 0
-        self._rounds = 0
-        self._was_quiet = True
-        self.effects = 0
-
-    def _crm_connector(self, issuer: TokenIssuer) -> DataverseConnector:
-        tokens = TokenEndpointTokens(LOGIN, APPLICATION, "made-up", self.clock, transport=SandboxTransport(issuer.app))
-        client = HttpClient(
-            system="dataverse",
-            base_url="https://crm.example",
-            scope="https://crm.example/.default",
-            tokens=tokens,
-            clock=self.clock,
-            ids=SeededIds(self.rng),
-            http=SandboxTransport(self.dataverse.app),
-            owns_tokens=True,
-        )
-        return DataverseConnector([client], self.clock, ORGANIZATION)
-
-    def _connector(self) -> PostOfficeConnector:
-        client = HttpClient(
-            system="postoffice",
-            base_url="https://post.example",
-            scope="",
-            tokens=FixedCredential(f"{self.options.user}:{self.options.password}"),
-            clock=self.clock,
-            ids=SeededIds(self.rng),
-            http=FaultyTransport(self.site.app, self.faults) if self.by_requests else SandboxTransport(self.site.app),
-            owns_tokens=True,
-            sign=basic,
-        )
+        signed_in = FixedCredential(f"{self.options.user}:{self.options.password}")
+        client = self._site_client("https://post.example", self.site.app, signed_in, basic)
         return PostOfficeConnector(
             [client], self.clock, instance="post.example/gateway", base_path="/gateway", site=self.binding
         )
+
+    async def _close_site(self) -> None:
+        await self.site.aclose()
+
+    def held(self, table: str) -> int:
+        return len(self.site.rows(table))
 
     async def prepare(self) -> None:
         """Everything that the definitions allow is exchanged."""
@@ -185,196 +105,6 @@ class PostWorld(World):
         row = await self.stores.site_modes.get("postoffice", "dataverse")
         await self.stores.site_modes.put(replace(row, mode=mode, since=self.clock.now(), by="test"))
 
-    async def aclose(self) -> None:
-        """Close everything."""
-        for connector in self.clean.values():
-            await connector.aclose()  # type: ignore[attr-defined]  # both have it, the port has not
-        await self.dataverse.aclose()
-        await self.site.aclose()
-
-    # --- people in the CRM, and what Dataverse tells ---
-
-    async def typed(
-        self, table: str, values: Mapping[str, Any], key: str | None = None, user: str | None = None
-    ) -> str:
-        """A person in the CRM makes or edits a record; `user` if it is another one than usual."""
-        if key is None:
-            key = await self.dataverse.create(table, values, user)
-        else:
-            await self.dataverse.edit(table, key, values, user)
-        self.hear(table, key, user)
-        return key
-
-    async def removed(self, table: str, key: str) -> None:
-        """A person in the CRM deletes a record."""
-        await self.dataverse.delete(table, key)
-        self.hear(table, key)
-
-    def hear(self, table: str, key: str, user: str | None = None) -> None:
-        """Queue Dataverse's notice to every transfer that the table concerns; it names who made the change."""
-        self.heard += 1
-        for definition in self.index.definitions:
-            for transfer in definition.transfers:
-                if table == definition.left.table or table in transfer.also_on:
-                    self._queue_notice(transfer.name, table, key, user)
-
-    def _queue_notice(self, transfer: str, table: str, key: str, user: str | None) -> None:
-        change = f"notice/{self.heard}"
-        message = Message(
-            transfer=transfer,
-            side=Side.LEFT,
-            table=table,
-            keys=(key,),
-            cause="notice",
-            occurred_at=self.clock.now(),
-            attempt=0,
-            correlation_id=change,
-            change_id=change,
-            editors={key: edit(self.clock.now(), user)} if user else {},
-        )
-        _run_now(self.queue.send(transfer, [Outgoing(message.message_id(), message.to_json(), None, change)]))
-
-    # --- processes ---
-
-    async def tick(self, pipeline: Pipeline) -> None:
-        """One round of the timers, with that of the days."""
-        with suppress(Exception):
-            await Windows(pipeline).due()
-        await super().tick(pipeline)
-
-    def process(self) -> Pipeline:
-        """A fresh process: nothing remembered."""
-        if self.by_requests:
-            told = FaultyConnector(self.clean["dataverse"], Faults(active=False), self.hear)
-            return Pipeline(self._ports({**self.clean, "dataverse": told}, self.rows), self.index)
-        connectors = {
-            "dataverse": FaultyConnector(self.clean["dataverse"], self.faults, self.hear),
-            "postoffice": FaultyConnector(self.clean["postoffice"], self.faults),
-        }
-        return Pipeline(self._ports(connectors, FaultyRows(self.rows, self.faults)), self.index)
-
-    def untroubled(self) -> Pipeline:
-        """A process that no fault strikes."""
-        return Pipeline(self._ports(self.clean, self.rows), self.index)
-
-    def _ports(self, connectors: Mapping[str, Connector], rows: RowStore) -> Ports:
-        return Ports(
-            connectors=connectors,
-            stores=open_stores(rows, self.clock),
-            queue=FaultyQueue(self.queue, self.faults, self._wake) if rows is not self.rows else self.queue,
-            clock=self.clock,
-            ids=SeededIds(self.rng),
-            prints=self.prints,
-            timing=self.timing,
-            moded=frozenset({"postoffice"}),
-        )
-
-    def operations(self, pipeline: Pipeline | None = None) -> Operations:
-        """The doors of people, behind which no fault strikes unless it does so in a pipeline that is given."""
-        return Operations(self._app(), self._engine(pipeline))
-
     def site_operations(self) -> SiteOperations:
-        """Those of a site's mode and of taking over."""
+        """Those of a site's mode and of taking over, behind which no fault strikes."""
         return SiteOperations(self._app(), self._engine())
-
-    def _app(self) -> App:
-        return App({}, Outside(clock=self.clock), self.index.model_dump_json().encode())
-
-    def _engine(self, given: Pipeline | None = None) -> Engine:
-        pipeline = given or self.untroubled()
-        walks, compares = Walks(pipeline), FullCompares(pipeline)
-        return Engine(
-            index=self.index,
-            stores=self.stores,
-            pipeline=pipeline,
-            walks=walks,
-            draining=Draining(pipeline),
-            subscriptions=Subscriptions(pipeline, walks),
-            schema_watch=SchemaWatch(pipeline),
-            watch=Watch(pipeline),
-            compares=compares,
-            feed_work=FeedWork(pipeline, walks, compares),
-            windows=Windows(pipeline),
-            clients={},
-            own=(),
-        )
-
-    async def settled(self) -> None:
-        """Run until nothing is under way and a walk has found nothing more."""
-        await self.run_stepped(self.stepped, self.setup.quiet_seconds)
-
-    def begin_counting(self, rounds: int) -> None:
-        """From here on faults strike. A story's effects are those until everything is quiet for the first time; with
-        two rounds, once more after that, when a walk has found something."""
-        self.faults.active, self.faults.count = True, 0
-        self.faults.names.clear()
-        self._rounds, self._was_quiet = rounds, False
-
-    async def _is_quiet(self) -> bool:
-        quiet = await super()._is_quiet()
-        if quiet and not self._was_quiet and self._rounds:
-            self._rounds -= 1
-            self.effects = self.faults.count
-        self._was_quiet = quiet
-        return quiet
-
-    # --- what must hold ---
-
-    async def check(self) -> list[str]:
-        """Everything that is wrong: half links, doubled partners, and linked records that are not equal."""
-        pipeline, wrong = self.untroubled(), list[str]()
-        for definition in (one for one in self.index.definitions if not one.is_derived):
-            wrong += await self.half_links(pipeline, definition)
-            async for page in Drifting(pipeline, definition).pages():
-                wrong += [
-                    f"stale: {definition.right.table} {one.right}: {one.standing} {','.join(one.columns)}"
-                    for one in page
-                    if one.standing is not Standing.EQUAL
-                ]
-        return wrong
-
-    async def half_links(self, pipeline: Pipeline, definition: Definition) -> list[str]:
-        """Links of which one row says something else than the other one."""
-        links, pair = pipeline.ports.stores.links, pair_name(definition, pipeline.ports.connectors)
-        wrong = []
-        for side in Side:
-            for row in await links.page(pair, side, None, 1000):
-                other = await links.get(pair, side.other, row.other) if row.other else None
-                if row.state is LinkState.CREATING or not _fits(row, other):
-                    wrong.append(f"half a link: {definition.right.table} {row.side} {row.key} is {row.state}")
-        return wrong
-
-    async def linked(self) -> list[str]:
-        """The keys of the first definition's CRM records that are linked."""
-        pipeline = self.untroubled()
-        pair = pair_name(self.index.definitions[0], pipeline.ports.connectors)
-        rows = await self.stores.links.page(pair, Side.LEFT, None, 1000)
-        return [row.key for row in rows if row.state is LinkState.LINKED]
-
-    async def contents(self) -> dict[str, list[str]]:
-        """What both systems hold in the tables of the definitions, without keys and numbers, and what waits for a
-        person."""
-        found: dict[str, list[str]] = {}
-        for definition in self.index.definitions:
-            for side in [Side.LEFT] if definition.is_derived else Side:
-                place = definition.table(side)
-                pages = self.clean[place.system].pages(place.table, None, _own(definition, side))
-                told = {one.key: str(sorted(one.values.items())) async for page in pages for one in page.records}
-                found[f"{place.system} {place.table}"] = sorted(told.values())
-        for name in self.names:
-            parked = await self.stores.parked.page(name, None, 1000)
-            found[f"parked by {name}"] = sorted(f"{one.code} {one.field}" for one in parked)
-        return found
-
-
-def _fits(row: LinkRow, other: LinkRow | None) -> bool:
-    """Whether the other side's row says the same. Of a tombstone the other record may be linked anew."""
-    if row.state is LinkState.UNLINKED:
-        return True
-    return other is not None and other.state is row.state and other.other == row.key
-
-
-def _own(definition: Definition, side: Side) -> list[str]:
-    """Columns whose values do not depend on which keys and numbers were given."""
-    keys = {"crmId", "number", "cdock_number", "cdock_postnumber", definition.left.table + "id"}
-    return [one.column(side) for one in definition.fields if one.reference is None and not keys & {one.left, one.right}]

@@ -3,8 +3,8 @@ its contract and at one that offers the least."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,66 +13,18 @@ from shared.routes import Overtaken, Unknown
 from shared.stores.rows import RowStore
 from shared.sync.full_compare import FullCompares
 from tests.simulation.postoffice import SITES, PostWorld
+from tests.simulation.site_sweep import SiteStory, at_each
 from tests.simulation.world import Faults
 
-Doing = Callable[[PostWorld], Awaitable[None]]
 ACCOUNT: Mapping[str, Any] = {"name": "Alfa", "telephone1": "+41 44 1", "address1_city": "Zug"}
 
 
-async def _nothing(world: PostWorld) -> None:
-    return
-
-
 @dataclass(frozen=True)
-class PostStory:
-    """What happens before (without faults) and while the engine runs. definitions: those that it needs.
+class PostStory(SiteStory[PostWorld]):
+    """A story at a site of PostOffice."""
 
-    rounds: 2 where a walk has to find what begins it. meanwhile: what a person does in the moment of the strike, in the
-    place of a fault. after: what happens at the end, without faults. holds: how many records of each of PostOffice's
-    tables there are then. by_requests: see `PostWorld`.
-    """
-
-    name: str
-    definitions: tuple[str, ...]
-    begin: Doing
-    before: Doing = _nothing
-    after: Doing = _nothing
-    meanwhile: Doing | None = None
-    rounds: int = 1
-    holds: Mapping[str, int] = field(default_factory=dict)
-    site: str = "whole"
-    by_requests: bool = False
-
-    async def tell(self, faults: Faults, rows: RowStore | None = None) -> PostWorld:
-        """Tell the story in a fresh world, one message at a time."""
-        faults.active = False
-        world = PostWorld(self.site, self.definitions, faults, rows, by_requests=self.by_requests)
-        await world.prepare()
-        await self.before(world)
-        await world.settled()
-        if self.meanwhile is not None:
-            faults.on_strike = lambda: self._struck(world)
-        world.begin_counting(self.rounds)
-        await self.begin(world)
-        await world.settled()
-        faults.active = False
-        await self.after(world)
-        await world.settled()
-        return world
-
-    async def _struck(self, world: PostWorld) -> None:
-        assert self.meanwhile is not None
-        was, world.faults.active = world.faults.active, False
-        await self.meanwhile(world)
-        world.faults.active = was
-
-
-def _at_each_site(*stories: PostStory) -> list[PostStory]:
-    return [
-        PostStory(**{**vars(story), "site": site, "name": f"{story.name}, {site} site"})
-        for story in stories
-        for site in SITES
-    ]
+    def world(self, faults: Faults, rows: RowStore | None) -> PostWorld:
+        return PostWorld(self.site, self.definitions, faults, rows, by_requests=self.by_requests)
 
 
 # --- people ---
@@ -342,7 +294,8 @@ async def _edited_once_more(world: PostWorld) -> None:
     assert customer["telephone"] != "+41 44 9"
 
 
-STORIES = _at_each_site(
+STORIES = at_each(
+    SITES,
     PostStory("account becomes a customer", ("customer",), _account, holds={"customers": 1}),
     PostStory(
         "account finds its customer by the number",
@@ -490,8 +443,3 @@ STORIES = _at_each_site(
     ),
 )
 """Every story of PostOffice's transfers."""
-
-
-def request_by_request(story: PostStory) -> PostStory:
-    """The same story, in which faults strike between the requests of one write, too."""
-    return replace(story, by_requests=True, name=f"{story.name}, request by request")

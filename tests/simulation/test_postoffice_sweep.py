@@ -10,8 +10,8 @@ import asyncio
 
 import pytest
 
-from tests.simulation.postoffice_stories import STORIES, PostStory, request_by_request
-from tests.simulation.postoffice_sweep import sweep
+from tests.simulation.postoffice_stories import STORIES, PostStory
+from tests.simulation.site_sweep import request_by_request, wrong_in
 
 POINTS = 1
 REQUESTS = 3
@@ -23,11 +23,7 @@ IN_TURN = [story for number, story in enumerate(STORIES) if number % 4 in (0, 3)
 def test_every_effect_of_postoffices_transfers_may_fail(story: PostStory) -> None:
     """R-092, R-098, R-102, R-103, R-105, R-106, R-107, R-110, R-111, R-113, R-114, R-115: with the real connectors; an
     unlink in the middle of a running transfer resurrects nothing."""
-
-    async def points() -> list[str]:
-        return [wrong async for wrong in sweep(story, POINTS)]
-
-    assert asyncio.run(points()) == []
+    assert asyncio.run(wrong_in(story, POINTS)) == []
 
 
 WRITTEN = (
@@ -51,8 +47,4 @@ OF_SEVERAL_REQUESTS = [
 def test_every_request_of_a_write_may_fail(story: PostStory) -> None:
     """R-084, R-091, R-107, R-110, R-114, R-115: the process dies, or an answer is lost, between the requests of one
     write, such as that of the CRM's id and that of the other fields."""
-
-    async def points() -> list[str]:
-        return [wrong async for wrong in sweep(story, REQUESTS)]
-
-    assert asyncio.run(points()) == []
+    assert asyncio.run(wrong_in(story, REQUESTS)) == []
