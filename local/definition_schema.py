@@ -29,7 +29,7 @@ from shared.sync.definition import (
     TooLong,
 )
 from shared.sync.normalisers import NORMALISERS
-from shared.sync.own_tables import CUSTOM, LONGEST_MEMO, MADE_IN, MOST_DECIMALS, MOST_KEY_COLUMNS, TABLE, TYPES
+from shared.sync.own_tables import CUSTOM, LONGEST_MEMO, MADE_IN, MOST_DECIMALS, MOST_KEY_COLUMNS, TABLE, TYPES, Way
 from shared.sync.ports import Profile
 
 SYSTEMS = ("business_central", "dataverse", "fsm", "ifs_cloud", "postoffice", "sales_cockpit")
@@ -249,12 +249,18 @@ def _own_table() -> Schema:
     )
     columns: Schema = {"patternProperties": {f"^{CUSTOM.pattern}$": column}, "additionalProperties": False}
     key = {"anyOf": [_COLUMN, {**_COLUMNS, "maxItems": MOST_KEY_COLUMNS}]}
+    view = {
+        "columns": {**_COLUMNS, "description": "The columns that it shows."},
+        "where": _table("Columns with the value or values that each may hold; times: next 90 days.", _VALUES),
+        "order": _table("Columns by which it is sorted.", _choice("The first one first, or last.", Way)),
+    }
     properties: Schema = {
         "label": {**_COLUMN, "description": "What people call one record."},
         "plural": {**_COLUMN, "description": "What people call several."},
         "name": _own_column("The column with a record's name.", {"column": own_name}, ("column", "label")),
         "columns": {"type": "object", "description": "Columns of ours.", **columns},
         "keys": {"type": "array", "items": key, "description": "Columns that are kept unique, alone or together."},
+        "views": _table("Lists of records that people choose by name.", _object("A list.", view, ("columns",))),
     }
     return _object("A table of ours, or what we add to another one.", properties)
 

@@ -10,14 +10,15 @@ from pydantic import ValidationError
 
 from local.definition_document import Document, Faulty, Location, first_place
 from shared.sync.definition import Problem
-from shared.sync.own_tables import MADE_IN, OwnColumn, OwnTable, declared
+from shared.sync.own_tables import MADE_IN, OwnColumn, OwnTable, OwnView, declared
 
 TABLES: Final = "tables"
 """The key by which a file is one of these, and no definition."""
 _FILE_KEYS: Final = {TABLES, "needed_for"}
-_TABLE_KEYS: Final = {"label", "plural", "name", "columns", "keys"}
+_TABLE_KEYS: Final = {"label", "plural", "name", "columns", "keys", "views"}
 _COLUMN_KEYS: Final = {"label", "type", "length", "decimals", "choices", "refers_to"}
 _NAME_KEYS: Final = {"column", "label", "length"}
+_VIEW_KEYS: Final = {"columns", "where", "order"}
 
 
 def read_tables(document: Document, file: str) -> Sequence[OwnTable]:
@@ -49,6 +50,7 @@ class _Reader:
             "table": where[-1],
             "columns": tuple(self._columns((*where, "columns"), facts.get("columns", {}))),
             "keys": tuple(self._keys((*where, "keys"), facts.get("keys", []))),
+            "views": tuple(self._views((*where, "views"), facts.get("views", {}))),
             "needed_for": needed_for,
             "line": self.document.line(where),
         }
@@ -90,10 +92,31 @@ class _Reader:
         for place, key in enumerate(tree):
             yield self._texts((*where, place), key if isinstance(key, list) else [key])
 
+    def _views(self, where: Location, tree: Any) -> Iterator[OwnView]:
+        for name, body in self.document.names(where, tree, None).items():
+            place = (*where, name)
+            facts = dict(self.document.names(place, body, _VIEW_KEYS))
+            raw = {"name": name, "line": self.document.line(place), "order": facts.get("order", {})}
+            raw["columns"] = self._texts((*place, "columns"), facts.get("columns", []))
+            conditions = self.document.names((*place, "where"), facts.get("where", {}), None)
+            raw["where"] = {
+                column: self._texts((*place, "where", column), values if isinstance(values, list) else [values])
+                for column, values in conditions.items()
+            }
+            try:
+                yield OwnView.model_validate(raw)
+            except ValidationError as error:
+                raise self.document.faulty(error, (*place, *first_place(error))) from None
+
     def _texts(self, where: Location, tree: Any) -> tuple[str, ...]:
         if not isinstance(tree, list) or not all(isinstance(one, str) for one in tree):
-            raise Faulty(self.document.line(where), f"{where[0]}: must be a list of names; write it in brackets")
+            raise Faulty(self.document.line(where), f"{_named(where)}: must be a list of names; write it in brackets")
         return tuple(tree)
+
+
+def _named(where: Location) -> str:
+    """The last key on the way to a place."""
+    return next(str(one) for one in reversed(where) if isinstance(one, str))
 
 
 def without_second_declarations(tables: Sequence[OwnTable]) -> tuple[list[OwnTable], list[Problem]]:
@@ -117,4 +140,7 @@ def _clash(table: OwnTable, before: OwnTable) -> tuple[str, int]:
     for column in table.every_column:
         if before.column(column.name) is not None:
             return f"{table.table}.{column.name} is declared in {before.file} already; keep one", column.line
+    for view in table.views:
+        if view.name in [one.name for one in before.views]:
+            return f"{table.table} has a view '{view.name}' in {before.file} already; rename one", view.line
     return "", 0

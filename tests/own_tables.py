@@ -1,5 +1,5 @@
 """The tables and columns of our own that definitions declare, made in a Dataverse sandbox as `manage.py register` makes
-them: for every story that needs them. It takes about three tenths of a second for all that are shipped."""
+them: for every story that needs them. It takes less than half a second for all that are shipped."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from shared.sync.surveying import survey
 
 
 async def make_own_tables(connectors: Mapping[str, Connector], tables: Sequence[OwnTable]) -> None:
-    """Make what is missing, keys included; the indexes of these are built by and by."""
-    for part in await own_parts(connectors, tables):
-        if part.standing.can_be_settled:
+    """Make what is missing, keys included; the indexes of these are built by and by. Views of a new table are made once
+    it is there."""
+    for part in [*await own_parts(connectors, tables)]:
+        if part.standing.can_be_settled and part.kind != "view":
+            await registering(connectors).settle(part)
+    for part in await own_parts(connectors, tables) if any(one.views for one in tables) else ():
+        if part.kind == "view" and part.standing.can_be_settled:
             await registering(connectors).settle(part)
 
 

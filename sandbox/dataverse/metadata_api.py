@@ -21,6 +21,7 @@ from sandbox.dataverse.definitions import Definitions, metadata_id
 from sandbox.dataverse.errors import NotImitated
 from sandbox.dataverse.security import Security
 from sandbox.dataverse.store import Store
+from sandbox.dataverse.views import drop_views
 
 SETS = frozenset(
     {
@@ -120,6 +121,7 @@ class MetadataApi:
         if len(segments) == 1:
             self._customizations.drop_table(self._store, table)
             registrations.drop_filters(table, self._store)
+            drop_views(table, self._store)
         elif segments[1].startswith("Keys("):
             self._definitions.drop_key(table, segments[1])
         else:

@@ -1,4 +1,4 @@
-"""FetchXML and SQL as query options: the parts of both that one table without joins needs.
+"""FetchXML, views and SQL as query options: the parts of them that one table without joins needs.
 
 They become `$select`, `$filter` and `$orderby`, so that one reader answers all three languages. After Microsoft Learn,
 'Use FetchXML to retrieve data', 'Page results using FetchXML' and 'Use SQL to query data by using the Dataverse Web
@@ -8,8 +8,10 @@ API'.
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,6 +21,7 @@ from sandbox.dataverse.metadata import EDM, Column, Kind, Table
 
 COMPARISONS = {"eq": "eq", "ne": "ne", "gt": "gt", "ge": "ge", "lt": "lt", "le": "le"}
 SQL_COMPARISONS = {"=": "eq", "<>": "ne", "!=": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
+_SPAN = re.compile(r"(next|last)-x-(days|weeks|months|years)")
 _TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|([A-Za-z_][\w.]*)|(-?\d+(?:\.\d+)?)|(<>|!=|>=|<=|[=<>(),*]))")
 
 
@@ -79,7 +82,7 @@ def like(column: Column, pattern: str) -> str:
 # FetchXML
 
 
-def from_fetchxml(table: Table, text: str) -> Translated:
+def from_fetchxml(table: Table, text: str, now: datetime) -> Translated:
     """Translate FetchXML; raises DataverseError for what is wrong and NotImitated for what goes beyond one table."""
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 - a test's own query
@@ -90,19 +93,19 @@ def from_fetchxml(table: Table, text: str) -> Translated:
         raise errors.invalid_argument("The fetch element needs one entity, that of the address.")
     _only(root, {"entity"}, {"count", "page", "paging-cookie", "top", "version", "mapping", "no-lock"})
     _only(entity, {"attribute", "all-attributes", "filter", "order"}, {"name"})
-    options = _clauses(table, entity)
+    options = _clauses(table, entity, now)
     if root.get("top") is not None:
         options["$top"] = str(root.get("top"))
     size = root.get("count")
     return Translated(options, True, int(root.get("page", "1")), int(size) if size is not None else None)
 
 
-def _clauses(table: Table, entity: ElementTree.Element) -> dict[str, str]:
+def _clauses(table: Table, entity: ElementTree.Element, now: datetime) -> dict[str, str]:
     options: dict[str, str] = {}
     names = [column_of(table, one.get("name", "")).property_name for one in entity.findall("attribute")]
     if names:
         options["$select"] = ",".join(names)
-    conditions = [_fetch_filter(table, one) for one in entity.findall("filter")]
+    conditions = [_fetch_filter(table, one, now) for one in entity.findall("filter")]
     if conditions:
         options["$filter"] = " and ".join(conditions)
     orders = [_fetch_order(table, one) for one in entity.findall("order")]
@@ -126,15 +129,17 @@ def _fetch_order(table: Table, order: ElementTree.Element) -> str:
     return f"{name} desc" if order.get("descending") == "true" else name
 
 
-def _fetch_filter(table: Table, element: ElementTree.Element) -> str:
+def _fetch_filter(table: Table, element: ElementTree.Element, now: datetime) -> str:
     _only(element, {"condition", "filter"}, {"type"})
-    parts = [_condition(table, one) if one.tag == "condition" else _fetch_filter(table, one) for one in element]
+    parts = [
+        _condition(table, one, now) if one.tag == "condition" else _fetch_filter(table, one, now) for one in element
+    ]
     if not parts:
         raise errors.invalid_argument("A filter needs conditions.")
     return "(" + f" {element.get('type', 'and')} ".join(parts) + ")"
 
 
-def _condition(table: Table, element: ElementTree.Element) -> str:
+def _condition(table: Table, element: ElementTree.Element, now: datetime) -> str:
     _only(element, {"value"}, {"attribute", "operator", "value"})
     column = column_of(table, element.get("attribute", ""))
     wanted, value = element.get("operator", ""), element.get("value", "")
@@ -148,7 +153,30 @@ def _condition(table: Table, element: ElementTree.Element) -> str:
     if wanted in ("in", "not-in"):
         chosen = is_one_of(column, [one.text or "" for one in element.findall("value")] or [value])
         return chosen if wanted == "in" else f"not ({chosen})"
+    if spanned := _SPAN.fullmatch(wanted):
+        return _within(column, spanned[1], value, spanned[2], now)
     raise NotImitated(f"the FetchXML operator {wanted}")
+
+
+def _within(column: Column, direction: str, number: str, unit: str, now: datetime) -> str:
+    """Write "the column lies within so many days, weeks, months or years from now on, or before"."""
+    if column.kind not in (Kind.DATE, Kind.DATETIME):
+        raise errors.invalid_argument(f"The condition operator is not valid for the attribute '{column.name}'.")
+    if not number.isdecimal() or int(number) == 0:
+        raise errors.invalid_argument(f"'{number}' is no number of {unit}.")
+    far = _moved(now, int(number) if direction == "next" else -int(number), unit)
+    first, last = sorted((now, far))
+    form = "%Y-%m-%d" if column.kind is Kind.DATE else "%Y-%m-%dT%H:%M:%SZ"
+    name = column.property_name
+    return f"({name} ge {first.strftime(form)} and {name} le {last.strftime(form)})"
+
+
+def _moved(moment: datetime, number: int, unit: str) -> datetime:
+    if unit in ("days", "weeks"):
+        return moment + timedelta(**{unit: number})
+    months = moment.year * 12 + moment.month - 1 + number * (12 if unit == "years" else 1)
+    year, month = divmod(months, 12)
+    return moment.replace(year=year, month=month + 1, day=min(moment.day, monthrange(year, month + 1)[1]))
 
 
 # SQL
@@ -302,16 +330,22 @@ class _Sql:
         return name
 
 
-def translated(table: Table, options: Mapping[str, str]) -> Translated | None:
-    """Return what a FetchXML or SQL query asks for, or None for a query in OData's own options."""
-    languages: Sequence[tuple[str, Callable[[Table, str], Translated]]] = (
-        ("fetchXml", from_fetchxml),
-        ("sql", from_sql),
+def translated(
+    table: Table, options: Mapping[str, str], now: datetime, saved: Callable[[str], str]
+) -> Translated | None:
+    """Return what a FetchXML or SQL query or a view asks for, or None for a query in OData's own options.
+
+    saved: the FetchXML of a view by its id.
+    """
+    languages: Sequence[tuple[str, Callable[[str], Translated]]] = (
+        ("fetchXml", lambda text: from_fetchxml(table, text, now)),
+        ("savedQuery", lambda view_id: from_fetchxml(table, saved(view_id), now)),
+        ("sql", lambda text: from_sql(table, text)),
     )
     for name, translate in languages:
         if name in options:
             others: set[Any] = set(options) - {name, "$skiptoken", "tag"}
             if others:
                 raise NotImitated(f"{name} beside {', '.join(sorted(others))}")
-            return translate(table, options[name])
+            return translate(options[name])
     return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
@@ -27,6 +28,7 @@ from sandbox.dataverse.queries import Translated, translated
 from sandbox.dataverse.security import QUERY_OF_SECURED
 from sandbox.dataverse.store import Row, Store
 from sandbox.dataverse.values import lookup_target
+from sandbox.dataverse.views import fetched_by
 from sandbox.odata import (
     BadQuery,
     Equality,
@@ -144,7 +146,8 @@ class Reader:
     def page(self, query: Query) -> dict[str, Any]:
         """Return one page of rows, with nextLink or deltaLink."""
         cursor = _parse_cursor(query.options.get("$skiptoken"))
-        other = translated(query.table, query.options)
+        saved = partial(fetched_by, self._store, query.table)
+        other = translated(query.table, query.options, self._clock.now(), saved)
         if other is not None:
             return self._translated_page(query, other, cursor)
         tracking = query.preferences.track_changes or "$deltatoken" in query.options or cursor.tracking

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from sandbox.clock import Clock
-from sandbox.dataverse import errors, registrations
+from sandbox.dataverse import errors, registrations, views
 from sandbox.dataverse.context import Caller, Event
 from sandbox.dataverse.errors import NotImitated
 from sandbox.dataverse.metadata import Column, Kind, Model, Relationship, Table
@@ -225,6 +225,8 @@ class Records:
     def _written(self, work: Transaction, event: Event, row: dict[str, Any]) -> Row:
         if event.table.name in registrations.TABLES:
             self._registrations.check(event.table.name, row)
+        if event.table.name == views.TABLE:
+            views.check(self._model, row, event.message, self._clock.now())
         stored = work.put(event.table.name, event.row_id, row)
         work.announce(event)
         return stored

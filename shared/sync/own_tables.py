@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field, field_validator, model_validator
@@ -39,6 +40,16 @@ TYPES: Final[Mapping[str, ColumnType]] = {
     "reference": ColumnType.REFERENCE,
 }
 """Types of declared columns. memo: a text of several lines. choice, reference: by choices:, refers_to:."""
+EVERY_TABLE_HAS: Final[Mapping[str, str]] = {
+    "createdon": "datetime",
+    "modifiedon": "datetime",
+    "ownerid": "reference",
+    "statecode": "integer",
+    "statuscode": "integer",
+}
+"""Columns that come with every table, and may be shown and looked at in a view."""
+MOMENTS: Final = ("date", "datetime")
+_SPAN: Final = re.compile(r"(next|last) ([1-9]\d{0,2}) (days|weeks|months|years)")
 
 
 class OwnColumn(Part):
@@ -109,6 +120,33 @@ def _misfits(column: OwnColumn) -> Iterator[str]:
             yield f"choices: '{value}' is no whole number; a choice is known by its number"
 
 
+class Way(StrEnum):
+    """How rows of a view are sorted by a column."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class OwnView(Part):
+    """A list of records with a name, for everybody: which columns it shows, what holds for its records, how it is
+    sorted.
+
+    where: columns with the values that each may hold; nothing is "", a span of time as `span` reads it.
+    """
+
+    name: Annotated[str, Field(max_length=200)]
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    order: dict[str, Way] = Field(default_factory=dict)
+    line: int = 0
+
+
+def span(value: str) -> tuple[str, int, str] | None:
+    """A value that means a span of time from now on or before, "next 90 days", in its parts."""
+    found = _SPAN.fullmatch(value)
+    return (found[1], int(found[2]), found[3]) if found else None
+
+
 class OwnTable(Part):
     """A table of ours with its primary name column, or columns of ours in a standard table.
 
@@ -124,6 +162,7 @@ class OwnTable(Part):
     name: OwnColumn | None = None
     columns: tuple[OwnColumn, ...] = ()
     keys: tuple[Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_KEY_COLUMNS)], ...] = ()
+    views: tuple[OwnView, ...] = ()
     needed_for: tuple[str, ...] = ()
     line: int = 0
 
@@ -131,6 +170,9 @@ class OwnTable(Part):
     def _fits_together(self) -> OwnTable:
         for text in _table_misfits(self):
             raise ValueError(f"line {self.line}: {self.table}: {text}")
+        for view in self.views:
+            for text in _view_misfits(self, view):
+                raise ValueError(f"line {view.line}: {view.name}: {text}")
         return self
 
     @property
@@ -151,6 +193,11 @@ class OwnTable(Part):
     def column(self, name: str) -> OwnColumn | None:
         """A declared column by its name."""
         return next((one for one in self.every_column if one.name == name), None)
+
+    def type_of(self, name: str) -> str | None:
+        """The type of a column that is declared here, or that every table has; None for another one."""
+        column = self.column(name)
+        return column.type if column else EVERY_TABLE_HAS.get(name)
 
     def needed_with(self, systems: Collection[str]) -> bool:
         """Whether an installation with these systems and kinds of systems needs it."""
@@ -185,6 +232,23 @@ def _table_misfits(table: OwnTable) -> Iterator[str]:
         yield "declares no column; add columns:, or take the table out"
 
 
+def _view_misfits(table: OwnTable, view: OwnView) -> Iterator[str]:
+    for name in (*view.columns, *view.where, *view.order):
+        if table.type_of(name) is None:
+            known = ", ".join(EVERY_TABLE_HAS)
+            yield f"{name} is no column that is declared here, nor one that every table has ({known}); correct it"
+            return
+    for name, values in view.where.items():
+        column, kind = table.column(name), table.type_of(name)
+        for value in values:
+            if kind in MOMENTS and value and span(value) is None:
+                yield f"where: {name} is a time; say 'next 90 days', 'last 12 months' and the like"
+            elif kind == "boolean" and value not in ("", "true", "false"):
+                yield f"where: {name} is true or false"
+            elif column and column.choices and value not in ("", *column.choices):
+                yield f"where: {name} has no choice '{value}'; name one by its number"
+
+
 def declared(tables: Iterable[OwnTable], system: str) -> Mapping[str, OwnTable]:
     """What is declared of a system's tables, each table once: what several files say of one is put together."""
     found: dict[str, OwnTable] = {}
@@ -197,4 +261,4 @@ def declared(tables: Iterable[OwnTable], system: str) -> Mapping[str, OwnTable]:
 def _together(one: OwnTable, other: OwnTable) -> OwnTable:
     whole = one if one.is_ours else other
     columns, keys = (*one.columns, *other.columns), tuple(dict.fromkeys((*one.keys, *other.keys)))
-    return whole.model_copy(update={"columns": columns, "keys": keys})
+    return whole.model_copy(update={"columns": columns, "keys": keys, "views": (*one.views, *other.views)})

@@ -1,4 +1,4 @@
-"""Set both systems up: tables and columns of ours, webhook, steps, change tracking, alternate keys, subscriptions.
+"""Set both systems up: tables, columns and views of ours, webhook, steps, change tracking, keys, subscriptions.
 
   manage.py register                     how everything stands, and what would be done; nothing is changed
   manage.py register --apply             do it, and wait until the indexes of new keys are built

@@ -22,13 +22,14 @@ from shared.connectors.dataverse.registration import (
     parts,
 )
 from shared.connectors.dataverse.schema import Schema
+from shared.connectors.dataverse.views import PUBLIC
 from shared.errors import BadAnswer, UnknownColumn
 from shared.strict_json import JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.registering import NoticeWish, Part, TableWish
 
 ENGLISH: Final = 1033
 _TABLE: Final = [
-    ("$select", "LogicalName,ChangeTrackingEnabled"),
+    ("$select", "LogicalName,ChangeTrackingEnabled,ObjectTypeCode,PrimaryIdAttribute,PrimaryNameAttribute"),
     ("$expand", "Attributes($select=LogicalName),Keys($select=LogicalName,KeyAttributes,EntityKeyIndexStatus)"),
 ]
 _STEP: Final = (
@@ -100,7 +101,17 @@ class Registrar:
             columns=frozenset(as_text(row.get("LogicalName"), "LogicalName") for row in columns),
             keys=[_key(row) for row in keys],
             filters=await self._filters(wish.table) if notices else {},
+            type_code=_number(told, "ObjectTypeCode"),
+            primary_id=_text(told, "PrimaryIdAttribute"),
+            primary_name=_text(told, "PrimaryNameAttribute"),
+            views=await self._views(wish.table) if wish.declared and wish.declared.views else frozenset(),
         )
+
+    async def _views(self, table: str) -> frozenset[str]:
+        condition = f"returnedtypecode eq {quoted(table)} and querytype eq {PUBLIC}"
+        query = [("$select", "savedqueryid,name"), ("$filter", condition)]
+        rows = _rows(await self._client.get("savedqueries", query, "savedqueries"))
+        return frozenset(_text(row, name) for row in rows for name in ("savedqueryid", "name"))
 
     async def _with_columns(self, wish: TableWish) -> TableWish:
         """The wish with the columns' own names in the place of navigation properties."""

@@ -1,10 +1,12 @@
 """What an organisation must have so that its changes are heard of: from what there is to what is to be done. Pure.
 
 Tables and columns that are declared, and columns with our prefix that a definition names; change tracking for tables
-that are walked; alternate keys; one webhook of ours, under it a step for each table and message. After Microsoft Learn,
-'Create and update table definitions using the Web API' and the like for columns and table relationships, 'Publish
-customizations' (what is new is published by itself), 'Define alternate keys using the Web API', 'Use change tracking to
-synchronize data with external systems', 'Register a webhook' and 'Event framework'.
+that are walked; alternate keys; views; one webhook of ours, under it a step for each table and message.
+
+After Microsoft Learn, 'Create and update table definitions using the Web API' and the like for columns and table
+relationships, 'Publish customizations' (what is new is published by itself), 'Define alternate keys using the Web API',
+'Customize views', 'Use change tracking to synchronize data with external systems', 'Register a webhook' and 'Event
+framework'.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from typing import Final
 from urllib.parse import urlsplit
 from xml.sax.saxutils import quoteattr
 
+from shared.connectors.dataverse.views import PUBLIC, fetch_xml, layout_xml
 from shared.strict_json import Json, JsonObject
-from shared.sync.own_tables import OwnColumn, OwnTable
+from shared.sync.own_tables import OwnColumn, OwnTable, OwnView
 from shared.sync.registering import ColumnWish, NoticeWish, Part, Standing, TableWish
 
 MESSAGES: Final = ("Create", "Update", "Delete")
@@ -82,12 +85,16 @@ class Key:
 @dataclass(frozen=True, slots=True)
 class TablePresent:
     """One table as it is. columns: names that steps may be filtered by. filters: of each message, the id of what joins
-    it to the table."""
+    it to the table. views: names and ids of its public ones."""
 
     tracked: bool
     columns: frozenset[str]
     keys: Sequence[Key] = ()
     filters: Mapping[str, str] = field(default_factory=dict)
+    type_code: int = 0
+    primary_id: str = ""
+    primary_name: str = ""
+    views: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,9 @@ def parts(wishes: Sequence[TableWish], notices: NoticeWish | None, present: Pres
     found += [_column(table, one, made, present) for table, one in columns]
     found += [part for wish in there for part in _of_table(wish, present)]
     found += [_key(one.table, key, (), present.language, made) for one in new for key in one.keys]
+    found += [_view(one, view, None) for one in new for view in one.views]
+    declared = [(wish.declared, present.tables[wish.table]) for wish in there if wish.declared is not None]
+    found += [_view(one, view, table) for one, table in declared for view in one.views]
     if notices is not None:
         found += _of_notices(there, notices, present)
     return found
@@ -223,6 +233,29 @@ def _kind(column: OwnColumn, language: int) -> tuple[str, JsonObject]:
 
 def _option(value: int, text: str, language: int) -> JsonObject:
     return {"Value": value, "Label": _label(text, language)}
+
+
+# --- views ---
+
+
+def _view(table: OwnTable, view: OwnView, there: TablePresent | None) -> Part:
+    """A view that is there is left as people have it; there: the table, None where it is to be made first."""
+    name, view_id = f"{table.table}: {view.name}", _new_id("view", table.table, view.name)
+    if there is None:
+        return Part("view", name, Standing.MISSING, "is declared", needs=frozenset({table.table}))
+    if {view.name, view_id} & there.views:
+        return Part("view", name, Standing.FITS)
+    body: JsonObject = {
+        "savedqueryid": view_id,
+        "name": view.name,
+        "returnedtypecode": table.table,
+        "querytype": PUBLIC,
+        "fetchxml": fetch_xml(table, view, there.primary_id),
+        "layoutxml": layout_xml(view, there.primary_id, there.primary_name, there.type_code),
+    }
+    return Part(
+        "view", name, Standing.MISSING, "is declared", work=(Write("POST", "savedqueries", "savedqueries", body),)
+    )
 
 
 # --- change tracking, keys ---

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 
+import httpx
 import pytest
 
 from local.definition_document import read_document
@@ -11,6 +13,7 @@ from local.definitions import compile_folder
 from local.own_tables import read_tables
 from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind, FaultRule
+from sandbox.transport import SandboxTransport
 from shared.errors import ConnectorError
 from shared.sync.checking_own import own_findings
 from shared.sync.definition import Index
@@ -57,8 +60,9 @@ async def test_an_empty_organisation_gets_everything_that_is_shipped_and_nothing
     connectors = {MADE_IN: crm.connector}
     wanted = _missing(await own_parts(connectors, SHIPPED))
     kinds = [one.partition(" ")[0] for one in wanted]
-    assert sorted(set(kinds), key=kinds.index) == ["table", "column", "alternate"]
-    assert [kinds.index(one) for one in ("column", "alternate")] == [kinds.count("table"), len(kinds) - 12]
+    assert kinds == sorted(kinds, key=["table", "column", "alternate", "view"].index)
+    first_reference = wanted.index("column cdock_customerproduct.cdock_accountid")
+    assert "column cdock_servicestock.cdock_unit" in wanted[:first_reference]
     await make_own_tables(connectors, SHIPPED)
     crm.clock.elapsed += 120
     again = await own_parts(connectors, SHIPPED)
@@ -104,6 +108,74 @@ async def test_an_answer_that_was_lost_makes_nothing_twice(crm: DataverseRig, ki
     assert _missing(await own_parts(connectors, _jobs())) == []
 
 
+async def _shown(crm: DataverseRig, rows: str, name: str, column: str) -> list[object]:
+    """A column of what a view shows, as Dataverse itself selects and sorts it."""
+    (view,) = [key for key, row in crm.sandbox.rows("savedquery").items() if row["name"] == name]
+    token = await crm.tokens().token("https://crm.example/.default")
+    address = f"https://crm.example/api/data/v9.2/{rows}?savedQuery={view}"
+    async with httpx.AsyncClient(transport=SandboxTransport(crm.sandbox.app)) as client:
+        answer = await client.get(address, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200, answer.text
+    return [row[column] for row in answer.json()["value"]]
+
+
+async def test_a_view_shows_which_customers_can_be_offered_a_longer_warranty(crm: DataverseRig) -> None:
+    """R-217: warranties that end within 90 days, the first one first, unless an extension was offered or is there."""
+    await make_own_tables({MADE_IN: crm.connector}, SHIPPED)
+    today = crm.clock.now().date()
+    account = await crm.person_creates("Aurora Milling")
+
+    async def warranty(number: str, days: int, **more: object) -> None:
+        ends = (today + timedelta(days=days)).isoformat()
+        row = {"cdock_fsmid": number, "cdock_endson": ends, "cdock_accountid": account, **more}
+        await crm.sandbox.create("cdock_warranty", row)
+
+    await warranty("later", 80)
+    await warranty("soon", 5)
+    await warranty("over", -5)
+    await warranty("in a year", 365)
+    await warranty("offered", 30, cdock_extensionoffered=True)
+    await warranty("extended", 30, cdock_extendeduntil=(today + timedelta(days=395)).isoformat())
+    await warranty("inactive", 30, statecode=1, statuscode=2)
+    shown = await _shown(crm, "cdock_warranties", "Warranties that can be extended", "cdock_fsmid")
+    assert shown == ["soon", "later"]
+
+
+async def test_views_show_how_far_each_customers_contract_was_kept(crm: DataverseRig) -> None:
+    """R-218: the results of a year, for each customer the newest first; and those alone that were not met in time."""
+    await make_own_tables({MADE_IN: crm.connector}, SHIPPED)
+    first, second = sorted([await crm.person_creates(name) for name in ("Aurora", "Borealis")])
+
+    async def result(name: str, account: str, days: int, met: int | None) -> None:
+        due = (crm.clock.now() - timedelta(days=days)).isoformat()
+        row = {"cdock_name": name, "cdock_accountid": account, "cdock_dueat": due, "cdock_met": met}
+        await crm.sandbox.create("cdock_slaresult", row)
+
+    kept, missed = 100000000, 100000001
+    await result("old", first, 400, missed)
+    await result("first kept", first, 30, kept)
+    await result("second missed", second, 20, missed)
+    await result("first missed", first, 10, missed)
+    await result("second open", second, 1, None)
+    year = await _shown(crm, "cdock_slaresults", "SLA results of the last 12 months", "cdock_name")
+    assert year == ["first missed", "first kept", "second open", "second missed"]
+    late = await _shown(crm, "cdock_slaresults", "SLA results that were not met", "cdock_name")
+    assert late == ["first missed", "second missed"]
+
+
+async def test_a_view_that_people_have_changed_or_made_themselves_is_left_as_it_is(crm: DataverseRig) -> None:
+    """One of the same name counts as the declared one."""
+    connectors = {MADE_IN: crm.connector}
+    await make_own_tables(connectors, _jobs())
+    (view,) = crm.sandbox.rows("savedquery")
+    own = crm.sandbox.rows("savedquery")[view]
+    await crm.sandbox.delete("savedquery", view)
+    assert _missing(await own_parts(connectors, _jobs())) == ["view cdock_job: Jobs soon"]
+    theirs = {name: own[name] for name in ("name", "returnedtypecode", "querytype", "fetchxml", "layoutxml")}
+    await crm.sandbox.create("savedquery", theirs)
+    assert _missing(await own_parts(connectors, _jobs())) == []
+
+
 async def test_what_is_there_and_differs_is_told_and_left_as_it_is(crm: DataverseRig) -> None:
     """A text that is too short, another type, a choice that lacks, a reference elsewhere: each with its line. Longer
     texts and more choices are fine."""
@@ -136,7 +208,7 @@ async def test_a_table_that_is_not_there_and_not_ours_is_unknown(crm: DataverseR
     text = JOBS.replace("    account:\n", "    acount:\n").replace("refers_to: account", "refers_to: acount")
     tables = read_tables(read_document(text), "transfers/jobs.yaml")
     found = list(own_findings(tables, await survey({MADE_IN: crm.connector}, Index(tables=tuple(tables)))))
-    assert [(one.code, one.line) for one in found] == [("CD-4620", 5), ("CD-4601", 11), ("CD-4601", 17)]
+    assert [(one.code, one.line) for one in found] == [("CD-4620", 5), ("CD-4601", 11), ("CD-4601", 22)]
     parts = await own_parts({MADE_IN: crm.connector}, tables)
     assert not any("acount." in part.name for part in parts)
 

@@ -95,7 +95,9 @@ async def test_fetchxml_is_paged_by_the_query_with_a_cookie(mills: Organisation)
     [
         ('<attribute name="nix" />', 400),
         ('<link-entity name="contact" from="contactid" to="primarycontactid" />', 501),
-        (condition("name", "last-x-days", "2"), 501),
+        (condition("createdon", "last-seven-days", ""), 501),
+        (condition("name", "last-x-days", "2"), 400),
+        (condition("createdon", "last-x-days", "many"), 400),
         ("<filter />", 400),
     ],
 )

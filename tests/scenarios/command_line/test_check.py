@@ -231,7 +231,7 @@ async def test_what_is_declared_as_ours_is_told_as_what_register_makes_and_never
         lines = [(one["file"], one["line"], one["sentence"]) for one in told if one["code"] == "CD-4620"]
         assert lines == [
             ("transfers/jobs.yaml", 4, "dataverse cdock_job is declared and not there yet."),
-            ("transfers/jobs.yaml", 18, "dataverse account.cdock_seller is declared and not there yet."),
+            ("transfers/jobs.yaml", 23, "dataverse account.cdock_seller is declared and not there yet."),
         ]
         assert not any("cdock_" in one["sentence"] for one in told if one["code"] in ("CD-4601", "CD-4602"))
         world.index = compile_folder(folder)

@@ -30,6 +30,11 @@ tables:
         cdock_amount: {label: Amount, type: decimal, decimals: 2}
         cdock_wish: {label: Wish, type: memo, length: 5000}
       keys: [cdock_number, [cdock_name, cdock_start]]
+      views:
+        Jobs soon:
+          where: {cdock_start: next 7 days, cdock_state: ["", 100000000], statecode: 0}
+          columns: [cdock_number, cdock_start]
+          order: {cdock_start: up}
     account:
       columns:
         cdock_forjobs: {label: Has jobs, type: boolean}
@@ -87,10 +92,20 @@ def test_a_table_is_needed_where_one_of_its_systems_is() -> None:
         ("keys: [cdock_number, ", "keys: [[cdock_number, cdock_number], ", 5, "names a column twice"),
         ("keys: [cdock_number, [cdock_name, cdock_start]]", "keys: cdock_number", 16, "must be a list of columns"),
         ("keys: [cdock_number, ", "keys: [{a: b}, ", 16, "must be a list of names"),
-        ("needed_for: [fsm]", "needed_for: fsm", 2, "must be a list of names"),
+        ("needed_for: [fsm]", "needed_for: fsm", 2, "needed_for: must be a list of names"),
+        ("next 7 days", "7 days", 18, "where: cdock_start is a time; say 'next 90 days'"),
+        ('["", 100000000]', "open", 18, "where: cdock_state has no choice 'open'"),
+        ("columns: [cdock_number", "columns: [cdock_numer", 18, "cdock_numer is no column that is declared here"),
+        ("          columns: [cdock_number, cdock_start]\n", "", 18, "columns: tuple should have at least 1 item"),
+        (
+            "order: {cdock_start: up}",
+            "order: {cdock_start: upwards}",
+            21,
+            "cdock_start: input should be 'up' or 'down'",
+        ),
         ("  dataverse:", "  business_central:", 4, "tables of business_central cannot be made"),
         ("tables:", "pair: {}\ntables:", 3, "'pair' is not known here"),
-        ("        cdock_forjobs: {label: Has jobs, type: boolean}\n", "        {}\n", 17, "declares no column"),
+        ("        cdock_forjobs: {label: Has jobs, type: boolean}\n", "        {}\n", 22, "declares no column"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(right: str, wrong: str, line: int, told: str) -> None:

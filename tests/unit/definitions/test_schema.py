@@ -24,7 +24,7 @@ from shared.sync.confirming import (
     StockSource,
 )
 from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, MatchRule, Transfer
-from shared.sync.own_tables import MADE_IN, OwnColumn, OwnTable
+from shared.sync.own_tables import MADE_IN, OwnColumn, OwnTable, OwnView
 from tests.unit.definitions.test_definitions import GOOD, TRANSFERS
 
 Schema = Mapping[str, Any]
@@ -173,6 +173,7 @@ def test_the_schema_knows_every_key_of_declared_tables() -> None:
     assert set(table["properties"]) == _keys(OwnTable, "file", "system", "table", "needed_for")
     (column,) = table["properties"]["columns"]["patternProperties"].values()
     assert set(column["properties"]) == _keys(OwnColumn, "name")
+    assert set(table["properties"]["views"]["additionalProperties"]["properties"]) == _keys(OwnView, "name")
     assert set(table["properties"]["name"]["properties"]) == {"column", "label", "length"}
 
 
