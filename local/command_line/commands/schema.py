@@ -299,7 +299,7 @@ def _cells(column: ColumnMetadata, uses: Sequence[Use], key: Sequence[str]) -> S
     return (
         column.name,
         column.label,
-        f"{column.type.value}, key" if column.name in key else column.type.value,
+        ", ".join(dict.fromkeys([column.type.value, *(["key"] if column.name in key else [])])),
         column.max_length,
         "yes" if column.required else "",
         _written(column),
