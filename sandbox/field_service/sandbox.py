@@ -85,6 +85,10 @@ class FieldServiceSandbox(ABC):
     def _most(self) -> int:
         """How many requests are taken within a minute; 0 is no limit."""
 
+    @abstractmethod
+    def set(self, **options: Any) -> None:
+        """Change options of the dialect while it serves."""
+
     def reset(self) -> None:
         """Empty the installation, as after a fresh start."""
         self._store.clear()

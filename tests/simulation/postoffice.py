@@ -23,11 +23,10 @@ from shared.stores.rows import RowStore
 from shared.sync.definition import Definition
 from shared.sync.ports import Connector, SiteMode
 from tests.scenarios.postoffice.world import LEAST
-from tests.simulation.site_world import WALK_SECONDS, SiteWorld
+from tests.simulation.site_world import SiteWorld, for_a_story
 from tests.simulation.world import TRANSFERS, Faults
 
 FOLDER = TRANSFERS / "postoffice"
-WINDOW_DAYS = 3
 MANAGER_TYPE = "10001"
 """The id of the first record that a site makes."""
 SITES: Mapping[str, tuple[PostOfficeOptions, Site]] = {
@@ -44,22 +43,13 @@ def definitions(*names: str) -> tuple[Definition, ...]:
     read = [
         read_definition(path.read_text("utf-8"), f"transfers/postoffice/{name}.yaml") for name, path in paths.items()
     ]
-    return tuple(_for_a_story(one, read) for one in read)
-
-
-def _for_a_story(definition: Definition, others: Sequence[Definition]) -> Definition:
-    """Walked every minute; days of derived rows as the definition says, but three of them."""
-    often = {"window_days": WINDOW_DAYS} if definition.is_derived else {"walk_seconds": WALK_SECONDS}
-    walked = [one.model_copy(update=often) for one in definition.transfers]
-    answered = {rule.id for other in others for rule in definition.refers_to(other)}
-    fields = [one for one in definition.fields if one.reference is None or one.id in answered]
-    return definition.model_copy(update={"transfers": tuple(walked), "fields": tuple(fields)})
+    return tuple(for_a_story(one, read) for one in read)
 
 
 class PostWorld(SiteWorld):
     """The engine between a CRM and a site of PostOffice."""
 
-    kind: ClassVar[str] = "postoffice"
+    kind = "postoffice"
     moded: ClassVar[bool] = True
     numbers: ClassVar[frozenset[str]] = frozenset({"crmId", "number", "cdock_number", "cdock_postnumber"})
 

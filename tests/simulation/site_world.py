@@ -51,6 +51,17 @@ APPLICATION = "11111111-1111-4111-8111-111111111111"
 ORGANIZATION = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
 LOGIN = f"https://login.example/{TENANT_ID}/oauth2/v2.0/token"
 WALK_SECONDS = 60
+WINDOW_DAYS = 3
+
+
+def for_a_story(definition: Definition, others: Sequence[Definition]) -> Definition:
+    """A definition beside these others: walked every minute, without references that none of them answers; days of
+    derived rows as it says, but three of them."""
+    often = {"window_days": WINDOW_DAYS} if definition.is_derived else {"walk_seconds": WALK_SECONDS}
+    walked = [one.model_copy(update=often) for one in definition.transfers]
+    answered = {rule.id for other in others for rule in definition.refers_to(other)}
+    fields = [one for one in definition.fields if one.reference is None or one.id in answered]
+    return definition.model_copy(update={"transfers": tuple(walked), "fields": tuple(fields)})
 
 
 class FaultyTransport(SandboxTransport):
@@ -74,7 +85,7 @@ class SiteWorld(World, ABC):
     may be others after a fault.
     """
 
-    kind: ClassVar[str]
+    kind: str
     moded: ClassVar[bool] = False
     numbers: ClassVar[frozenset[str]] = frozenset()
 

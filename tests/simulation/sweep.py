@@ -1,7 +1,7 @@
 """The crash sweep: every effect of a story, killed before and after, and with its answer lost.
 
     python -m tests.simulation.sweep      every point of every story on Azure Tables (Azurite), and every one of
-                                          PostOffice's transfers on the embedded store
+                                          PostOffice's and field service's transfers on the embedded store
 
 Exit code 0: every point ended right; 1: the points named did not.
 """
@@ -19,7 +19,7 @@ from shared.stores.azure_rows import AzureRows
 from shared.stores.rows import Operation, Page, Properties, Row, RowStore, encode_key
 from shared.stores.stores import TABLES
 from tests.azurite.server import shared_azurite
-from tests.simulation import postoffice_sweep
+from tests.simulation import field_service_stories, postoffice_sweep
 from tests.simulation.site_sweep import swept
 from tests.simulation.stories import STORIES, Story, tell
 from tests.simulation.systems import Stored
@@ -153,7 +153,7 @@ def main() -> int:
         found = asyncio.run(on_azure_tables(story, connection))
         wrong += len(found)
         print("\n".join([f"{story.name}: {len(found)} wrong", *found]), flush=True)
-    wrong += asyncio.run(swept(postoffice_sweep.EVERY))
+    wrong += asyncio.run(swept([*postoffice_sweep.EVERY, *field_service_stories.STORIES]))
     return 1 if wrong else 0
 
 
