@@ -33,7 +33,7 @@ from shared.sync.feed_tasks import QUEUE
 from shared.sync.findings import Severity
 from shared.sync.ports import Mode, SiteMode, Switch
 from shared.sync.problems import PROBLEMS
-from shared.sync.registering import REGISTERING, Part, Standing, code_of
+from shared.sync.registering import MADE_FIRST, REGISTERING, Part, Standing, code_of
 from shared.sync.surveying import survey
 
 SCHEMA_AGE: Final = timedelta(days=2)
@@ -147,10 +147,12 @@ def _of_failure(failed: Failure) -> Iterator[Symptom]:
 
 
 def _is_told(part: Part) -> bool:
-    """Columns are told by the definitions' probe; a subscription that is to be renewed is the timer's business."""
+    """Tables and columns are told by the definitions' probe, and with a missing table what needs it; a subscription
+    that is to be renewed is the timer's business."""
     if part.kind == SUBSCRIPTION and part.standing is Standing.DIFFERS:
         return False
-    return part.kind != "column" and part.standing not in (Standing.FITS, Standing.IMPOSSIBLE)
+    made_first = part.kind in MADE_FIRST or part.needs
+    return not made_first and part.standing not in (Standing.FITS, Standing.IMPOSSIBLE)
 
 
 def _of_parts(system: str, parts: Sequence[Part]) -> Symptom:

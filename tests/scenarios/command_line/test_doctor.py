@@ -27,6 +27,7 @@ from tests.scenarios.account_customer.world import (
     virtually,
 )
 from tests.scenarios.command_line.terminal import Said, typed, typed_at
+from tests.scenarios.command_line.test_register import ALWAYS, with_tables
 
 KEY = "operator-key-of-tests-32-characters-long"
 SECOND = "33333333-3333-4333-8333-333333333333"
@@ -294,6 +295,18 @@ def test_a_breakage_is_found_and_named_with_its_remedy(case: str) -> None:
                     assert value not in said.out + said.err
 
     story()
+
+
+@virtually
+async def test_declared_tables_that_are_not_there_are_told_once() -> None:
+    """Where they are declared, not once more for each column and key."""
+    async with RealWorld(with_tables(ALWAYS)) as world:
+        said = await examined(world)
+        about = [one for one in told(said) if "cdock_job" in one or "cdock_seller" in one]
+        assert about == [
+            "metadata: transfers/jobs.yaml:4: dataverse cdock_job is declared and not there yet.",
+            "metadata: transfers/jobs.yaml:23: dataverse account.cdock_seller is declared and not there yet.",
+        ]
 
 
 @virtually
