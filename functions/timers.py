@@ -16,8 +16,7 @@ import azure.functions as func
 
 from functions.door import new_blueprint, presentable
 from shared.app import current
-from shared.routes import FIELD_SERVICES
-from shared.settings import schedule
+from shared.settings import FIELD_SERVICES, schedule
 
 if TYPE_CHECKING:
     from shared.app import App

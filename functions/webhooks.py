@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions.door import HEADERS, Call, door, empty, new_blueprint
+from functions.door import HEADERS, Call, answered, door, empty, new_blueprint, status_of
 from shared.connectors.business_central.webhook import plain_token
+from shared.errors import CrossdockError
+from shared.routes import error_body
 
 blueprint = new_blueprint()
 
@@ -18,6 +20,20 @@ async def dataverse_webhook(call: Call) -> func.HttpResponse:
     """202 when messages are queued, 200 for a notice that concerns nobody here."""
     queued = await call.app.notices.from_dataverse(call.request.get_body(), call.caller.systems)
     return empty(202 if queued else 200)
+
+
+def _not_confirmed(_: func.HttpRequest, error: CrossdockError) -> func.HttpResponse:
+    """Anything but 2xx keeps the record from being registered."""
+    return answered({"confirmed": False, **error_body(error)}, status_of(error))
+
+
+@door(blueprint, "dataverse_confirm", refusal=_not_confirmed)
+async def dataverse_confirm(call: Call) -> func.HttpResponse:
+    """200 where a record may be registered. 409, not 503, where it may not: the platform asks once more after a 503."""
+    from shared.checks import confirm  # with the engine: what takes notices starts without it
+
+    verdict = await confirm(call.app, call.caller.systems, call.request.get_body())
+    return answered(verdict.body(), 200 if verdict.confirmed else 409)
 
 
 @door(blueprint, "business_central_webhook")

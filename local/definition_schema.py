@@ -352,14 +352,13 @@ def _confirmation() -> Schema:
         "when": _table("The column whose new value registers the record, and the values that do.", _VALUES)
         | {"minProperties": 1, "maxProperties": 1},
         "checks": {"type": "array", "items": {"enum": list(Check)}, "minItems": 1},
-        "called": _column("What people call such a record."),
-        "name": _column("What they call this one."),
+        "name": _column("What people call it."),
         "customer": _column("A reference to the customer's table."),
         "currency": _COLUMN,
         "total": _column("What the customer will owe more."),
         "lines": _object("The lines of the record.", lines, ("table", "by", "item", "quantity", "unit")),
     }
-    needed = ("table", "when", "checks", "called", "name", "customer", "currency")
+    needed = ("table", "when", "checks", "name", "customer", "currency")
     return _object("A record that is registered only after a yes.", properties, needed)
 
 

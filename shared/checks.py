@@ -10,23 +10,31 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from shared.connectors.dataverse.connector import DataverseConnector
+from shared.connectors.dataverse.webhook import MAX_BODY_BYTES, NotANotice, read_question
 from shared.errors import ConnectorError, StoreUnavailable
 from shared.field_service.asking import BackEnd
 from shared.field_service.bodies import Body, CreditBody, PriceBody, StockBody
+from shared.field_service.confirming import FOR_TELLING, Confirmations, Verdict, tell
 from shared.field_service.customers import Customers
 from shared.field_service.deciding import decide_credit, decide_prices, decide_stock
 from shared.field_service.errors import (
     BackEndDown,
     BackEndFailed,
+    CheckRefused,
     ChecksNotSetUp,
     NotRemembered,
     TookTooLong,
 )
 from shared.field_service.remembering import Remembering
+from shared.field_service.wording import SYSTEMS, Result
+from shared.routes import NotAdmitted, RequestError, TooLarge
 from shared.settings import Checks
 from shared.strict_json import JsonObject
+from shared.sync.breaker import unwatched
 from shared.sync.confirming import Check, Confirming, CreditSource, PriceSource, StockSource
 from shared.sync.definition import TableName
 
@@ -39,6 +47,33 @@ CHECK_OF: Final[Mapping[type[Body], Check]] = {
     StockBody: Check.STOCK,
     CreditBody: Check.CREDIT,
 }
+
+
+async def confirm(app: App, systems: Sequence[str], raw: bytes) -> Verdict:
+    """Whether a record of the CRM may be registered; who has changed it is told why not.
+
+    Raises RequestError for what Dataverse never posts, NotAdmitted for another organisation, SettingsError.
+    """
+    if len(raw) > MAX_BODY_BYTES:
+        raise TooLarge
+    try:
+        question = read_question(raw, app.notices.organizations(systems))
+    except NotANotice as error:
+        raise RequestError(str(error)) from None
+    if question is None:
+        raise NotAdmitted("The body is of another organisation.")
+    budget, clock = app.settings.get(Checks).budget_seconds, app.outside.clock
+    ends_at = clock.monotonic() + budget
+    try:
+        async with within(budget * (1 - FOR_TELLING)):
+            checking = await asyncio.shield(app.checks())
+    except CheckRefused as error:  # nobody can be told: what would tell him is not there
+        return Verdict([Result(one, "Crossdock", None, error) for one in Check], "", error.sentence)
+    verdict = await checking.confirmations.decide(question)
+    crm = checking.crm(question.system)
+    if not verdict.confirmed and crm is not None:
+        await tell(crm, question, verdict, max(ends_at - clock.monotonic(), budget * FOR_TELLING))
+    return verdict
 
 
 async def check(app: App, systems: Sequence[str], body: Body) -> JsonObject:
@@ -78,6 +113,25 @@ class Checking:
     back_ends: Mapping[str, BackEnd]
     today: Callable[[], date]
 
+    @cached_property
+    def confirmations(self) -> Confirmations:
+        """Who answers the CRM."""
+        return Confirmations(
+            rules=self.rules,
+            back_ends=self.back_ends,
+            answer=self.answer,
+            called=lambda check: SYSTEMS.get(self.kinds.get(self.source_of(check), ""), self.source_of(check)),
+            within=within,
+            budget_seconds=self.settings.budget_seconds,
+            backend_seconds=self.settings.backend_seconds,
+        )
+
+    def crm(self, system: str) -> DataverseConnector | None:
+        """Who tells the users of a CRM something."""
+        found = self.engine.pipeline.ports.connectors.get(system)
+        inner = unwatched(found) if found is not None else None
+        return inner if isinstance(inner, DataverseConnector) else None
+
     async def once(self, systems: Sequence[str], body: Body) -> JsonObject:
         """The answer, the same for every repeat."""
         asking = [TableName(system=one, table=table) for one in systems if (table := self._customers_of(one))]
@@ -101,7 +155,7 @@ class Checking:
         if await self.engine.pipeline.panel.is_open(back_end.connector):
             raise BackEndDown(f"{system} is down, so it was not asked.")
         async with within(self.settings.backend_seconds, f"{system} did not answer in time."):
-            await back_end.prepare(source)
+            await back_end.prepare_for(name, source)
             return await self._asked(back_end, source, body, customer)
 
     async def _asked(

@@ -42,8 +42,10 @@ from shared.identity import (
 )
 from shared.settings import (
     ADDRESSES,
+    FIELD_SERVICES,
     Address,
     BusinessCentralSettings,
+    Checks,
     DataverseSettings,
     EngineSettings,
     FsmSettings,
@@ -59,7 +61,7 @@ from shared.settings import (
 from shared.stores.rows import RowInvalid, RowStore, RowStoreRefused, RowStoreUnavailable
 from shared.stores.stores import TABLES, Stores, open_stores
 from shared.sync.alarms import Watch
-from shared.sync.confirming import Confirming
+from shared.sync.confirming import Check, Confirming
 from shared.sync.context import Ports, Timing
 from shared.sync.definition import Definition, Index, Problem
 from shared.sync.draining import Draining
@@ -139,7 +141,7 @@ def _prints(keys: Sequence[tuple[str, bytes]]) -> Fingerprints:
 async def build(app: App) -> Engine:
     """Make the engine. Raises SettingsError naming the setting, StoreUnavailable when the store does not answer."""
     kinds = app.settings.kinds
-    index = _needed_here(load_index(app.index_json), kinds)
+    index = _confirming_here(_needed_here(load_index(app.index_json), kinds), app)
     index = with_windows(index, app.settings.get(EngineSettings).window_days())
     prints = _prints(app.settings.get(EngineSettings).fingerprint_keys())
     queue = app.queue
@@ -238,6 +240,29 @@ def _needed_here(index: Index, kinds: Mapping[str, str]) -> Index:
     systems = {*kinds, *kinds.values()}
     tables = tuple(one for one in index.tables if one.system in kinds and one.needed_with(systems))
     return index.model_copy(update={"tables": tables})
+
+
+def _confirming_here(index: Index, app: App) -> Index:
+    """With who answers checks and who asks here. Wrong settings of the checks stop the checks, which tell them, and
+    nothing else."""
+    if index.confirming is None:
+        return index
+    try:
+        wanted = app.settings.get(Checks)
+    except SettingsError:
+        return index
+    kinds = app.settings.kinds
+    sources = {Check.PRICE: wanted.price_from, Check.STOCK: wanted.stock_from, Check.CREDIT: wanted.credit_from}
+    for_others = any(one.system in kinds.values() for one in FIELD_SERVICES)
+    tables = wanted.confirmed_tables()
+    rules = index.confirming.installed(kinds, sources, tables, for_others=for_others)
+    known = {one.table for asked in rules.asking.values() for one in asked}
+    lost = [
+        Problem(file=rules.file, line=1, text=f"CROSSDOCK_CHECKS_CONFIRM: {one} does not stand under confirm:; add it")
+        for one in tables
+        if one not in known
+    ]
+    return index.model_copy(update={"confirming": rules, "problems": (*index.problems, *lost)})
 
 
 def with_windows(index: Index, days: Mapping[str, int]) -> Index:

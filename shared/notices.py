@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -15,8 +15,8 @@ from shared.connectors.business_central import webhook as business_central
 from shared.connectors.dataverse import webhook as dataverse
 from shared.connectors.field_service import outbound as field_service
 from shared.errors import SettingsError
-from shared.routes import FIELD_SERVICES, RequestError, TooLarge, encoded, is_one_of
-from shared.settings import BusinessCentralDoor, DataverseDoor, Settings, needed, prefix_of
+from shared.routes import RequestError, TooLarge, encoded, is_one_of
+from shared.settings import FIELD_SERVICES, BusinessCentralDoor, DataverseDoor, Settings, needed, prefix_of
 from shared.sync.notices import ManyChanges, Notice, Recipients, outgoing_for
 from shared.sync.ports import Clock, Ids, Outgoing, Queue
 
@@ -54,12 +54,16 @@ class Notices:
         """
         if len(body) > dataverse.MAX_BODY_BYTES:
             raise TooLarge
-        organizations = dict(_ready(systems, self._organization_of))
+        organizations = self.organizations(systems)
         try:
             read = dataverse.read_notice(body, organizations, self._clock.now(), self._ids.new)
         except dataverse.NotANotice as error:
             raise RequestError(str(error)) from None
         return await self._take(dataverse.SYSTEM, (read,))
+
+    def organizations(self, systems: Sequence[str]) -> Mapping[str, str]:
+        """Of each organisation that a sender may speak of, the system; raises SettingsError."""
+        return dict(_ready(systems, self._organization_of))
 
     def _organization_of(self, system: str) -> tuple[str, str]:
         door = self._settings.of(DataverseDoor, system)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 REPORT: Final = "registrations"
 """Under which it is remembered on what each secret was set last: no system shows a secret again."""
 SUBSCRIPTION: Final = "subscription"
+CONFIRM: Final = "dataverse_confirm"
+"""The route of the questions."""
 _STANDINGS: Final[Mapping[Act, Standing]] = {
     Act.KEEP: Standing.FITS,
     Act.MAKE: Standing.MISSING,
@@ -108,7 +110,7 @@ class Registrations:
             return None
         remembered = (await self._remembered()).get(system, {})
         known = remembered.get("on", "") if remembered.get("print") == self._print(wish.secret) else ""
-        return NoticeWish(wish.address, wish.header, wish.secret, known)
+        return replace(wish, known_on=frozenset(known.split()))
 
     def _kind(self, system: str) -> str:
         return self._app.settings.kinds[system]
@@ -155,8 +157,10 @@ class Registrations:
     async def _remember(self, system: str, part: Part) -> None:
         if part.kind != "webhook" or part.standing is Standing.SURPLUS:
             return
-        facts = await self._remembered()
-        facts[system] = {"on": part.id, "print": self._print(self._wish(system).secret)}
+        facts, print_ = await self._remembered(), self._print(self._wish(system).secret)
+        before = facts.get(system, {})
+        known = before.get("on", "").split() if before.get("print") == print_ else []
+        facts[system] = {"on": " ".join(sorted({*known, part.id})), "print": print_}
         await self._engine.stores.reports.put(REPORT, json.dumps(facts))
 
     async def _remembered(self) -> dict[str, dict[str, str]]:
@@ -191,11 +195,12 @@ def _subscription(step: Step) -> Part:
 
 
 def _dataverse(settings: Settings, name: str) -> NoticeWish:
-    """The address of our webhook and the header that opens it; raises SettingsError."""
+    """The addresses of our webhooks and the header that opens them; raises SettingsError."""
     door = settings.of(DataverseDoor, name)
     secret = needed(DataverseDoor, "secret", door.secret, name).get_secret_value()
     base = needed(PublicAddress, "url", settings.get(PublicAddress).url).rstrip("/")
-    return NoticeWish(f"{base}{PREFIX}/{quote(ROUTES['dataverse_webhook'].path)}", WEBHOOK_HEADER, secret)
+    address, questions = (f"{base}{PREFIX}/{quote(ROUTES[name].path)}" for name in ("dataverse_webhook", CONFIRM))
+    return NoticeWish(address, WEBHOOK_HEADER, secret, questions=questions)
 
 
 NOTICES: Final[Mapping[str, Callable[[Settings, str], NoticeWish]]] = {"dataverse": _dataverse}

@@ -21,11 +21,9 @@ from pydantic import SecretStr
 
 from shared.errors import CrossdockError, SettingsError, Who
 from shared.settings import (
+    FIELD_SERVICES,
     BusinessCentralDoor,
     DataverseDoor,
-    FieldServiceDoor,
-    FsmDoor,
-    IfsCloudDoor,
     OperatorDoor,
     SecretDoor,
     Settings,
@@ -101,6 +99,7 @@ _PARKED: Final = "ops/transfers/{transfer}/parked"
 
 ROUTES: Final[Mapping[str, Route]] = {
     "dataverse_webhook": _post("webhooks/dataverse", Guard.HEADER_SECRET),
+    "dataverse_confirm": _post("webhooks/dataverse/confirm", Guard.HEADER_SECRET),
     "business_central_webhook": Route(
         "webhooks/business-central/{secret}/{subscription?}", ("GET", "POST"), Guard.PATH_SECRET
     ),
@@ -261,7 +260,6 @@ class Caller:
 
 
 _NOBODY: Final = Caller()
-FIELD_SERVICES: Final[tuple[type[FieldServiceDoor], ...]] = (FsmDoor, IfsCloudDoor)
 
 
 class Doorkeeper:

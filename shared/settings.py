@@ -499,7 +499,8 @@ class Checks(Section):
     """How the checks are answered while the caller waits.
 
     price_from, stock_from, credit_from: name of the system whose data count. budget_seconds: in all; backend_seconds:
-    for each system that is asked. repeat_seconds: for so long the same request id gets the same answer.
+    for each system that is asked. repeat_seconds: for so long the same request id gets the same answer. confirm: the
+    tables of the CRM whose records are registered only after a yes.
     """
 
     price_from: Annotated[str, Field(alias="CROSSDOCK_CHECKS_PRICE_FROM")] = "business_central"
@@ -508,6 +509,13 @@ class Checks(Section):
     budget_seconds: Annotated[float, Field(alias="CROSSDOCK_CHECKS_BUDGET_SECONDS", gt=0, le=60)] = 5
     backend_seconds: Annotated[float, Field(alias="CROSSDOCK_CHECKS_BACKEND_SECONDS", gt=0, le=60)] = 2
     repeat_seconds: Annotated[int, Field(alias="CROSSDOCK_CHECKS_REPEAT_SECONDS", ge=0, le=3600)] = 300
+    confirm: Annotated[str | None, Field(alias="CROSSDOCK_CHECKS_CONFIRM", pattern=r"^([a-z][a-z0-9_]*(, *|$))*$")] = (
+        None
+    )
+
+    def confirmed_tables(self) -> tuple[str, ...]:
+        """The tables whose records are registered only after a yes."""
+        return tuple(one.strip() for one in (self.confirm or "").split(",") if one.strip())
 
 
 class UserSignIn(Section):
@@ -647,7 +655,8 @@ ADDRESSES: Final[Mapping[str, type[Address]]] = {
     )
 }
 """Every kind of system, with its settings."""
-DOORS: Final[tuple[type[SystemSection], ...]] = (DataverseDoor, BusinessCentralDoor, FsmDoor, IfsCloudDoor)
+FIELD_SERVICES: Final[tuple[type[FieldServiceDoor], ...]] = (FsmDoor, IfsCloudDoor)
+DOORS: Final[tuple[type[SystemSection], ...]] = (DataverseDoor, BusinessCentralDoor, *FIELD_SERVICES)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,29}")
 
 

@@ -15,11 +15,14 @@ from typing import Any, Final, TypeVar
 
 from shared.connectors.cache import Cache
 from shared.errors import ConnectorError
+from shared.field_service.bodies import MOST_LINES
 from shared.field_service.deciding import Credit, ItemPrice, ItemStock, Prices, Stock
 from shared.field_service.errors import CustomerUnknown, NotTold
 from shared.sync.breaker import unwatched
 from shared.sync.confirming import (
     Blocks,
+    Check,
+    Columns,
     Confirming,
     CreditColumns,
     CreditSource,
@@ -73,26 +76,30 @@ class BackEnd:
 
     # --- what every answer needs ---
 
-    async def prepare(self, source: Source) -> None:
+    async def prepare(self, name: str, tables: Columns, single: OneRecord | None = None) -> None:
         """Read what seldom changes: the tables' metadata, the company's currency. Who is not patient enough goes
-        without, and the reading goes on for the next one; nothing is asked while it is known."""
-        name = str(hash(source.model_dump_json()))
+        without, and the reading goes on for the next one; nothing is asked while it is known. name: for whom."""
         task = self._ready.get(name)
         if task is None or task.done():
-            task = self._ready[name] = asyncio.ensure_future(self._prepare(source))
+            task = self._ready[name] = asyncio.ensure_future(self._prepare(tables, single))
         await asyncio.shield(task)
 
-    async def _prepare(self, source: Source) -> None:
+    async def prepare_for(self, check: Check, source: Source) -> None:
+        """The same for a check."""
+        single = None if isinstance(source, StockSource) else source.currency
+        await self.prepare(check.value, read_of(source, self.customers), single)
+
+    async def _prepare(self, tables: Columns, single: OneRecord | None) -> None:
         """Searching for nothing reads the metadata, and asks nothing where they are known: the breaker must not take
         that for an answer."""
-        for table, columns in read_of(source, self.customers).items():
+        for table, columns in tables.items():
             try:
                 await unwatched(self.connector).find(table, columns[0], [], columns)
             except ConnectorError as error:
                 error.told_of(self.name)
                 raise
-        if not isinstance(source, StockSource) and source.currency:
-            await self._of_one_record(source.currency)
+        if single:
+            await self._of_one_record(single)
 
     async def aclose(self) -> None:
         """End what is still being read."""
@@ -117,6 +124,22 @@ class BackEnd:
         if not found:
             raise CustomerUnknown(f"{self.name} {table} has no such customer (any more).")
         return next(iter(found.values()))
+
+    # --- records of the CRM that asks ---
+
+    async def record(self, table: str, key: str, columns: Sequence[str]) -> Sequence[Record]:
+        """One record; raises NotTold where it is not there."""
+        found = await self.connector.read(table, [key], columns)
+        if not found:
+            raise NotTold(f"{self.name} {table}: the record is not there.")
+        return list(found.values())
+
+    async def lines(self, table: str, by: str, key: str, columns: Sequence[str]) -> Sequence[Record]:
+        """The lines of a record; raises NotTold where there are too many to be looked at."""
+        found = await self.connector.find(table, by, [key], columns, MOST_LINES + 1)
+        if len(found) > MOST_LINES:
+            raise NotTold(f"{self.name} {table}: there are more than {MOST_LINES} lines.")
+        return found
 
     # --- prices ---
 

@@ -102,6 +102,17 @@ class NotRemembered(NotConfirmed):
     remedy = "Ask again."
 
 
+class SaveFirst(CheckRefused):
+    """The request that registers a record of the CRM changes something else of it, too, which was not checked."""
+
+    code = "CD-8114"
+    name = "SaveFirst"
+    sentence = "The same request changes what is to be checked."
+    who = Who.RECORD_OWNER
+    remedy = "Save the other changes first, then register the record."
+    status = 409
+
+
 class UnknownItems(CheckRefused):
     """Items that the system which answers does not have; their lines are named."""
 

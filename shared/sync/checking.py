@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.sync.checking_confirming import confirming_findings
 from shared.sync.checking_own import own_findings
 from shared.sync.closest import asking
 from shared.sync.correspondence import KEYS, can_correspond
@@ -46,6 +47,7 @@ def check(index: Index, survey: Survey) -> list[Finding]:
     own = {(system, name): table for system in index.systems for name, table in declared(index.tables, system).items()}
     found = [finding for one in index.definitions for finding in _Check(one, survey, own).findings()]
     found += own_findings(index.tables, survey)
+    found += confirming_findings(index.confirming, survey, own) if index.confirming else ()
     return sorted(dict.fromkeys(found), key=lambda one: (one.file, one.line, one.code, one.column))
 
 

@@ -6,7 +6,7 @@ A part for each check and kind of system, so that a setting can say which system
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final
@@ -154,19 +154,23 @@ class Lines(Part):
     unit: str
     price: str = ""
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """What is read of a line."""
+        return _named((self.item, self.quantity, self.unit, self.price))
+
 
 class Confirmation(Part):
     """A record of the CRM that is registered only after a yes.
 
-    when: the column whose new value registers it, and those values. called, name: what people call such a record, and
-    its column with what they call this one. total: what the customer will owe more.
+    when: the column whose new value registers it, and those values. name: its column with what people call it. total:
+    what the customer will owe more.
     """
 
     line: int = 0
     table: str
     when: Annotated[dict[str, tuple[str, ...]], Field(min_length=1, max_length=1)]
     checks: Annotated[tuple[Check, ...], Field(min_length=1)]
-    called: str
     name: str
     customer: str
     currency: str
@@ -192,7 +196,15 @@ class Confirmation(Part):
     @property
     def columns(self) -> Sequence[str]:
         """What is read of the record."""
-        return list(dict.fromkeys(filter(None, (self.name, self.customer, self.currency, self.total))))
+        return _named((self.name, self.customer, self.currency, self.total))
+
+
+class Answering(Part):
+    """A system of this installation whose data count for a check. kind: of the system."""
+
+    check: Check
+    system: str
+    kind: str
 
 
 class Confirming(Part):
@@ -200,6 +212,8 @@ class Confirming(Part):
 
     customers: of each kind of system, the table whose records are customers; links lead from one to the other. units:
     what the asking systems call a unit, and what it is called where the answer comes from. confirm: by kind of system.
+    Of an installation, and so never in the compiled index: answering: who answers what there; asking: of each CRM, the
+    tables that are registered only after a yes.
     """
 
     file: str
@@ -209,6 +223,8 @@ class Confirming(Part):
     stock: dict[str, StockSource] = Field(default_factory=dict)
     credit: dict[str, CreditSource] = Field(default_factory=dict)
     confirm: dict[str, tuple[Confirmation, ...]] = Field(default_factory=dict)
+    answering: tuple[Answering, ...] = ()
+    asking: dict[str, tuple[Confirmation, ...]] = Field(default_factory=dict)
 
     def unit(self, name: str) -> str:
         """The one spelling of a unit, whoever names it."""
@@ -222,6 +238,44 @@ class Confirming(Part):
             Check.CREDIT: self.credit,
         }
         return by_kind[check].get(kind)
+
+    def asked_by(self, system: str) -> Sequence[Confirmation]:
+        """The records of a CRM that are registered only after a yes."""
+        return self.asking.get(system, ())
+
+    def installed(
+        self, kinds: Mapping[str, str], sources: Mapping[Check, str], tables: Collection[str], *, for_others: bool
+    ) -> Confirming:
+        """The same with who answers and who asks in an installation.
+
+        kinds: its systems; sources: whose data count; tables: those of its CRMs that need a yes; for_others: other
+        systems ask for checks there.
+        """
+        asking = {
+            name: tuple(one for one in self.confirm[kind] if one.table in tables)
+            for name, kind in kinds.items()
+            if kind in self.confirm
+        }
+        needed = {check for rules in asking.values() for rule in rules for check in rule.checks}
+        answering = [
+            Answering(check=check, system=name, kind=kinds.get(name, ""))
+            for check, name in sources.items()
+            if for_others or check in needed
+        ]
+        return self.model_copy(update={"answering": tuple(answering), "asking": asking})
+
+
+def tables_of(rules: Confirming) -> Iterator[tuple[str, str, Sequence[str], int]]:
+    """Every table that an installation's checks read: its system, its name, the columns, and the line that says so."""
+    for one in rules.answering:
+        source = rules.source(one.check, one.kind)
+        for table, columns in read_of(source, rules.customers.get(one.kind, "")).items() if source else ():
+            yield one.system, table, columns, source.line if source else 1
+    for system, asked in rules.asking.items():
+        for rule in asked:
+            yield system, rule.table, [rule.column, *rule.columns], rule.line
+            if rule.lines:
+                yield system, rule.lines.table, rule.lines.columns, rule.line
 
 
 def read_of(source: PriceSource | StockSource | CreditSource, customers: str) -> Columns:

@@ -145,4 +145,9 @@ FINDINGS: Mapping[str, Catalogued] = {
         Who.CONSULTANT,
         "Change the column in the system (a longer text, the missing choice), or declare it under another name.",
     ),
+    "CD-4622": Catalogued(
+        "The system whose data count for a check answers none.",
+        Who.CONSULTANT,
+        "Correct CROSSDOCK_CHECKS_…_FROM, or add a part for this kind of system to the file with checks:.",
+    ),
 }

@@ -91,13 +91,14 @@ class ColumnWish:
 @dataclass(frozen=True, slots=True)
 class TableWish:
     """What one table needs. columns: those whose change concerns a transfer; none: every change does. heard: whether
-    any change does. walked: its change feed is read. keys: columns that have to be unique, alone or together. missing:
-    columns that are declared or that the definitions name and that the table does not have. declared: what is to be
-    made where the whole table is missing."""
+    any change does. asks: the column before whose change we are asked; empty: none. walked: its change feed is read.
+    keys: columns that have to be unique, alone or together. missing: columns that are declared or that the definitions
+    name and that the table does not have. declared: what is to be made where the whole table is missing."""
 
     table: str
     columns: tuple[str, ...] = ()
     heard: bool = True
+    asks: str = ""
     walked: bool = False
     keys: tuple[tuple[str, ...], ...] = ()
     missing: tuple[ColumnWish, ...] = ()
@@ -106,13 +107,14 @@ class TableWish:
 
 @dataclass(frozen=True, slots=True)
 class NoticeWish:
-    """Where a system is to send its notices, and the header that lets them in. known_on: the id of what the present
-    secret was last set on, since no system shows it."""
+    """Where a system is to send its notices and its questions, and the header that lets them in. known_on: the ids of
+    what the present secret was set on, since no system shows it."""
 
     address: str
     header: str
     secret: str = field(repr=False)
-    known_on: str = ""
+    known_on: frozenset[str] = frozenset()
+    questions: str = ""
 
 
 @runtime_checkable
@@ -136,6 +138,9 @@ def wishes(index: Index, survey: Survey, system: str) -> Sequence[TableWish]:
             one = TableWish(feed.table) if feed.is_related else _of_pair(feed.definition, feed.side, survey)
             one = replace(one, walked=feed.every is not None)
             found[feed.table] = _together(found[feed.table], one) if feed.table in found else one
+    for rule in index.confirming.asked_by(system) if index.confirming else ():
+        one = TableWish(rule.table, heard=False, asks=rule.column)
+        found[rule.table] = _together(found[rule.table], one) if rule.table in found else one
     return list(found.values())
 
 
@@ -203,6 +208,7 @@ def _together(one: TableWish, other: TableWish) -> TableWish:
         one.table,
         () if every else tuple(dict.fromkeys(one.columns + other.columns)),
         heard=one.heard or other.heard,
+        asks=one.asks or other.asks,
         walked=one.walked or other.walked,
         keys=tuple(dict.fromkeys(one.keys + other.keys)),
         missing=tuple(_first_of_each(one.missing + other.missing)),

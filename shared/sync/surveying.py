@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import UnknownColumn
 from shared.sync.closest import tables_like
+from shared.sync.confirming import tables_of
 from shared.sync.definition import Definition, Index
 from shared.sync.joined import knowing_joined
 from shared.sync.ports import Capabilities, ColumnMetadata, Connector, Side, TableLabel, TableMetadata
@@ -41,14 +42,15 @@ class Survey:
 
 
 async def survey(connectors: Mapping[str, Connector], index: Index, *, only: str = "") -> Survey:
-    """Ask the systems of an index, or only one of them, about its tables and those behind their references, and about
-    the tables that are declared with those that they refer to.
+    """Ask the systems of an index, or only one of them, about its tables and those behind their references, about the
+    tables that are declared with those that they refer to, and about those that answer checks.
 
     Raises ConnectorError.
     """
     tables: dict[Place, TableMetadata | None] = {}
     named = [place for one in index.definitions for place in named_tables(one)]
     named += [(one.system, name) for one in index.tables for name in (one.table, *one.targets)]
+    named += [(system, table) for system, table, *_ in checked_tables(index) if system in connectors]
     for place in dict.fromkeys(named):
         if only in ("", place[0]):
             tables[place] = await _table(connectors, place)
@@ -81,13 +83,19 @@ def named_tables(definition: Definition) -> Iterator[Place]:
                 yield system, condition.related.table
 
 
+def checked_tables(index: Index) -> Iterator[tuple[str, str, Sequence[str], int]]:
+    """The tables that the installation's checks read: system, table, columns, line."""
+    return tables_of(index.confirming) if index.confirming else iter(())
+
+
 def _behind(index: Index, tables: Mapping[Place, TableMetadata | None]) -> Iterator[Place]:
-    for definition in index.definitions:
-        for side in Side:
-            place = (definition.table(side).system, definition.table(side).table)
-            for name in definition.columns(side):
-                near, _, far = name.partition(".")
-                table = tables.get(place)
-                column = table.columns.get(near) if table else None
-                if far and column and column.target:
-                    yield place[0], column.target
+    named = [(definition.table(side), definition.columns(side)) for definition in index.definitions for side in Side]
+    read: list[tuple[Place, Sequence[str]]] = [((table.system, table.table), columns) for table, columns in named]
+    read += [((system, table), columns) for system, table, columns, _ in checked_tables(index)]
+    for place, names in read:
+        for name in names:
+            near, _, far = name.partition(".")
+            table = tables.get(place)
+            column = table.columns.get(near) if table else None
+            if far and column and column.target:
+                yield place[0], column.target

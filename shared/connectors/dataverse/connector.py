@@ -16,7 +16,7 @@ from shared.connectors.cache import Cache
 from shared.connectors.dataverse.batch import PARTS_PER_BATCH
 from shared.connectors.dataverse.bulk import BulkWrites
 from shared.connectors.dataverse.client import DataverseClient
-from shared.connectors.dataverse.errors import SYSTEM, Doing
+from shared.connectors.dataverse.errors import SYSTEM, Doing, error_of
 from shared.connectors.dataverse.records import Records, equals, etag_of, is_one_of, preferring, rows_of, selected
 from shared.connectors.dataverse.registrar import Registrar
 from shared.connectors.dataverse.schema import Field, Schema, Table
@@ -76,6 +76,10 @@ CAPABILITIES = Capabilities(
 
 longest_run: a Web API call ends after two minutes at most (Microsoft Learn, 'Execution timeout'), with margin."""
 
+LONGEST_TITLE, LONGEST_TOLD = 100, 2000
+"""Of the columns title and body of the table appnotification."""
+FAILURE_ICON, TIMED_TOAST, HIGH_PRIORITY = 100000002, 200000000, 200000001
+"""Choices of a notification (Microsoft Learn, 'Send in-app notifications within model-driven apps')."""
 LONGEST_SUBJECT = 500
 LONGEST_NOTE = 100_000
 """Of the columns subject and notetext of the table annotation."""
@@ -305,6 +309,23 @@ class DataverseConnector:
                 columns=["subject", "notetext"],
                 within_seconds=self._client.timeout_seconds,
             )
+
+    async def tell(self, user: str, title: str, text: str, within_seconds: float) -> None:
+        """Let a user see a notification in the model-driven app that he works in; nothing is looked up or repeated.
+
+        Raises ConnectorError; UnknownResult where he may have been told.
+        """
+        body: JsonObject = {
+            "Title": title[:LONGEST_TITLE],
+            "Body": text[:LONGEST_TOLD],
+            "Recipient": f"/systemusers({canonical_guid(user)})",
+            "IconType": FAILURE_ICON,
+            "ToastType": TIMED_TOAST,
+            "Priority": HIGH_PRIORITY,
+        }
+        reply = await self._client.act("SendAppNotification", [], "SendAppNotification", body, within_seconds)
+        if reply.status >= 400:
+            raise error_of(Doing.UPDATE, reply)
 
     async def metadata(self, table: str) -> TableMetadata:
         return TableMetadata(table, await self._schema.detailed_columns(table))

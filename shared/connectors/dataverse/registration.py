@@ -27,6 +27,7 @@ MESSAGES: Final = ("Create", "Update", "Delete")
 WEBHOOK, HTTP_HEADER = 8, 5
 """A service endpoint's contract and kind of authentication."""
 POST_OPERATION, ASYNCHRONOUS = 40, 1
+PRE_VALIDATION, SYNCHRONOUS = 10, 0
 OUR_NAME: Final = "Crossdock"
 KEY_PREFIX: Final = "cdock_"
 """Of the keys that we make: a prefix has eight characters at most."""
@@ -318,85 +319,119 @@ def _label(text: str, language: int) -> JsonObject:
 # --- the webhook and its steps ---
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the steps under one of our webhooks run. name: what is added to the names of its parts. unlike: what is told
+    of a step that runs otherwise."""
+
+    name: str
+    stage: int
+    mode: int
+    messages: Sequence[str]
+    unlike: str
+
+
+_TELLING: Final = _Way("", POST_OPERATION, ASYNCHRONOUS, MESSAGES, "does not run asynchronously after the operation")
+_ASKING: Final = _Way(
+    ", asked first", PRE_VALIDATION, SYNCHRONOUS, ("Update",), "does not run synchronously before the operation"
+)
+
+
 def _of_notices(wishes: Sequence[TableWish], notices: NoticeWish, present: Present) -> Iterator[Part]:
-    ours = [one for one in present.endpoints if one.address == notices.address]
-    kept = min(ours, key=lambda one: (one.id != notices.known_on, one.id), default=None)
-    yield _endpoint(notices, kept)
-    endpoint_id = kept.id if kept else _new_id(notices.address)
-    under = [step for step in present.steps if step.endpoint == endpoint_id]
-    wanted = [wish for wish in wishes if wish.heard]
-    for wish in wanted:
-        yield from _steps(wish, endpoint_id, under, present)
-    known = {one for wish in wanted for one in present.tables[wish.table].filters.values()}
-    for step in [one for one in under if one.filter_id not in known]:
-        yield _surplus_step(step, "no definition needs it")
+    """The webhook that is told of changes, and where there are tables whose changes are asked about, that one, too."""
+    told = {wish.table: _filtering(wish, present.tables[wish.table]) for wish in wishes if wish.heard}
+    yield from _under(_TELLING, notices.address, told, notices, present)
+    asked = {wish.table: frozenset({wish.asks}) for wish in wishes if wish.asks}
+    if notices.questions:
+        yield from _under(_ASKING, notices.questions, asked, notices, present)
+
+
+def _under(
+    way: _Way, address: str, columns: Mapping[str, frozenset[str]], notices: NoticeWish, present: Present
+) -> Iterator[Part]:
+    """A webhook with its steps. columns: of each table, those whose change it is about; none: every change."""
+    ours = [one for one in present.endpoints if one.address == address]
+    kept = min(ours, key=lambda one: (one.id not in notices.known_on, one.id), default=None)
+    if way is _ASKING and not columns:
+        kept = None  # it would stop what nobody wants to be asked about
+    else:
+        yield _endpoint(way, address, notices, kept)
+        endpoint_id = kept.id if kept else _new_id(address)
+        under = [step for step in present.steps if step.endpoint == endpoint_id]
+        for table, names in columns.items():
+            yield from _steps(way, table, names, endpoint_id, under, present)
+        known = {one for table in columns for one in present.tables[table].filters.values()}
+        for step in [one for one in under if one.filter_id not in known]:
+            yield _surplus_step(step, "no definition needs it")
     for one in present.endpoints:
-        if one is not kept and _is_ours(one, notices):
-            yield _surplus_endpoint(one, notices, present.steps)
+        if one is not kept and _is_ours(one, address):
+            yield _surplus_endpoint(way, one, address, present.steps, needed=kept is not None or bool(columns))
 
 
-def _endpoint(notices: NoticeWish, there: Endpoint | None) -> Part:
-    host = urlsplit(notices.address).netloc
+def _endpoint(way: _Way, address: str, notices: NoticeWish, there: Endpoint | None) -> Part:
+    host = urlsplit(address).netloc
     secret = f"<settings><setting name={quoteattr(notices.header)} value={quoteattr(notices.secret)} /></settings>"
     body: JsonObject = {"authtype": HTTP_HEADER, "authvalue": secret}
+    name = f"{host}{way.name}"
     if there is None:
-        new_id = _new_id(notices.address)
-        body |= {"serviceendpointid": new_id, "name": f"{OUR_NAME} {host}"[:256], "url": notices.address}
+        new_id = _new_id(address)
+        body |= {"serviceendpointid": new_id, "name": f"{OUR_NAME} {name}"[:256], "url": address}
         work = (Write("POST", "serviceendpoints", "serviceendpoints", body | {"contract": WEBHOOK}),)
-        return Part("webhook", host, Standing.MISSING, "there is none", id=new_id, work=work)
+        return Part("webhook", name, Standing.MISSING, "there is none", id=new_id, work=work)
     change = Write("PATCH", f"serviceendpoints({there.id})", "serviceendpoints(..)", body)
     told = _unlike(there, notices)
     standing = Standing.DIFFERS if told else Standing.FITS
-    return Part("webhook", host, standing, told, id=there.id, work=(change,) if told else ())
+    return Part("webhook", name, standing, told, id=there.id, work=(change,) if told else ())
 
 
 def _unlike(there: Endpoint, notices: NoticeWish) -> str:
     if there.authentication != HTTP_HEADER or not there.has_secret:
         return "does not show our secret in a header"
-    return "" if there.id == notices.known_on else "may show another secret than that of the settings"
+    return "" if there.id in notices.known_on else "may show another secret than that of the settings"
 
 
-def _steps(wish: TableWish, endpoint_id: str, under: Sequence[Step], present: Present) -> Iterator[Part]:
-    there = present.tables[wish.table]
-    for message in MESSAGES:
-        name, filter_id = f"{message} of {wish.table}", there.filters.get(message, "")
+def _steps(
+    way: _Way, table: str, columns: frozenset[str], endpoint_id: str, under: Sequence[Step], present: Present
+) -> Iterator[Part]:
+    there = present.tables[table]
+    for message in way.messages:
+        name, filter_id = f"{message} of {table}{way.name}", there.filters.get(message, "")
         if not filter_id or message not in present.messages:
-            yield Part("step", name, Standing.IMPOSSIBLE, "the table takes none; only walks find its changes")
+            why = "the table takes none; only walks find its changes" if way is _TELLING else "the table takes none"
+            yield Part("step", name, Standing.IMPOSSIBLE, why)
             continue
-        wanted = _filtering(wish, there) if message == "Update" else frozenset()
+        wanted = columns if message == "Update" else frozenset()
         fitting = sorted((one for one in under if one.filter_id == filter_id), key=lambda one: one.id)
-        yield _step(name, wanted, fitting, _new_step(name, endpoint_id, present.messages[message], filter_id))
+        yield _step(way, name, wanted, fitting, _new_step(way, name, endpoint_id, present.messages[message], filter_id))
         for surplus in fitting[1:]:
             yield _surplus_step(surplus, "tells of the same once more")
 
 
-def _step(name: str, wanted: frozenset[str], fitting: Sequence[Step], new: JsonObject) -> Part:
+def _step(way: _Way, name: str, wanted: frozenset[str], fitting: Sequence[Step], new: JsonObject) -> Part:
     columns = ",".join(sorted(wanted))
     if not fitting:
         body = new | ({"filteringattributes": columns} if columns else {})
         told = f"there is none; columns: {columns}" if columns else "there is none"
         make = Write("POST", "sdkmessageprocessingsteps", "sdkmessageprocessingsteps", body)
         return Part("step", name, Standing.MISSING, told, work=(make,))
-    told = ", ".join(_step_unlike(fitting[0], wanted))
-    body = {
-        "stage": POST_OPERATION,
-        "mode": ASYNCHRONOUS,
-        "asyncautodelete": True,
-        "statecode": 0,
-        "statuscode": 1,
-        "filteringattributes": columns or None,
-    }
+    told = ", ".join(_step_unlike(way, fitting[0], wanted))
+    body = {**_running(way), "statecode": 0, "statuscode": 1, "filteringattributes": columns or None}
     path = f"sdkmessageprocessingsteps({fitting[0].id})"
     change = Write("PATCH", path, "sdkmessageprocessingsteps(..)", body)
     return Part("step", name, Standing.DIFFERS if told else Standing.FITS, told, work=(change,) if told else ())
 
 
-def _step_unlike(step: Step, wanted: frozenset[str]) -> Iterator[str]:
+def _running(way: _Way) -> JsonObject:
+    """When a step runs; only one that runs as a job of its own leaves something that is to be cleaned up."""
+    return {"stage": way.stage, "mode": way.mode, "asyncautodelete": way.mode == ASYNCHRONOUS}
+
+
+def _step_unlike(way: _Way, step: Step, wanted: frozenset[str]) -> Iterator[str]:
     if not step.enabled:
         yield "is disabled"
-    if (step.stage, step.mode) != (POST_OPERATION, ASYNCHRONOUS):
-        yield "does not run asynchronously after the operation"
-    if not step.cleans_up:
+    if (step.stage, step.mode) != (way.stage, way.mode):
+        yield way.unlike
+    if way.mode == ASYNCHRONOUS and not step.cleans_up:
         yield "leaves a system job for every notice"
     if step.columns != wanted:
         yield from _column_differences(step.columns, wanted)
@@ -418,15 +453,13 @@ def _filtering(wish: TableWish, there: TablePresent) -> frozenset[str]:
     return frozenset(name for name in named if name in there.columns)
 
 
-def _new_step(name: str, endpoint_id: str, message_id: str, filter_id: str) -> JsonObject:
+def _new_step(way: _Way, name: str, endpoint_id: str, message_id: str, filter_id: str) -> JsonObject:
     return {
         "sdkmessageprocessingstepid": _new_id(endpoint_id, filter_id),
         "name": f"{OUR_NAME}: {name}",
-        "stage": POST_OPERATION,
-        "mode": ASYNCHRONOUS,
+        **_running(way),
         "rank": 1,
         "supporteddeployment": 0,
-        "asyncautodelete": True,
         "eventhandler_serviceendpoint@odata.bind": f"/serviceendpoints({endpoint_id})",
         "sdkmessageid@odata.bind": f"/sdkmessages({message_id})",
         "sdkmessagefilterid@odata.bind": f"/sdkmessagefilters({filter_id})",
@@ -441,20 +474,20 @@ def _removed_step(step: Step) -> Write:
     return Write("DELETE", f"sdkmessageprocessingsteps({step.id})", "sdkmessageprocessingsteps(..)")
 
 
-def _is_ours(one: Endpoint, notices: NoticeWish) -> bool:
+def _is_ours(one: Endpoint, address: str) -> bool:
     """Whether it leads to this app, or bears our name and leads to the same door of another address."""
-    if one.address == notices.address:
+    if one.address == address:
         return True
-    same_door = urlsplit(one.address).path == urlsplit(notices.address).path
-    return same_door and one.name.startswith(OUR_NAME)
+    return urlsplit(one.address).path == urlsplit(address).path and one.name.startswith(OUR_NAME)
 
 
-def _surplus_endpoint(one: Endpoint, notices: NoticeWish, steps: Sequence[Step]) -> Part:
+def _surplus_endpoint(way: _Way, one: Endpoint, address: str, steps: Sequence[Step], *, needed: bool) -> Part:
     host = urlsplit(one.address).netloc
-    why = "is there twice" if one.address == notices.address else "leads to another address of the same kind"
+    why = "is there twice" if one.address == address else "leads to another address of the same kind"
+    why = why if needed else "nothing is asked about any more"
     work = [_removed_step(step) for step in steps if step.endpoint == one.id]
     work.append(Write("DELETE", f"serviceendpoints({one.id})", "serviceendpoints(..)"))
-    return Part("webhook", host, Standing.SURPLUS, why, id=one.id, work=tuple(work))
+    return Part("webhook", f"{host}{way.name}", Standing.SURPLUS, why, id=one.id, work=tuple(work))
 
 
 def _new_id(*names: str) -> str:

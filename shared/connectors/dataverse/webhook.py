@@ -1,14 +1,16 @@
-"""Reads what Dataverse posts to a webhook: which record changed, and who changed it when; nothing else.
+"""Reads what Dataverse posts to a webhook: which record changed, and who changed it when; and what it asks before one
+does.
 
 The body is a RemoteExecutionContext as JSON (Microsoft Learn, "Use webhooks to create external handlers for server
 events" and "Understand the execution context"). Bodies above 256 KB arrive without parameters and images; ids, names
-and dates are always there, and more is not needed: values of a body are never used.
+and dates are always there, and of a notice more is not needed: values of its body are never used.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
@@ -93,6 +95,28 @@ class _Parameter(_Part):
 
 class _Parameters(_Part):
     parameters: Annotated[list[_Parameter] | None, Field(alias="InputParameters")] = None
+    shared: Annotated[list[_Parameter] | None, Field(alias="SharedVariables")] = None
+
+    def value(self, name: str) -> Any:
+        """A parameter's value; None where there is none."""
+        return next((one.value for one in self.parameters or () if one.key == name), None)
+
+
+class _Attributes(_Part):
+    attributes: Annotated[list[_Parameter], Field(alias="Attributes")]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a synchronous step asks before a record changes. sent: columns with their new values as text, choices by
+    number; None where the body was too large to tell. user: who changes it. language: as his browser wishes it."""
+
+    system: str
+    table: str
+    key: str
+    user: str | None
+    sent: Mapping[str, str | None] | None = field(repr=False)
+    language: str = ""
 
 
 def read_notice(
@@ -126,6 +150,40 @@ def read_notice(
         _id(context.correlation_id) or new_id(),
         edit(at, user) if user else "",
     )
+
+
+def read_question(body: bytes, organizations: Mapping[str, str]) -> Question | None:
+    """Read what a synchronous step of an update asks; None from another organisation. Raises NotANotice."""
+    raw = body.removeprefix(_BOM)
+    context = _parsed(_Context, raw)
+    system = organizations.get(_id(context.organization_id) or "")
+    if system is None:
+        return None
+    key = _id(context.key) or _target_key(raw, context.table)
+    if context.message != "Update" or key is None:
+        raise NotANotice("MessageName, PrimaryEntityId: is no update of a record")
+    parameters = _parsed(_Parameters, raw)
+    language = next((one.value for one in parameters.shared or () if one.key == "AcceptLang"), "")
+    sent = _sent(parameters.value("Target"))
+    return Question(system, context.table, key, _id(context.user), sent, language if isinstance(language, str) else "")
+
+
+def _sent(target: Any) -> Mapping[str, str | None] | None:
+    """What an update writes; None where the body does not tell."""
+    if target is None:
+        return None
+    try:
+        read = _Attributes.model_validate(target)
+    except ValidationError:
+        raise NotANotice("InputParameters.Target: is no record") from None
+    return {one.key: _text_of(one.value) for one in read.attributes}
+
+
+def _text_of(value: Any) -> str | None:
+    """A value as text: of a choice or an amount its number, of a reference its id."""
+    if isinstance(value, dict):
+        value = value.get("Value", value.get("Id"))
+    return None if value is None else str(value)
 
 
 def _id(text: str | None) -> str | None:
@@ -164,8 +222,8 @@ def _moment(text: str) -> datetime:
 
 def _target_key(raw: bytes, table: str) -> str | None:
     """The id of the parameter Target, where the context itself names no record."""
-    parameters = _parsed(_Parameters, raw).parameters or []
-    target = next((parameter.value for parameter in parameters if parameter.key == "Target"), None)
+    parameters = _parsed(_Parameters, raw)
+    target = parameters.value("Target")
     if not isinstance(target, dict):
         return None
     try:

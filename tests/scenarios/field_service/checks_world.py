@@ -25,6 +25,8 @@ from local.definitions import compile_folder
 from local.host import FunctionsHost, HostKeys
 from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
+from sandbox.field_service.options import FsmOptions
+from sandbox.field_service.sandbox import FsmSandbox
 from sandbox.request_log import LoggedRequest
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import HostRouter, SandboxTransport
@@ -120,6 +122,8 @@ class ChecksWorld:
                 application_users=(CRM_CLIENT,), latency_seconds=self.setup.latency_seconds, currency_code="EUR"
             ),
         )
+        options = FsmOptions(user="crossdock", password="made-up")
+        self.fsm = FsmSandbox(clock=self.clock, issuer=self.issuer, options=options)
         latency = self.setup.latency_seconds
         self.erp = BusinessCentralSandbox(
             base_url=f"{ERP_URL}/v2.0",
@@ -131,8 +135,8 @@ class ChecksWorld:
             seed=self.setup.seed,
             options=BusinessCentralOptions(latency_seconds=(latency, latency)),
         )
-        rng = random.Random(self.setup.seed)
-        self.apps = [self._make_app(rng) for _ in range(self.setup.processes)]
+        self._rng = random.Random(self.setup.seed)
+        self.apps = [self._make_app(self._rng) for _ in range(self.setup.processes)]
         self.account = self.customer = self.item = ""
         self._exits = ExitStack()
         self._asked = 0
@@ -141,6 +145,7 @@ class ChecksWorld:
         served: dict[str, ASGIApp] = {
             "dataverse": self.crm.app,
             "business_central": self.erp.app,
+            "fsm": self.fsm.app,
             "sign_in": self.issuer.app,
         }
         outside = Outside(
@@ -148,7 +153,7 @@ class ChecksWorld:
             ids=SeededIds(rng),
             queue=self.queue,
             rows=self.rows,
-            http=lambda name: SandboxTransport(served.get(name, _nobody)),
+            http=lambda name: SandboxTransport(served[name]),
         )
         return App(self.environment, outside, self.index.model_dump_json().encode())
 
@@ -175,9 +180,16 @@ class ChecksWorld:
             await app.aclose()
         await self.crm.aclose()
         await self.erp.aclose()
+        await self.fsm.aclose()
         await self.rows.aclose()
         if error is None:
             self.forget_requests()
+
+    def restart(self) -> None:
+        """The process begins anew with the settings as they are now; the one before has been closed."""
+        self._exits.close()
+        self.apps[0] = self._make_app(self._rng)
+        self._exits.enter_context(installed(self.apps[0]))
 
     # --- what there is
 
@@ -273,7 +285,7 @@ class ChecksWorld:
 
     def forget_requests(self) -> None:
         """Count from here. Unforeseen ones are told first, since the log of them goes, too."""
-        for sandbox in (self.crm, self.erp):
+        for sandbox in (self.crm, self.erp, self.fsm):
             assert sandbox.requests.unforeseen() == []
             sandbox.requests.clear()
 
@@ -293,17 +305,14 @@ def told(answer: httpx.Response) -> dict[str, Any]:
     return read
 
 
-async def _nobody(*_: object) -> None:
-    raise AssertionError("the field service is not asked")
-
-
 @cache
 def shipped() -> Index:
-    """The product's own definitions between the systems that a world has."""
+    """What the product says of checks, and its definitions of customers."""
     compiled = compile_folder(ROOT / "transfers")
     assert not compiled.problems
-    here = {"dataverse", "business_central", "fsm"}
-    return Index(
-        definitions=tuple(one for one in compiled.definitions if set(one.systems) <= here),
-        confirming=compiled.confirming,
-    )
+    rules = compiled.confirming
+    assert rules is not None
+    customers = {(kind, table) for kind, table in rules.customers.items() if kind != "ifs_cloud"}
+    pairs = [{(one.left.system, one.left.table), (one.right.system, one.right.table)} for one in compiled.definitions]
+    definitions = tuple(one for one, pair in zip(compiled.definitions, pairs, strict=True) if pair <= customers)
+    return Index(definitions=definitions, confirming=rules)

@@ -41,7 +41,6 @@ checks:
       - table: salesorder
         when: {statecode: 1}
         checks: [stock, credit]
-        called: order
         name: ordernumber
         customer: customerid_account
         currency: transactioncurrencyid.isocurrencycode

@@ -188,7 +188,7 @@ def _keys(model: type[Any], *compiled: str) -> set[str]:
 def test_the_schema_knows_every_key_of_what_answers_checks() -> None:
     """And no other."""
     parts = definition_schema()["properties"]["checks"]["properties"]
-    assert set(parts) == _keys(Confirming, "file")
+    assert set(parts) == _keys(Confirming, "file", "answering", "asking")
     price, stock, credit = (parts[name]["additionalProperties"]["properties"] for name in ("price", "stock", "credit"))
     assert set(price) == _keys(PriceSource, "line")
     assert set(price["items"]["properties"]) == set(price["prices"]["properties"]) == _keys(Priced)
