@@ -76,6 +76,8 @@ log = logging.getLogger(__name__)
 
 LINKED = "linked"
 """The cause of a message about a record that is just being linked."""
+LOOK_AGAIN_SECONDS = 60.0
+"""Between two looks at the tables of a transfer that meets what its systems do not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class Pipeline:
     _brakes: dict[str, Brake] = field(default_factory=dict)
     _modes: dict[str, tuple[float, Mode]] = field(default_factory=dict)
     _preparing: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _looking: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _looked: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.panel = BreakerPanel(self.ports)
@@ -259,11 +263,21 @@ class Pipeline:
 
     async def no_longer_fits(self, name: str) -> bool:
         """Whether a transfer that has met an unknown table or column is refused once its tables are looked at anew;
-        from then on its changes wait. False: it fits, and what it met concerns a record only."""
-        if name in self.refused:
-            return True
-        self._prepared.pop(name, None)
+        from then on its changes wait. False: it fits, or was looked at just now, and the record is at fault."""
+        async with self._looking.setdefault(name, asyncio.Lock()):
+            now = self.ports.clock.monotonic()
+            if (
+                name not in self.refused
+                and now >= self._looked.get(name, now - LOOK_AGAIN_SECONDS) + LOOK_AGAIN_SECONDS
+            ):
+                self._looked[name] = now
+                await self._look_anew(name)
+        return name in self.refused
+
+    async def _look_anew(self, name: str) -> None:
+        """Prepare a transfer by what its systems tell now; a system that does not answer leaves it as it was."""
         definition, _ = self._find(name)
+        prepared = self._prepared.pop(name, None)
         try:
             for side in Side:
                 table = definition.table(side)
@@ -271,10 +285,10 @@ class Pipeline:
                     await self.ports.connectors[table.system].survey(table.table)
             await self.prepare(name)
         except UnknownColumn:
-            return True
+            return
         except (ConnectorError, SettingsError):
-            pass
-        return False
+            if prepared is not None:
+                self._prepared[name] = prepared
 
     async def lengths(self, definition: Definition) -> Mapping[Side, Mapping[str, int | None]]:
         """The longest texts that the columns of both sides take."""

@@ -3,8 +3,7 @@ service to records that move, in five commands and without a line of code; then 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -38,8 +37,6 @@ class Tools:
     kind: str
     bought: str
     kinds: tuple[str, str]
-    transfer: str
-    own: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[dict[str, Any]]:
@@ -56,7 +53,7 @@ class Tools:
 
 WORDS = {
     "fsm": Tools(
-        "tool", "tool_id", "crm_id", "modified_dttm", "tool_name", "tool_kind", "bought_date", ("DRILL", "SAW"), "tool"
+        "tool", "tool_id", "crm_id", "modified_dttm", "tool_name", "tool_kind", "bought_date", ("DRILL", "SAW")
     ),
     "ifs_cloud": Tools(
         "ToolHandling.ToolSet",
@@ -67,7 +64,6 @@ WORDS = {
         "ToolKind",
         "BoughtDate",
         ("Drill", "Saw"),
-        "tool",
     ),
 }
 
@@ -133,6 +129,12 @@ class Consultant(FieldWorld):
         await self.moved()
 
     @property
+    def group(self) -> list[str]:
+        """The group of tables that the new one is in, where there are groups."""
+        name, _, table = self.tools.table.partition(".")
+        return [name] if table else []
+
+    @property
     def transfers(self) -> tuple[str, str]:
         """There and back."""
         return self.named("tool"), self.named("tool", to_crm=True)
@@ -168,6 +170,8 @@ def test_a_new_table_of_the_field_service_moves_after_five_commands(dialect: Dia
         async with Consultant(dialect, tmp_path) as world:
             world.add_table()
             world.add_tool("Drill 1", 0)
+            tables = await world.types("schema", dialect.kind, *world.group, "--find", "tool", "--json")
+            assert [one["name"] for one in tables.json["tables"]] == [world.tools.table]
             name, kind = "cdock_toolname", "cdock_toolkind"
             await world.five_commands()
             world.add_tool("Saw 1", 1)
