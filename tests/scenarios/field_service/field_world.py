@@ -118,10 +118,10 @@ class FieldWorld(RealWorld):
         setting_up = self._make_app()  # another process: the others look for the first time when all is there
         await make_own_tables((await setting_up.engine()).pipeline.ports.connectors, self.index.tables)
         await setting_up.aclose()
+        self.at_first = {(await self.stores.modes.get(name)).switch for name in self.queues}
         await super()._enter()
         if not self._on:
-            for name in self.queues:
-                await self.switch(name, Switch.OFF)
+            await self.switch_all(Switch.OFF)
 
     async def _register(self) -> None:
         """Steps in the CRM; in the field service somebody enters our address."""
@@ -144,10 +144,10 @@ class FieldWorld(RealWorld):
             assert self.field.requests.unforeseen() == []
             assert self.field.refused == ()
 
-    async def switch_on(self) -> None:
-        """Somebody switches all transfers on."""
+    async def switch_all(self, switch: Switch) -> None:
+        """Somebody moves the switches of all transfers."""
         for name in self.queues:
-            await self.switch(name, Switch.ON)
+            await self.switch(name, switch)
 
     # --- the field service, in the stories' words ---
 
@@ -202,6 +202,11 @@ class FieldWorld(RealWorld):
     async def next_walk(self) -> None:
         """Wait until the next walks have found everything and nothing is on its way."""
         await self.settle(quiet_seconds=WALK_SECONDS + 2 * self.tick_seconds, hours=3)
+
+    async def night(self) -> None:
+        """The nightly comparison, to its end."""
+        await (await self.apps[0].engine()).compares.begin_all()
+        await self.next_walk()
 
     def named(self, what: str, *, to_crm: bool = False) -> str:
         """A transfer's name in this dialect."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from shared.sync.ports import Side
+from shared.sync.ports import Side, Switch
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.command_line.terminal import typed
 from tests.scenarios.field_service.dialects import Dialect
@@ -34,7 +34,7 @@ async def test_every_customer_of_the_crm_is_in_the_field_service(dialect: Dialec
         wanted = {row["name"] for row in world.accounts.values() if row["name"].startswith("Company")}
         assert sorted(row["name"] for row in world.there("place").values()) == sorted(wanted)
 
-        await world.switch_on()
+        await world.switch_all(Switch.ON)
         new = await world.new_account(name="Aurora Milling", customertypecode=3, address1_city="Brixen")
         await world.settle()
         ((key, _),) = ((key, row) for key, row in world.there("place").items() if row["crm_id"] == new)
@@ -114,6 +114,28 @@ async def test_a_customer_who_is_there_already_is_linked_by_his_number_and_one_w
         assert (parked.code, parked.side, parked.key) == ("CD-4303", Side.LEFT, unsure)
         assert alike in parked.others
         assert world.row("place", alike)["crm_id"] is None
+
+
+@both
+@virtually
+async def test_the_place_of_a_merged_account_goes_over_to_the_account_that_is_left(dialect: Dialect) -> None:
+    """R-234: one customer before and after, with the id of the account that is left."""
+    async with FieldWorld(dialect, "account") as world:
+        loser, key = await world.a_customer()
+        winner = await world.new_account(name="Aurora Mills", telephone1="+39 0471 000002", customertypecode=8)
+        await world.crm.merge("account", loser, into=winner, values={})
+        await world.next_walk()
+        row = world.row("place")
+        assert (row["place_id"], row["crm_id"], row["name"], row["phone"]) == (
+            key,
+            winner,
+            "Aurora Mills",
+            "+39 0471 000002",
+        )
+        await world.edit_account(winner, name="Aurora")
+        await world.next_walk()
+        assert world.row("place")["name"] == "Aurora"
+        assert await world.all_parked() == []
 
 
 @both

@@ -126,8 +126,7 @@ async def test_what_one_side_deletes_stays_on_the_other_and_is_not_made_again(di
         await world.crm.delete(JOB, gone)
         world.remove("task", tasks[kept])
         await world.next_walk()
-        await (await world.apps[0].engine()).compares.begin_all()
-        await world.next_walk()
+        await world.night()
         assert {key: row["crm_id"] for key, row in world.there("task").items()} == {tasks[gone]: None}
         assert list(world.kept(JOB)) == [kept]
         assert "was deleted" in (await world.told("service_job", Side.RIGHT, tasks[kept]))[0].reason
@@ -141,6 +140,5 @@ async def test_stock_that_is_struck_off_is_shown_with_nothing_left(dialect: Dial
         key = world.enter("stock", location_id="VAN-3", part_id="BELT", quantity=2)
         await world.next_walk()
         world.remove("stock", key)
-        await (await world.apps[0].engine()).compares.begin_all()
-        await world.next_walk()
+        await world.night()
         assert world.here("cdock_servicestock")["cdock_quantity"] == 0
