@@ -162,6 +162,7 @@ async def test_an_installed_app_takes_the_place_of_the_processs_own() -> None:
         b'{"definitions": 1}',
         b'{"definitions": 1, "problems": []}',
         b'{"definitions": [], "problems": [1]}',
+        b'{"definitions": [], "tables": 1, "problems": []}',
     ],
 )
 def test_an_index_that_is_none_is_a_problem_and_no_crash(text: bytes) -> None:
@@ -179,3 +180,13 @@ def test_an_entry_that_is_no_definition_is_named(entry: Any) -> None:
     index = load_index(json.dumps({"definitions": [entry], "problems": []}).encode())
     assert index.definitions == ()
     assert len(index.problems) == 1
+
+
+def test_a_damaged_table_is_named_and_the_others_are_declared() -> None:
+    """As with definitions; an index without any is one of an earlier version."""
+    good = {"file": "t.yaml", "system": "dataverse", "table": "account", "columns": [{"name": "cdock_x", "label": "X"}]}
+    bad = {**good, "columns": []}
+    index = load_index(json.dumps({"definitions": [], "tables": [good, bad], "problems": []}).encode())
+    assert [one.table for one in index.tables] == ["account"]
+    assert [problem.file for problem in index.problems] == ["t.yaml"]
+    assert load_index(b'{"definitions": [], "problems": []}').problems == ()
