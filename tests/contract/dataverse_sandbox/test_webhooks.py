@@ -350,29 +350,6 @@ async def test_a_step_before_the_operation_sees_what_was_sent_and_keeps_it_from_
         await register_by_rows(org, "Create", stage=10, mode=0)
 
 
-async def test_a_step_before_the_operation_sees_what_was_sent_and_keeps_it_from_beginning(org: Organisation) -> None:
-    """Stage 10: outside the transaction, so that the row can be read meanwhile; nothing of the platform's own is in
-    the target yet. Only of an update."""
-    await register_by_rows(org, stage=10, mode=0, asyncautodelete=False, filteringattributes="statecode")
-    row_id = await org.create(name="a")
-    assert (await org.client.patch(f"/accounts({row_id})", json={"name": "b"})).status_code == 204
-    assert org.receiver.received == []
-    org.receiver.statuses = [409]
-    answer = await org.client.patch(f"/accounts({row_id})", json={"statecode": 1})
-    assert (answer.status_code, code_of(answer)) == (400, "0x80050201")
-    assert org.sandbox.rows("account")[row_id]["statecode"] == 0
-    (body,) = org.receiver.bodies
-    assert (body["Stage"], body["Mode"], body["IsInTransaction"], body["ParentContext"]) == (10, 0, False, None)
-    attributes = body["InputParameters"][0]["value"]["Attributes"]
-    assert sorted(one["key"] for one in attributes) == ["accountid", "statecode"]
-    assert (await org.client.patch(f"/accounts({row_id})", json={"statecode": 1})).status_code == 204
-    with pytest.raises(AssertionError):
-        await register_by_rows(org, "Create", stage=10, mode=0)
-
-
-# Mishaps
-
-
 async def test_notices_can_be_lost_doubled_and_late(org: Organisation) -> None:
     """Chances are drawn from a seeded generator; a lost notice leaves no job behind."""
     (step_id,) = await org.sandbox.register_webhook("account", ["Create"], URL, header=SECRET)
