@@ -350,6 +350,9 @@ async def test_a_step_before_the_operation_sees_what_was_sent_and_keeps_it_from_
         await register_by_rows(org, "Create", stage=10, mode=0)
 
 
+# Mishaps
+
+
 async def test_notices_can_be_lost_doubled_and_late(org: Organisation) -> None:
     """Chances are drawn from a seeded generator; a lost notice leaves no job behind."""
     (step_id,) = await org.sandbox.register_webhook("account", ["Create"], URL, header=SECRET)
