@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.bench import accept, calls, clients, load, memory, outage, statistics, tables, transfer
+from tests.bench import accept, calls, checks, clients, load, memory, outage, statistics, tables, transfer
 from tests.bench.figures import Figure, as_json, table
 
 CASES: Mapping[str, Callable[[int], list[Figure]]] = {
@@ -25,6 +25,7 @@ CASES: Mapping[str, Callable[[int], list[Figure]]] = {
     "B8": lambda _: outage.measure(),
     "B9": clients.measure,
     "B10": lambda _: statistics.measure(),
+    "B11": lambda _: checks.measure(),
 }
 
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import accept, calls, clients, load, memory, outage, statistics, tables, transfer
+from tests.bench import accept, calls, checks, clients, load, memory, outage, statistics, tables, transfer
 from tests.bench.figures import Figure
 
 
@@ -94,6 +94,15 @@ def test_an_outage_loses_nothing_and_costs_one_write_for_each_record() -> None:
     assert figures["writes"] == 30
     nothing = ("last values lost", "parked, dead letters among them", "other requests while it was open")
     assert [figures[what] for what in nothing] == [0, 0, 0]
+
+
+def test_checks_at_once_are_measured_beside_a_loop() -> None:
+    """R-229: few of them; the run itself ends with a sentence if one was confirmed without the system's answer."""
+    figures = {one.what: one for one in checks.measure(count=10)}
+    assert [one.case for one in figures.values()] == ["B11"] * 6
+    assert all(one.value <= checks.BUDGET_SECONDS for what, one in figures.items() if what.endswith("p99"))
+    assert _value(figures, "10 credit checks at once, 4 identities: answered") == 10
+    assert _value(figures, "10 at once, the CRM slow and the ERP dead: confirmed") == 0
 
 
 @pytest.mark.xdist_group("dataverse client")
