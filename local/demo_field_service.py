@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import httpx
 
@@ -20,12 +21,13 @@ from local.run_field_service import FSM
 from local.run_world import LocalRun, Wish
 from sandbox.business_central import BusinessCentralSandbox
 from sandbox.dataverse import DataverseSandbox
+from sandbox.dataverse.errors import DataverseError
 from sandbox.faults import FaultKind, FaultRule
 from sandbox.field_service.sandbox import FieldServiceSandbox
 
 Row = Mapping[str, Any]
 
-SETTINGS: Final = {"CROSSDOCK_SYSTEMS": "dataverse,business_central,fsm"}
+SETTINGS: Final = {"CROSSDOCK_SYSTEMS": "dataverse,business_central,fsm", "CROSSDOCK_CHECKS_CONFIRM": "salesorder"}
 AURORA: Final[Row] = {
     "name": "Aurora Milling",
     "customertypecode": 3,
@@ -75,6 +77,7 @@ class _Story:
         await self._a_job_goes_out_and_comes_back()
         await self._what_arrives_from_the_field()
         await self._the_technician_asks()
+        await self._the_salesperson_is_told()
         say("\nFrom the CRM to the field and back, and every yes with somebody's answer behind it. Done.")
 
     # --- what the chapters are told with ---
@@ -186,6 +189,41 @@ class _Story:
         self.erp.faults.remove(outage)
         hold(f"nothing is confirmed; {status} {silent}", (status, silent["error"]) == (503, "NotConfirmed"))
         say(f"  The ERP down: {status} NotConfirmed ({silent['reason']}). Nobody guesses, and nothing is registered.")
+
+    async def _the_salesperson_is_told(self) -> None:
+        chapter("An order in the CRM beyond the limit is not registered, and the salesperson reads why")
+        company = self.run.installation.company_id
+        goods = {"number": "BEARING", "displayName": "Bearing", "unitPrice": 60, "baseUnitOfMeasureCode": "PCS"}
+        item = await self.erp.create(company, "items", goods)
+        await self.erp.stock(company, item["id"], Decimal(10))
+        anna = self.crm.add_user("Anna Berger", str(uuid4()))
+        unit = await self.crm.create("uom", {"name": "PCS"})
+        product = await self.crm.create("product", {"name": "Bearing", "productnumber": "BEARING", "statecode": 0})
+        for quantity, registered in ((2, False), (1, True)):
+            order = await self.crm.create(
+                "salesorder",
+                {
+                    "name": "Bearings",
+                    "ordernumber": f"SO-{quantity}",
+                    "customerid": ("account", self.account),
+                    "totalamount": Decimal(60 * quantity),
+                },
+                anna,
+            )
+            row = {"salesorderid": order, "productid": product, "uomid": unit, "quantity": Decimal(quantity)}
+            await self.crm.create("salesorderdetail", row | {"priceperunit": Decimal(60)}, anna)
+            hold(f"{quantity} are registered: {registered}", await self._submitted(order, anna) == registered)
+        (told_her,) = [row for row in self.crm.rows("appnotification").values() if row["ownerid"] == anna]
+        say(f"  Two bearings for 120: {told_her['title']}. {' '.join(str(told_her['body']).split())}")
+        say("  One for 60: registered.")
+
+    async def _submitted(self, order: str, user: str) -> bool:
+        """Whether the CRM takes it when the salesperson submits it."""
+        try:
+            await self.crm.edit("salesorder", order, {"statecode": 1}, user)
+        except DataverseError:
+            return False
+        return bool(self.crm.rows("salesorder")[order]["statecode"] == 1)
 
     async def _credit(self, request: str, amount: int) -> tuple[int, Row]:
         body = {"requestId": request, "customerId": self.place, "amount": amount, "currency": "EUR"}

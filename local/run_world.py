@@ -54,6 +54,8 @@ ENVIRONMENT_NAME: Final = "Production"
 COMPANY_NAME: Final = "CROSSDOCK"
 NOTICED_BY: Final = ("webhook", "step")
 """What Dataverse tells of changes through."""
+TELLING: Final = ("dataverse", "business_central")
+"""The systems that are told an address of ours."""
 LOCK_DURATION: Final = timedelta(minutes=5)
 
 _StartedT = TypeVar("_StartedT")
@@ -359,7 +361,7 @@ class LocalRun:
 
     async def _start_functions(self) -> None:
         port = self._functions_port
-        if self.erp is not None:
+        if not any(map(self._is_real, TELLING)):  # a real one could not reach it there
             self.environment.setdefault("CROSSDOCK_PUBLIC_URL", f"http://127.0.0.1:{port}")
         for name in [name for name in os.environ if name.startswith(OURS)]:
             del os.environ[name]  # what of it shall count came in by the wish; the demo wishes for none of it
@@ -391,9 +393,8 @@ class LocalRun:
             await self._subscribe(self.erp)
         for kind, sandbox in self.field_service.items():
             run_field_service.tell(kind, sandbox, self.urls["functions"], self.environment)
-        for system in ("dataverse", "business_central"):  # the others have none
-            if self._is_real(system):
-                self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
+        for system in filter(self._is_real, TELLING):
+            self.notes.append(f"{system} is the real one of the settings; its webhooks were not touched.")
 
     async def _register_crm(self) -> None:
         """Declared tables and columns, webhook and steps, as `manage.py register` makes them; those of an earlier run's
@@ -403,7 +404,8 @@ class LocalRun:
         """
         assert self.app is not None
         url = f"{self.urls['functions']}/api/webhooks/dataverse"
-        wish = NoticeWish(url, WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
+        secret = self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"]
+        wish = NoticeWish(url, WEBHOOK_HEADER, secret, questions=f"{url}/confirm")
         registrations = Registrations(self.app, await self.app.engine(), {"dataverse": lambda *_: wish})
         look = await registrations.look()
         failures = await registrations.settle(look, _is_declared, lambda *_: None)

@@ -41,6 +41,7 @@ FIELD_SERVICE = (
     "A job asked for in the CRM is planned, done and reported in the field",
     "A warranty to be extended, and a quotation that the customer confirmed on the spot",
     "The technician wants to sell parts: the ERP says whether the customer may owe that much more",
+    "An order in the CRM beyond the limit is not registered, and the salesperson reads why",
 )
 
 
