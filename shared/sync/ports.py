@@ -218,12 +218,14 @@ class ChangePage:
 
     records: new and changed ones with the asked columns; deleted: keys. watermark: where the next call of `changes`
     goes on once everything up to and including this page is safely queued; None on pages from which the system cannot
-    resume.
+    resume. told: where the records have no versions, a text that is another one once any of them has changed again,
+    except perhaps in the moment of the reading; empty where there is none.
     """
 
     records: Sequence[Record]
     deleted: Sequence[str]
     watermark: str | None
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)

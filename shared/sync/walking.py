@@ -9,7 +9,7 @@ starts from now and queues nothing that existed before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -26,8 +26,10 @@ from shared.sync.ports import ChangePage, Connector, Record, RowTaken, Side, Swi
 log = logging.getLogger(__name__)
 
 
+_SETTLED = timedelta(seconds=10)
+"""After so long nothing bears the time of the reading before any more, however coarsely a system tells times."""
 _PAGES_REMEMBERED = 200
-"""Digests of 16 characters that a watermark's row keeps; a longer overlap is queued again, which is harmless."""
+"""Digests of 16 or 17 characters that a watermark's row keeps; a longer overlap is queued again, which is harmless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +224,14 @@ class _Walk:
         When the time is up it ends at such a page without being done, so that the next tick goes on there.
         """
         before, pages, queued = set(mark.seen.split(",")), list[str](), 0
+        is_settled = mark.done_at is not None and self.now - mark.done_at >= _SETTLED
         until = self.pipeline.ports.clock.monotonic() + self.pipeline.ports.timing.walk_budget.total_seconds()
         async for page in self.connector.changes(self.feed.table, mark.value, ()):
-            digest = _digest(page)
-            if (page.records or page.deleted) and not (digest and digest in before):
+            digest, is_repeated = _seen(page, before, is_settled)
+            if (page.records or page.deleted) and not is_repeated:
                 queued += await self._queue(page)
             pages = [*pages, digest][-_PAGES_REMEMBERED:] if digest else pages
-            if page.watermark is not None and (page.watermark != mark.value or digest not in before):
+            if page.watermark is not None and (page.watermark != mark.value or not is_repeated):
                 mark = await self._keep(replace(mark, value=page.watermark, seen=",".join(pages)))
                 if self.pipeline.ports.clock.monotonic() > until:
                     return Walked(self.name, queued, unfinished=True)
@@ -279,13 +282,25 @@ class _Walk:
         await self.pipeline.ports.queue.send(transfer.name, [message.outgoing()])
 
 
-def _digest(page: ChangePage) -> str:
-    """What a page says; a feed that overlaps repeats its last page until something new happens. Empty for an empty
-    page, and for one of records without versions, which says nothing of what is new in it."""
+def _seen(page: ChangePage, before: Collection[str], is_settled: bool) -> tuple[str, bool]:
+    """What is remembered of a page, and whether it says nothing new: a feed that overlaps repeats its last page until
+    something new happens. Empty for an empty page, and for one that does not tell what is new in it.
+
+    Without versions a page is taken once more: what changed in the moment of the first reading looks like what was
+    read then.
+    """
     if any(record.version is None for record in page.records):
-        return ""
-    told = sorted([*(f"{record.key}@{record.version}" for record in page.records), *page.deleted])
-    return blake2b("|".join(told).encode(), digest_size=8).hexdigest() if told else ""
+        digest = _digest([page.told, *page.deleted]) if page.told else ""
+        sure = f"{digest}!"
+        if digest and (sure in before or (is_settled and digest in before)):
+            return sure, sure in before
+        return digest, False
+    digest = _digest([*(f"{record.key}@{record.version}" for record in page.records), *page.deleted])
+    return digest, digest in before
+
+
+def _digest(told: Sequence[str]) -> str:
+    return blake2b("|".join(sorted(told)).encode(), digest_size=8).hexdigest() if told else ""
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

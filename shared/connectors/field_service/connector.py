@@ -155,7 +155,8 @@ class FieldServiceConnector:
             raise self._not_walked(table, column)
         asked = Asked(self._dialect, self._records, at, column, sources_of(at, fields, column))
         async for found in by_time(asked, since):
-            yield ChangePage(await self._complete(at, found.rows, fields), [], found.watermark)
+            times = "" if self._dialect.has_versions else asked.times(found.rows)
+            yield ChangePage(await self._complete(at, found.rows, fields), [], found.watermark, times)
 
     def _not_walked(self, table: str, column: str) -> UnknownColumn:
         setting = f"CROSSDOCK_{self._system.upper()}_SITE"

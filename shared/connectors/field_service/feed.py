@@ -52,6 +52,10 @@ class Asked:
             raise BadAnswer(self.dialect.kind, detail=f"{self.dialect.kind}: {error}") from None
         return at if isinstance(at, datetime) else None
 
+    def times(self, rows: Sequence[Row]) -> str:
+        """When each of some rows was changed last."""
+        return "|".join(f"{self.key(row)}@{row.values.get(self.column)}" for row in rows)
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:

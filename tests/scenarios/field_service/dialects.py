@@ -14,11 +14,13 @@ from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import httpx
 
 from sandbox.clock import Clock
 from sandbox.field_service.keys import key_of, parts_of
+from sandbox.field_service.options import Auth, FsmOptions
 from sandbox.field_service.sandbox import FieldServiceSandbox, FsmSandbox, IfsCloudSandbox
 from sandbox.tokens import TokenIssuer
 
@@ -57,9 +59,10 @@ class Dialect(ABC):
 
 
 class Fsm(Dialect):
-    """FSM 6.x."""
+    """FSM 6.x. options: how this installation words things."""
 
     kind = "fsm"
+    options = FsmOptions()
     settings: Mapping[str, str] = {
         "CROSSDOCK_FSM_SANDBOX_URL": "https://fsm.example/fsm/rest",
         "CROSSDOCK_FSM_IDENTITIES": "crossdock:open-sesame",
@@ -67,7 +70,7 @@ class Fsm(Dialect):
     }
 
     def sandbox(self, clock: Clock, issuer: TokenIssuer, post: httpx.AsyncClient, seed: int) -> FieldServiceSandbox:
-        return FsmSandbox(clock=clock, issuer=issuer, post=post, base_path="/fsm/rest", seed=seed)
+        return FsmSandbox(clock=clock, issuer=issuer, post=post, base_path="/fsm/rest", seed=seed, options=self.options)
 
     def table(self, name: str) -> str:
         return name
@@ -77,9 +80,9 @@ class Fsm(Dialect):
 
     def _written(self, value: Any) -> Any:
         if isinstance(value, bool):
-            return "Y" if value else "N"
+            return self.options.flags[not value]
         if isinstance(value, datetime):
-            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+            return f"{value.astimezone(ZoneInfo(self.options.zone)):%Y-%m-%dT%H:%M:%S}"
         return value.isoformat() if isinstance(value, date) else value
 
     def heard(self, table: str, row: Row) -> dict[str, Any]:
@@ -87,7 +90,37 @@ class Fsm(Dialect):
         return {name: self._read(kinds[name], value) for name, value in row.items()}
 
     def _read(self, kind: str, value: Any) -> Any:
-        return value == "Y" if kind == "flag" and value is not None else read(kind, value)
+        if kind == "flag" and value is not None:
+            return value == self.options.flags[0]
+        return read(kind, value, self.options.zone)
+
+
+class OtherFsm(Fsm):
+    """An FSM server that words whatever it may otherwise: paths, yes and no, the zone of its times, and how one signs
+    in; and that has no versions."""
+
+    options = FsmOptions(
+        versions=False,
+        zone="Europe/Rome",
+        flags=("TRUE", "FALSE"),
+        auth=Auth.API_KEY,
+        api_key_header="X-Fsm-Key",
+        paths={"query": "search/{table}", "update": "tables/{table}/row/{key}"},
+    )
+    settings: Mapping[str, str] = {
+        **Fsm.settings,
+        "CROSSDOCK_FSM_SIGN_IN": "api_key",
+        "CROSSDOCK_FSM_IDENTITIES": "X-Fsm-Key:open-sesame",
+        "CROSSDOCK_FSM_SITE": json.dumps(
+            {
+                "paths": dict(options.paths),
+                "versions": False,
+                "time_zone": options.zone,
+                "flags": list(options.flags),
+                "page_size": 2,
+            }
+        ),
+    }
 
 
 class IfsCloud(Dialect):
@@ -139,7 +172,7 @@ class IfsCloud(Dialect):
         return found
 
 
-FSM, IFS_CLOUD = Fsm(), IfsCloud()
+FSM, OTHER_FSM, IFS_CLOUD = Fsm(), OtherFsm(), IfsCloud()
 _DEFAULT: Final = Path(__file__).parents[3] / "sandbox" / "field_service" / "fsm_tables.json"
 
 
@@ -158,12 +191,12 @@ def keys_of(table: str) -> list[str]:
     return list(_tables()[table]["keys"])
 
 
-def read(kind: str, value: Any) -> Any:
-    """A day or a time as Python has it."""
+def read(kind: str, value: Any, zone: str = "UTC") -> Any:
+    """A day or a time as Python has it. zone: of a time that names none."""
     if value is None:
         return None
     if kind == "time":
-        return datetime.fromisoformat(value.removesuffix("Z")).replace(tzinfo=UTC)
+        return datetime.fromisoformat(value.removesuffix("Z")).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     return date.fromisoformat(value) if kind == "day" else value
 
 

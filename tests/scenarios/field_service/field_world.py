@@ -21,12 +21,14 @@ from shared.sync.own_tables import OwnTable
 from shared.sync.ports import JournalEntry, ParkedItem, Side, Switch
 from tests.own_tables import make_own_tables
 from tests.scenarios.account_customer.world import APP_URL, CRM_CLIENT, WIDE, RealWorld, Setup
-from tests.scenarios.field_service.dialects import FSM, IFS_CLOUD, SECRET, Dialect, Row
+from tests.scenarios.field_service.dialects import FSM, IFS_CLOUD, OTHER_FSM, SECRET, Dialect, Row
 
 WALK_SECONDS = 300
 OPERATOR_KEY = "operator-key-of-at-least-32-characters"
 both = pytest.mark.parametrize("dialect", [FSM, IFS_CLOUD], ids=["fsm", "ifs_cloud"])
-"""Every story is told in both dialects."""
+"""Every story is told in both dialects,"""
+everywhere = pytest.mark.parametrize("dialect", [FSM, OTHER_FSM, IFS_CLOUD], ids=["fsm", "other fsm", "ifs_cloud"])
+"""some also at an FSM server that words things otherwise."""
 
 
 @cache

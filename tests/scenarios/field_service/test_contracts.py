@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.field_service.dialects import Dialect
-from tests.scenarios.field_service.field_world import FieldWorld, both
+from tests.scenarios.field_service.field_world import FieldWorld, both, everywhere
 
 CONTRACT, RESULT, WARRANTY = "cdock_servicecontract", "cdock_slaresult", "cdock_warranty"
 FULL, OFFERED, ACTIVE, MANUFACTURER, MISSED = 100000000, 100000000, 100000001, 100000000, 100000001
@@ -75,11 +75,11 @@ async def test_how_far_work_met_its_contract_is_seen_in_the_crm(dialect: Dialect
         assert (world.here(RESULT)["cdock_met"], world.here(RESULT)["cdock_doneat"]) == (MISSED, done)
 
 
-@both
+@everywhere
 @virtually
 async def test_the_crm_sees_whose_warranty_can_be_extended_and_the_field_what_was_offered(dialect: Dialect) -> None:
-    """R-217, R-208: with product and customer; offer and extension go back, what the warranty covers cannot be written
-    over, and none is made from the CRM."""
+    """R-217, R-208, R-222: with product and customer; offer and extension go back, what the warranty covers cannot be
+    written over, and none is made from the CRM."""
     async with FieldWorld(dialect, "warranty") as world:
         account, place = await world.a_customer()
         product = world.enter("product", place_id=place, part_id="MILL-7", serial_no="0815", description="Mill")

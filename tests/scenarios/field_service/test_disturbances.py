@@ -8,7 +8,7 @@ from sandbox.faults import FaultKind, FaultRule
 from shared.sync.ports import Side
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.field_service.dialects import Dialect
-from tests.scenarios.field_service.field_world import FieldWorld, both
+from tests.scenarios.field_service.field_world import FieldWorld, both, everywhere
 
 JOB = "cdock_servicejob"
 REPAIR = 100000001
@@ -89,7 +89,7 @@ async def test_a_job_that_both_sides_enter_for_each_other_is_one(dialect: Dialec
         assert {key: row["cdock_fsmid"] for key, row in world.kept(JOB).items()} == {job: task, other: known}
 
 
-@both
+@everywhere
 @virtually
 async def test_a_change_that_somebody_makes_at_the_same_moment_is_not_written_over(dialect: Dialect) -> None:
     """R-214: a write names the version that was read; the technician's word stays and the CRM's goes beside it."""
@@ -108,6 +108,30 @@ async def test_a_change_that_somebody_makes_at_the_same_moment_is_not_written_ov
                 f"Wish {round_}",
                 f"Resolution {round_}",
             )
+
+
+@everywhere
+@virtually
+async def test_two_changes_of_one_second_with_a_walk_in_between_both_arrive(dialect: Dialect) -> None:
+    """R-214: also where nothing but the second tells one change from the next; and what has arrived is not asked for
+    again and again."""
+    async with FieldWorld(dialect, "service_job") as world:
+        _, place = await world.a_customer()
+        task = world.enter("task", place_id=place, task_type="REPAIR", description="Belt")
+        await world.next_walk()
+        await world.pass_time(seconds=1 - world.clock.monotonic() % 1)
+        world.change("task", task, resolution="First")
+        walks = (await world.apps[0].engine()).walks
+        await walks.now(dialect.kind, dialect.table("task"))
+        await world.pass_time(seconds=0.8)
+        assert world.here(JOB)["cdock_resolution"] == "First"
+        world.change("task", task, resolution="Second")
+        await world.next_walk()
+        assert world.here(JOB)["cdock_resolution"] == "Second"
+        await world.next_walk()
+        world.crm.requests.clear()
+        await world.pass_time(hours=1)
+        assert world.crm.requests.count("GET", rf"/{JOB}s\(") == 0
 
 
 @both

@@ -9,7 +9,7 @@ from typing import Any
 from shared.sync.ports import Side
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.field_service.dialects import Dialect
-from tests.scenarios.field_service.field_world import FieldWorld, both
+from tests.scenarios.field_service.field_world import FieldWorld, both, everywhere
 
 TABLE = "cdock_servicejob"
 REPAIR, OPEN, SCHEDULED, COMPLETED = 100000001, 100000000, 100000001, 100000003
@@ -25,11 +25,11 @@ async def asked_for(world: FieldWorld, account: str, **values: Any) -> str:
     return job
 
 
-@both
+@everywhere
 @virtually
 async def test_appointments_of_the_field_service_are_seen_in_the_crm(dialect: Dialect) -> None:
-    """R-204, R-214: when, by whom, and in which state; also when the plan is changed, by hand or by its optimisation. A
-    date that somebody moves in the CRM is put back: the schedule belongs to the field service."""
+    """R-204, R-214, R-222: when, by whom, and in which state; also when the plan is changed, by hand or by its
+    optimisation. A date that somebody moves in the CRM is put back: the schedule belongs to the field service."""
     async with FieldWorld(dialect, "service_job") as world:
         account, place = await world.a_customer()
         task = world.enter("task", place_id=place, task_type="MAINTENANCE", description="Yearly check")
@@ -52,11 +52,11 @@ async def test_appointments_of_the_field_service_are_seen_in_the_crm(dialect: Di
         assert world.row("task", task)["plan_start_dttm"] == TEN
 
 
-@both
+@everywhere
 @virtually
 async def test_work_that_the_crm_asks_for_is_ordered_done_and_reported(dialect: Dialect) -> None:
-    """R-205, R-203, R-214: the task is made once, with the customer's wish; the work order's number and the completion
-    come back; the customer's rating goes to the field service."""
+    """R-205, R-203, R-214, R-222: the task is made once, with the customer's wish; the work order's number and the
+    completion come back; the customer's rating goes to the field service."""
     async with FieldWorld(dialect, "service_job") as world:
         account, place = await world.a_customer()
         job = await asked_for(world, account, cdock_customerwish="Not before noon", cdock_priority=1)

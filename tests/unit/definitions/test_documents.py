@@ -13,6 +13,7 @@ from shared.sync.checks import CHECKS
 from shared.sync.converters import CONVERTERS
 from shared.sync.definition import Brakes, ChooseKey, Definition, FieldRule, Master, MatchRule, OnCreate, Transfer
 from shared.sync.normalisers import NORMALISERS
+from shared.sync.ports import Side
 from shared.sync.problems import PROBLEMS
 
 ROOT = Path(__file__).parents[3]
@@ -133,6 +134,25 @@ def test_the_field_services_fields_are_told_with_their_masters(path: Path) -> No
         master = after if before == after else f"{before}; linked: {after}"
         rows.append(f"| `{rule.left}` | `{rule.right}` | {named.get(rule.left, '')} | {master} |")
     assert "\n".join(rows) in page
+
+
+def test_the_field_services_transfers_are_told_with_their_times() -> None:
+    """Each kind of data with its three tables, and how often each of its directions is walked, in both dialects."""
+    page = (DOCS / "systems" / "field_service_data.md").read_text(encoding="utf-8")
+    words = {300: "every 5 minutes", 900: "every 15 minutes", 3600: "every hour", 86400: "every day"}
+    for path in sorted((FIELD_SERVICE / "fsm").glob("*.yaml")):
+        fsm, other = (
+            read_definition((FIELD_SERVICE / dialect / path.name).read_text("utf-8"), path.name)
+            for dialect in ("fsm", "ifs_cloud")
+        )
+        tables = f"| `{fsm.left.table}` | `{fsm.right.table}` | `{other.right.table}` |"
+        line = next(one for one in page.splitlines() if tables in one)
+        told = [re.sub(r" \(.*\)", "", cell).strip() for cell in line.split("|")[5:7]]
+        walked = [{one.source: one.walk_seconds for one in definition.transfers} for definition in (fsm, other)]
+        assert walked[0] == walked[1]
+        assert told == [
+            f"at once, {words[walked[0][side] or 0]}" if side in walked[0] else "" for side in (Side.LEFT, Side.RIGHT)
+        ]
 
 
 def test_the_glossary_is_in_order_and_says_each_word_once() -> None:
