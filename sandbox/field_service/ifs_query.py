@@ -44,7 +44,7 @@ def key_in(table: Table, sent: str) -> str:
     place = 0
     while found := _PART.match(sent, place):
         column = table.columns.get(found["name"])
-        if column is None or (column.kind is Kind.WHOLE) != (found["number"] is not None):
+        if column is None or (column.kind in (Kind.WHOLE, Kind.AMOUNT)) != (found["number"] is not None):
             break
         value = found["number"] if found["text"] is None else found["text"].replace("''", "'")
         given[column.name], place = value, found.end()

@@ -18,7 +18,7 @@ from shared.connectors.field_service.tables import Reference, Table
 from shared.connectors.field_service.values import fsm_forms
 from shared.connectors.turns import InTurn
 from shared.connectors.zones import earliest_wall, zone_of
-from shared.errors import BadAnswer
+from shared.errors import BadAnswer, Refused
 from shared.http_client import Reply
 from shared.strict_json import Json, JsonObject, WrongShape, as_list, as_object, as_text
 from shared.sync.ports import ColumnMetadata, ColumnType, TableLabel
@@ -192,7 +192,11 @@ class Fsm:
 
 
 def _key(parts: Sequence[Json]) -> str:
-    return ",".join(quote(str(part), safe="") for part in parts)
+    """A key as a part of a path. Raises Refused for one that means another place there, however it is encoded."""
+    key = ",".join(quote(str(part), safe="") for part in parts)
+    if key in (".", ".."):
+        raise Refused(KIND, detail=f"{KIND}: a key of dots alone has no address.")
+    return key
 
 
 def _conditions(by: Sequence[str], alike: Sequence[Sequence[Json]]) -> Iterator[list[Json]]:

@@ -82,7 +82,7 @@ class IfsCloud:
         if reply is None:
             return {}
         try:
-            return _tables(group, csdl.read_csdl(reply.raw))
+            return tables_of(group, csdl.read_csdl(reply.raw))
         except ValueError as error:
             raise BadAnswer(KIND, detail=f"{KIND}: {group}: {error}") from None
 
@@ -254,12 +254,16 @@ def _projection(row: JsonObject) -> TableLabel:
 # --- the schema ---
 
 
-def _tables(projection: str, document: csdl.Csdl) -> dict[str, Table]:
+def tables_of(projection: str, document: csdl.Csdl) -> dict[str, Table]:
+    """The sets with records that can be known: those whose key has columns of types that there are here."""
     found = {}
     for name, entity_set in document.sets.items():
         type_ = document.types.get(entity_set.type)
-        if type_ is not None and type_.keys:
-            found[f"{projection}.{name}"] = _table(projection, name, entity_set, type_, document)
+        if type_ is None:
+            continue
+        table = _table(projection, name, entity_set, type_, document)
+        if table.keys and set(table.keys) <= set(table.kinds):
+            found[table.name] = table
     return found
 
 

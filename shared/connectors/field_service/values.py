@@ -29,6 +29,9 @@ from shared.sync.ports import ColumnType, Value
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,10})?")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_TIME = re.compile(r"[0-9TZ:.+-]{10,35}")
+_NUMBERS = (ColumnType.INTEGER, ColumnType.DECIMAL)
+_TIMES = (ColumnType.DATE, ColumnType.DATETIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ def key_in(row: Mapping[str, Json], columns: tuple[str, ...]) -> str | None:
 def _part(value: Json, place: str) -> str:
     if value is None:
         return ""
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return str(int(value))
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise WrongShape(f"{place} is no part of a key")
     return str(value)
@@ -131,12 +136,21 @@ def parts_as(kinds: tuple[ColumnType, ...], key: str) -> list[Json]:
 
 
 def _as_kind(kind: ColumnType, part: str) -> Json:
-    if kind is not ColumnType.INTEGER:
+    """A part as its column holds it; what stands in an address without quotes must not say anything else there."""
+    if kind in _NUMBERS:
+        if _WHOLE.fullmatch(part) and str(int(part)) == part:
+            return sought(kind, part)
+    elif kind not in _TIMES or _is_time(part):
         return part
-    number = sought(kind, part)
-    if str(number) != part:
-        raise ValueError("no whole number in its one spelling")
-    return number
+    raise ValueError("no value of the column in its one spelling")
+
+
+def _is_time(part: str) -> bool:
+    """Whether a text is a day or a moment; raises ValueError for one that no calendar has."""
+    if not _TIME.fullmatch(part):
+        return False
+    datetime.fromisoformat(part)
+    return True
 
 
 _SOUGHT: Mapping[ColumnType, Callable[[str], Json]] = {

@@ -129,6 +129,31 @@ async def test_a_key_may_hold_anything(site: FieldServiceRig, part: str) -> None
     assert site.stored() == {}
 
 
+async def test_a_key_that_means_another_place_in_an_address_is_not_written_to(fsm: FsmRig) -> None:
+    """`tables/mill/..` is the list of mills: what normalises addresses on the way would change or delete there."""
+    key = fsm.sandbox.add(fsm.table, {fsm.columns.number: "..", fsm.columns.name: "Aurora"})
+    assert list(await fsm.connector.read(fsm.table, [key], [])) == [key]
+    with pytest.raises(Refused):
+        await fsm.connector.update(fsm.table, key, {fsm.columns.text: "1"}, [], version=None)
+    with pytest.raises(Refused):
+        await fsm.connector.delete(fsm.table, key)
+    assert fsm.sent("PATCH") == fsm.sent("DELETE") == 0
+
+
+@pytest.mark.parametrize("kind", ["whole", "amount"])
+async def test_a_key_may_be_a_number_of_any_type(cloud: IfsCloudRig, kind: str) -> None:
+    """IFS Cloud describes many numbers as amounts, also those that count tasks."""
+    columns: list[dict[str, object]] = [{"name": "TaskSeq", "type": kind}, {"name": "Text", "type": "text"}]
+    cloud.sandbox.add_table("ShiftHandling.ShiftSet", keys=["TaskSeq"], columns=columns)
+    key = cloud.sandbox.add("ShiftHandling.ShiftSet", {"TaskSeq": 12, "Text": "1"})
+    assert key == "12"
+    await cloud.connector.update("ShiftHandling.ShiftSet", key, {"Text": "2"}, [], version=None)
+    both = await cloud.connector.read("ShiftHandling.ShiftSet", [key, "13", "x"], ["TaskSeq", "Text"])
+    assert {one.key: one.values for one in both.values()} == {"12": {"TaskSeq": 12, "Text": "2"}}
+    await cloud.connector.delete("ShiftHandling.ShiftSet", key)
+    assert cloud.sandbox.rows("ShiftHandling.ShiftSet") == {}
+
+
 async def test_records_with_keys_of_several_columns(site: FieldServiceRig) -> None:
     """Read one by one and together, changed, deleted; every part has to be given."""
     table, location, part, quantity = site.stock
