@@ -49,12 +49,12 @@ class _Reader:
         return {"line": self.document.line(where), **facts}
 
     def _with_lists(self, tree: Any) -> Any:
-        """The same with a list in the place of each single value under `blocked` and `when`."""
+        """The same with a list in the place of each single value under `blocked`, `only` and `when`."""
         if not isinstance(tree, dict):
             return tree
         return {
             name: {column: _several(values) for column, values in body.items()}
-            if name in ("blocked", "when") and isinstance(body, dict)
+            if name in ("blocked", "only", "when") and isinstance(body, dict)
             else self._with_lists(body)
             for name, body in tree.items()
         }

@@ -294,6 +294,7 @@ def _priced(told: str) -> Schema:
         "currency": _column("The currency's code."),
         "valid_until": _column("The last day of the price."),
         "price_list": _column("The list that the price stands in."),
+        "only": _table("Columns, each with the value or values that a record must hold to count.", _VALUES),
         "blocked": _blocked(),
     }
     return _object(told, properties, ("table", "item"))

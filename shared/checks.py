@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from shared.connectors.dataverse.connector import DataverseConnector
 from shared.connectors.dataverse.webhook import MAX_BODY_BYTES, NotANotice, read_question
 from shared.errors import ConnectorError, StoreUnavailable
-from shared.field_service.asking import BackEnd
+from shared.field_service.asking import BackEnd, outliving
 from shared.field_service.bodies import Body, CreditBody, PriceBody, StockBody
 from shared.field_service.confirming import FOR_TELLING, Confirmations, Verdict, tell
 from shared.field_service.customers import Customers
@@ -66,10 +66,11 @@ async def confirm(app: App, systems: Sequence[str], raw: bytes) -> Verdict:
     ends_at = clock.monotonic() + budget
     try:
         async with within(budget * (1 - FOR_TELLING)):
-            checking = await asyncio.shield(app.checks())
+            checking = await outliving(asyncio.ensure_future(app.checks()))
     except CheckRefused as error:  # nobody can be told: what would tell him is not there
         return Verdict([Result(one, "Crossdock", None, error) for one in Check], "", error.sentence)
-    verdict = await checking.confirmations.decide(question)
+    left = ends_at - clock.monotonic() - budget * FOR_TELLING
+    verdict = await checking.confirmations.decide(question, left)
     crm = checking.crm(question.system)
     if not verdict.confirmed and crm is not None:
         await tell(crm, question, verdict, max(ends_at - clock.monotonic(), budget * FOR_TELLING))
@@ -82,7 +83,7 @@ async def check(app: App, systems: Sequence[str], body: Body) -> JsonObject:
     An engine that is only being made goes on being made after the caller's time is over.
     """
     async with within(app.settings.get(Checks).budget_seconds):
-        checking = await asyncio.shield(app.checks())
+        checking = await outliving(asyncio.ensure_future(app.checks()))
         return await checking.once(systems, body)
 
 
@@ -122,7 +123,6 @@ class Checking:
             answer=self.answer,
             called=lambda check: SYSTEMS.get(self.kinds.get(self.source_of(check), ""), self.source_of(check)),
             within=within,
-            budget_seconds=self.settings.budget_seconds,
             backend_seconds=self.settings.backend_seconds,
         )
 

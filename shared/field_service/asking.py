@@ -55,6 +55,12 @@ async def together(*calls: Coroutine[Any, Any, AnswerT]) -> Sequence[AnswerT]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def outliving(task: asyncio.Future[AnswerT]) -> asyncio.Future[AnswerT]:
+    """What one waits for who may give up while it goes on; nobody complains if it then fails unheard."""
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return asyncio.shield(task)
+
+
 @dataclass
 class BackEnd:
     """One system that answers. kind: of the system; customers: its table of them."""
@@ -82,7 +88,7 @@ class BackEnd:
         task = self._ready.get(name)
         if task is None or task.done():
             task = self._ready[name] = asyncio.ensure_future(self._prepare(tables, single))
-        await asyncio.shield(task)
+        await outliving(task)
 
     async def prepare_for(self, check: Check, source: Source) -> None:
         """The same for a check."""
@@ -163,7 +169,9 @@ class BackEnd:
         return [await call]
 
     def _is_his(self, priced: Priced, row: Record, price_list: Value) -> bool:
-        """Whether a price stands in the customer's list, where there are lists."""
+        """Whether a price counts, and stands in the customer's list, where there are lists."""
+        if not all(_holds(row, column, values) for column, values in priced.only.items()):
+            return False
         return not priced.price_list or (price_list is not None and row.values.get(priced.price_list) == price_list)
 
     async def _currencies(
@@ -279,11 +287,13 @@ class BackEnd:
         return NotTold(f"{self.name} {table}.{column} is empty.", column)
 
 
+def _holds(row: Record, column: str, values: Sequence[str]) -> bool:
+    return canonical(row.values.get(column)) in {canonical(one) for one in values}
+
+
 def _is_blocked(blocks: Blocks, row: Record) -> bool:
     """Whether one of the columns holds a value that stands in the way."""
-    return any(
-        canonical(row.values.get(column)) in {canonical(one) for one in values} for column, values in blocks.items()
-    )
+    return any(_holds(row, column, values) for column, values in blocks.items())
 
 
 def _day(value: Value) -> date | None:

@@ -91,15 +91,14 @@ class Confirmations:
     answer: Answer
     called: Callable[[Check], str]
     within: Callable[[float, str], Any]
-    budget_seconds: float
     backend_seconds: float
 
-    async def decide(self, question: Question) -> Verdict:
+    async def decide(self, question: Question, within_seconds: float) -> Verdict:
         """Whether the record may be registered. What is asked about and registers nothing is none of our business."""
         rule = self._rule(question)
         if rule is not None and not _registers(rule, question):
             return Verdict()
-        results, name = await self._results(rule, question)
+        results, name = await self._results(rule, question, within_seconds)
         language = language_of(question.language)
         return Verdict(results, title_of(name, language), text_of(results, language))
 
@@ -107,7 +106,9 @@ class Confirmations:
         rules = self.rules.asked_by(question.system) if self.rules else ()
         return next((one for one in rules if one.table == question.table), None)
 
-    async def _results(self, rule: Confirmation | None, question: Question) -> tuple[Sequence[Result], str]:
+    async def _results(
+        self, rule: Confirmation | None, question: Question, within_seconds: float
+    ) -> tuple[Sequence[Result], str]:
         """How each check ended, and the record's name as far as it is known."""
         checks = rule.checks if rule else tuple(Check)
         name = ""
@@ -118,7 +119,7 @@ class Confirmations:
                     f"Nothing is said of {question.table} under confirm: and CROSSDOCK_CHECKS_CONFIRM."
                 )
             _refuse_other_changes(rule, question)
-            async with self.within(self.budget_seconds * (1 - FOR_TELLING), ""):
+            async with self.within(within_seconds, ""):
                 document = await self._read(back_end, rule, question)
                 name = canonical(document.record.values.get(rule.name)) or ""
                 asking = [TableName(system=question.system, table=back_end.customers)]

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from shared.sync.compiled import Part
 
 Blocks = dict[str, tuple[str, ...]]
-"""Columns, each with the values that stand in the way."""
+"""Columns, each with the values that stand in the way, or that are wanted."""
 Columns = Mapping[str, Sequence[str]]
 """Tables, each with the columns that are read of it."""
 
@@ -44,7 +44,8 @@ class PricedFor(Part):
 
 
 class Priced(Part):
-    """A table with prices. item: its column with the item's number; price_list: its column with the list."""
+    """A table with prices. item: its column with the item's number; price_list: its column with the list. only: columns
+    with the values that a record must hold to count at all."""
 
     table: str
     item: str
@@ -54,6 +55,7 @@ class Priced(Part):
     currency: str = ""
     valid_until: str = ""
     price_list: str = ""
+    only: Blocks = Field(default_factory=dict)
     blocked: Blocks = Field(default_factory=dict)
 
 
@@ -303,8 +305,8 @@ def _read_of(source: PriceSource | StockSource | CreditSource, customers: str) -
 
 def priced_columns(one: Priced) -> Sequence[str]:
     """What is read of a table with prices."""
-    named = (one.item, one.price, one.unit, one.discount, one.currency, one.valid_until, one.price_list, *one.blocked)
-    return _named(named)
+    named = (one.item, one.price, one.unit, one.discount, one.currency, one.valid_until, one.price_list)
+    return _named((*named, *one.only, *one.blocked))
 
 
 def stock_columns(one: StockSource) -> Sequence[str]:

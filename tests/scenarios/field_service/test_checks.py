@@ -238,7 +238,10 @@ async def test_the_price_list_is_the_customers_own_and_ends_on_its_day() -> None
         assert reasons(await world.price(30)) == ["no_price"]
         await world.crm.edit("account", world.account, {"defaultpricelevelid": None})
         assert reasons(await world.price(30)) == ["no_price"]
-        assert prices != other
+        await world.crm.edit("account", world.account, {"defaultpricelevelid": prices})
+        ((entry, _),) = world.crm.rows("productpricelevel").items()
+        await world.crm.edit("productpricelevel", entry, {"pricingmethodcode": 2, "percentage": Decimal(90)})
+        assert reasons(await world.price(30)) == ["no_price"], "a share of another price is no price in money"
 
 
 @virtually
