@@ -15,7 +15,7 @@ from shared.sync.context import Ports, Prepared, pair_name
 from shared.sync.definition import Definition, FieldRule, Index, Transfer
 from shared.sync.message import MAX_KEYS, Message
 from shared.sync.outcome import Kind, Outcome, Why
-from shared.sync.ports import LinkState, Side
+from shared.sync.ports import LinkState, Outgoing, Side
 
 MOST_DEPENDENTS = 20_000
 """Of one record; what is beyond waits for the next walk."""
@@ -29,13 +29,18 @@ class Dependents:
     index: Index
 
     async def tell_of_link(self, pair: Definition, keys: Mapping[Side, str], message: Message, run: str) -> None:
-        """Send every transfer with references to the pair a message about the record on its source's side."""
+        """Send every transfer with references to the pair a message about the record on its source's side, to all at
+        the same time: a customer has a dozen, and his create waits for them."""
+        due = self.ports.clock.now() + self.ports.timing.link_settles
+        by_transfer: dict[str, list[Outgoing]] = {}
         for definition in self.index.linking:
             for transfer in definition.transfers:
                 if self._rules(definition, pair, transfer):
                     side = transfer.source
                     about = self._about(message, transfer, pair.table(side).table, keys[side], run)
-                    await self._send(about, self.ports.timing.link_settles)
+                    by_transfer.setdefault(transfer.name, []).append(about.outgoing(due))
+        if by_transfer:
+            await self.ports.queue.send_all(by_transfer)
 
     def _about(self, message: Message, transfer: Transfer, table: str, key: str, run: str) -> Message:
         return replace(
@@ -104,16 +109,10 @@ class Dependents:
         prepared_table = self._table_of(message)
         for at in range(0, len(keys), MAX_KEYS):
             chunk = tuple(keys[at : at + MAX_KEYS])
-            await self._send(
-                replace(message, table=prepared_table, keys=chunk, change_id=f"{message.change_id}+{at}", attempt=0),
-                None,
-            )
+            part = replace(message, table=prepared_table, keys=chunk, change_id=f"{message.change_id}+{at}", attempt=0)
+            await self.ports.queue.send(part.transfer, [part.outgoing()])
 
     def _table_of(self, message: Message) -> str:
         """The transfer's own table on the message's side."""
         found = (one for one, transfer in self.index.transfers() if transfer.name == message.transfer)
         return next(found).table(message.side).table
-
-    async def _send(self, message: Message, delay: timedelta | None) -> None:
-        due = self.ports.clock.now() + delay if delay else None
-        await self.ports.queue.send(message.transfer, [message.outgoing(due)])
