@@ -357,6 +357,11 @@ def _confirmation() -> Schema:
         "customer": _column("A reference to the customer's table."),
         "currency": _COLUMN,
         "total": _column("What the customer will owe more."),
+        "total_of": {
+            "type": "array",
+            "items": _COLUMN,
+            "description": "What the system makes the total of; not to be changed together with the state.",
+        },
         "lines": _object("The lines of the record.", lines, ("table", "by", "item", "quantity", "unit")),
     }
     needed = ("table", "when", "checks", "name", "customer", "currency")

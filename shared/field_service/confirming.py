@@ -192,7 +192,7 @@ def _registers(rule: Confirmation, question: Question) -> bool:
 
 def _refuse_other_changes(rule: Confirmation, question: Question) -> None:
     """What is checked stands in the record; what is changed by the same request does not yet. Raises SaveFirst."""
-    near = [name.partition(".")[0] for name in (rule.customer, rule.currency, rule.total)]
+    near = [name.partition(".")[0] for name in (rule.customer, rule.currency, rule.total, *rule.total_of)]
     for sent in question.sent or ():
         if any(name == sent or name.startswith(f"{sent}_") for name in near):
             raise SaveFirst("", sent)

@@ -166,7 +166,7 @@ class Confirmation(Part):
     """A record of the CRM that is registered only after a yes.
 
     when: the column whose new value registers it, and those values. name: its column with what people call it. total:
-    what the customer will owe more.
+    what the customer will owe more; total_of: columns that the system makes it of.
     """
 
     line: int = 0
@@ -177,6 +177,7 @@ class Confirmation(Part):
     customer: str
     currency: str
     total: str = ""
+    total_of: tuple[str, ...] = ()
     lines: Lines | None = None
 
     @model_validator(mode="after")
@@ -275,7 +276,7 @@ def tables_of(rules: Confirming) -> Iterator[tuple[str, str, Sequence[str], int]
             yield one.system, table, columns, source.line if source else 1
     for system, asked in rules.asking.items():
         for rule in asked:
-            yield system, rule.table, [rule.column, *rule.columns], rule.line
+            yield system, rule.table, [rule.column, *rule.columns, *rule.total_of], rule.line
             if rule.lines:
                 yield system, rule.lines.table, rule.lines.columns, rule.line
 

@@ -109,7 +109,8 @@ class _Attributes(_Part):
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a synchronous step asks before a record changes. sent: columns with their new values as text, choices by
-    number; None where the body was too large to tell. user: who changes it. language: as his browser wishes it."""
+    number, yes and no as `true` and `false`; None where the body was too large to tell. user: who changes it.
+    language: as his browser wishes it."""
 
     system: str
     table: str
@@ -183,6 +184,8 @@ def _text_of(value: Any) -> str | None:
     """A value as text: of a choice or an amount its number, of a reference its id."""
     if isinstance(value, dict):
         value = value.get("Value", value.get("Id"))
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return None if value is None else str(value)
 
 

@@ -15,6 +15,7 @@ from sandbox.dataverse.errors import DataverseError
 from sandbox.faults import FaultKind, FaultRule
 from shared.registrations import Registrations
 from shared.sync.checking import check
+from shared.sync.definition import Index
 from shared.sync.registering import Standing
 from shared.sync.surveying import survey
 from tests.scenarios.account_customer.world import virtually
@@ -26,6 +27,7 @@ from tests.scenarios.field_service.checks_world import (
     ORGANIZATION,
     ChecksWorld,
     Setup,
+    shipped,
 )
 
 CONFIRM = Setup(environment={"CROSSDOCK_CHECKS_CONFIRM": "salesorder,quote"})
@@ -235,13 +237,44 @@ async def test_only_the_change_that_registers_is_asked_about() -> None:
 
 @virtually
 async def test_what_is_changed_by_the_same_request_has_not_been_checked() -> None:
-    """R-229: nobody submits an order together with another customer or currency."""
+    """R-229: nobody submits an order together with another customer, or with what makes it dearer than it was."""
     async with AtWork() as (world, sales):
         order = await sales.order()
         other, _ = await world.company("P-3000")
-        assert await sales.submit(order, customerid=("account", other)) == "0x80050201"
-        assert sales.told()[0][1].startswith("Save the other changes first, then confirm.")
+        for change in (
+            {"customerid": ("account", other)},
+            {"freightamount": Decimal(100_000)},
+            {"discountamount": Decimal(0)},
+            {"discountpercentage": Decimal(0)},
+        ):
+            assert await sales.submit(order, **change) == "0x80050201"
+            assert sales.told()[-1][1].startswith("Save the other changes first, then confirm.")
         assert await sales.submit(order, name="Renamed") == ""
+
+
+def released() -> Index:
+    """The product's own definitions, where an order is registered by a box that somebody ticks."""
+    rules = shipped().confirming
+    assert rules is not None
+    order, quote = rules.confirm["dataverse"]
+    ticked = order.model_copy(update={"when": {"cdock_released": ("true",)}})
+    confirm = {"dataverse": (ticked, quote)}
+    return shipped().model_copy(update={"confirming": rules.model_copy(update={"confirm": confirm})})
+
+
+@virtually
+async def test_a_box_that_registers_a_record_is_asked_about_like_a_state() -> None:
+    """R-229: ticked, not unticked."""
+    async with ChecksWorld(replace(CONFIRM, index=released())) as world:
+        await world.limit(10)
+        row = {"name": "Filters", "customerid": ("account", world.account), "totalamount": Decimal(25)}
+        order = await world.crm.create("salesorder", row)
+        statuses = {}
+        for ticked in (True, False):
+            target = {"Attributes": [{"key": "cdock_released", "value": ticked}]}
+            body = question(key=order, InputParameters=[{"key": "Target", "value": target}])
+            statuses[ticked] = (await post(world, json.dumps(body).encode())).status_code
+        assert statuses == {True: 409, False: 200}
 
 
 @virtually
