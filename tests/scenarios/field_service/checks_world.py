@@ -26,7 +26,7 @@ from local.host import FunctionsHost, HostKeys
 from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
 from sandbox.field_service.options import FsmOptions
-from sandbox.field_service.sandbox import FsmSandbox
+from sandbox.field_service.sandbox import FieldServiceSandbox, FsmSandbox, IfsCloudSandbox
 from sandbox.request_log import LoggedRequest
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import HostRouter, SandboxTransport
@@ -56,7 +56,6 @@ PLACE = "P-1000"
 
 ENVIRONMENT: Mapping[str, str] = {
     "CROSSDOCK_LOCAL": "on",
-    "CROSSDOCK_SYSTEMS": "dataverse,business_central,fsm",
     "CROSSDOCK_PUBLIC_URL": APP_URL,
     "CROSSDOCK_SANDBOX_TOKEN_URL": f"https://login.example/{TENANT_ID}/oauth2/v2.0/token",
     "CROSSDOCK_DATAVERSE_SANDBOX_URL": CRM_URL,
@@ -68,17 +67,34 @@ ENVIRONMENT: Mapping[str, str] = {
     "CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT": "Production",
     "CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID": COMPANY,
     "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES": f"{ERP_CLIENT}:made-up",
-    "CROSSDOCK_FSM_SANDBOX_URL": "https://fsm.example",
-    "CROSSDOCK_FSM_IDENTITIES": "crossdock:made-up",
-    "CROSSDOCK_FSM_WEBHOOK_SECRET": FSM_SECRET,
     "CROSSDOCK_STORE_PATH": ":memory:",
     "CROSSDOCK_FINGERPRINT_KEY": "k1:a2V5IG9mIHRlc3RzLCAzMiBieXRlcyBsb25nLCAuLi4=",
 }
+
+ASKERS: Mapping[str, Mapping[str, str]] = {
+    "fsm": {
+        "CROSSDOCK_SYSTEMS": "dataverse,business_central,fsm",
+        "CROSSDOCK_FSM_SANDBOX_URL": "https://fsm.example",
+        "CROSSDOCK_FSM_IDENTITIES": "crossdock:made-up",
+        "CROSSDOCK_FSM_WEBHOOK_SECRET": FSM_SECRET,
+    },
+    "ifs_cloud": {
+        "CROSSDOCK_SYSTEMS": "dataverse,business_central,ifs_cloud",
+        "CROSSDOCK_IFS_CLOUD_SANDBOX_URL": "https://ifs.example",
+        "CROSSDOCK_IFS_CLOUD_NAMESPACE": "example",
+        "CROSSDOCK_IFS_CLOUD_IDENTITIES": "crossdock:made-up",
+        "CROSSDOCK_IFS_CLOUD_WEBHOOK_SECRET": FSM_SECRET,
+    },
+}
+"""Settings of each kind of field service."""
+ASKERS_CUSTOMERS: Mapping[str, str] = {"fsm": "place", "ifs_cloud": "CustomerHandling.CustomerInfoSet"}
+"""The table of its customers."""
 
 
 @dataclass(frozen=True)
 class Setup:
     """A world's settings. environment: settings that are other than usual; processes: how many instances of the app.
+    asker: which kind of field service asks.
     index: the compiled definitions, if not the product's own. warm: the app has answered a check before."""
 
     seed: int = 0
@@ -88,6 +104,7 @@ class Setup:
     warm: bool = True
     latency_seconds: float = 0.02
     identities: int = 1
+    asker: str = "fsm"
 
 
 class ChecksWorld:
@@ -106,6 +123,7 @@ class ChecksWorld:
             self.issuer.register(client, "made-up")
         self.environment = {
             **ENVIRONMENT,
+            **ASKERS[self.setup.asker],
             "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES": " ".join(f"{client}:made-up" for client in self.erp_clients),
             **self.setup.environment,
         }
@@ -123,7 +141,11 @@ class ChecksWorld:
             ),
         )
         options = FsmOptions(user="crossdock", password="made-up")
-        self.fsm = FsmSandbox(clock=self.clock, issuer=self.issuer, options=options)
+        self.fsm: FieldServiceSandbox = (
+            FsmSandbox(clock=self.clock, issuer=self.issuer, options=options)
+            if self.setup.asker == "fsm"
+            else IfsCloudSandbox(clock=self.clock, issuer=self.issuer)
+        )
         latency = self.setup.latency_seconds
         self.erp = BusinessCentralSandbox(
             base_url=f"{ERP_URL}/v2.0",
@@ -145,7 +167,7 @@ class ChecksWorld:
         served: dict[str, ASGIApp] = {
             "dataverse": self.crm.app,
             "business_central": self.erp.app,
-            "fsm": self.fsm.app,
+            self.setup.asker: self.fsm.app,
             "sign_in": self.issuer.app,
         }
         outside = Outside(
@@ -212,7 +234,8 @@ class ChecksWorld:
         made = await self.erp.create(COMPANY, "customers", {"displayName": f"Company {place}"} | customer)
         await self.link(("dataverse", "account", account), ("business_central", "customers", made["id"]))
         if place:
-            await self.link(("dataverse", "account", account), ("fsm", "place", place))
+            asker = self.setup.asker
+            await self.link(("dataverse", "account", account), (asker, ASKERS_CUSTOMERS[asker], place))
         return account, made["id"]
 
     async def link(self, left: tuple[str, str, str], right: tuple[str, str, str]) -> None:
@@ -312,7 +335,7 @@ def shipped() -> Index:
     assert not compiled.problems
     rules = compiled.confirming
     assert rules is not None
-    customers = {(kind, table) for kind, table in rules.customers.items() if kind != "ifs_cloud"}
+    customers = set(rules.customers.items())
     pairs = [{(one.left.system, one.left.table), (one.right.system, one.right.table)} for one in compiled.definitions]
     definitions = tuple(one for one, pair in zip(compiled.definitions, pairs, strict=True) if pair <= customers)
     return Index(definitions=definitions, confirming=rules)

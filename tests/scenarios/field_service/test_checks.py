@@ -105,6 +105,18 @@ async def test_a_customer_who_is_not_linked_is_unknown_and_nobody_is_asked_for_h
         assert not_confirmed(await world.credit(1)) == (503, "CD-8102", "customer_unknown")
 
 
+@virtually
+async def test_ifs_cloud_asks_as_fsm_does() -> None:
+    """R-231, R-232, R-233: by its own customer numbers, whichever kind of field service runs."""
+    async with ChecksWorld(Setup(asker="ifs_cloud")) as world:
+        await world.limit(1000)
+        assert told(await world.credit(1000))["confirmed"] is True
+        assert reasons(await world.credit(1000.01)) == ["over_limit"]
+        assert told(await world.price(25))["confirmed"] is True
+        assert told(await world.stock(10))["confirmed"] is True
+        assert not_confirmed(await world.credit(1, place="P-1001"))[0] == 503
+
+
 # --- prices -----------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from local.command_line.diagnosis.patient import Patient
+from local.command_line.diagnosis.whole import registrations as examined
 from sandbox.dataverse.errors import DataverseError
 from sandbox.faults import FaultKind, FaultRule
 from shared.registrations import Registrations
@@ -67,6 +69,11 @@ class Sales:
         )
         assert failures == []
         return done
+
+    async def doctor(self) -> list[str]:
+        """What manage.py doctor finds of the CRM's steps."""
+        found = await examined(Patient(self.world.apps[0], is_built_here=True))
+        return [one.told for one in found if one.needs_somebody and one.told.startswith("dataverse: step")]
 
     async def order(self, quantity: float = 1, price: float = 25, total: float | None = None, **values: Any) -> str:
         """Anna enters an order of one line."""
@@ -422,9 +429,13 @@ async def test_register_makes_the_steps_leaves_them_alone_and_takes_them_away() 
         assert await sales.register() == []
         step = steps[0]["sdkmessageprocessingstepid"]
         await world.crm.edit("sdkmessageprocessingstep", step, {"statecode": 1})
+        (told,) = await sales.doctor()
+        assert told.startswith("dataverse: step differs: Update of ")
+        assert told.endswith(", asked first.")
         (mended,) = await sales.register()
         assert mended.endswith("asked first: differs")
         assert world.crm.rows("sdkmessageprocessingstep")[step]["statecode"] == 0
+        assert await sales.doctor() == []
         world.environment["CROSSDOCK_CHECKS_CONFIRM"] = ""
         await world.apps[0].aclose()
         world.restart()
