@@ -5,12 +5,12 @@ What keeps a check from being confirmed is never answered with 200: a caller tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import azure.functions as func
 
 from functions.door import Call, answered, door, new_blueprint, status_of
-from shared.errors import CrossdockError
+from shared.errors import CrossdockError, SettingsError
 from shared.routes import error_body
 
 if TYPE_CHECKING:
@@ -18,19 +18,30 @@ if TYPE_CHECKING:
 
 blueprint = new_blueprint()
 
+UNFORESEEN: Final = "unforeseen"
+"""The reason where we have failed ourselves, in a way that nobody has thought of."""
+
 
 def _refused(_: func.HttpRequest, error: CrossdockError) -> func.HttpResponse:
     """An error as callers of the checks get it: with the name that the contract gives it, and never a yes."""
     from shared.field_service.errors import CheckRefused, NotConfirmed
 
     status = status_of(error)
-    usual = NotConfirmed.name if status >= NotConfirmed.status else CheckRefused.name
-    told: dict[str, Any] = {"confirmed": False, "error": usual, **error_body(error)}
+    told: dict[str, Any] = {"confirmed": False, "error": CheckRefused.name, **error_body(error)}
+    if status >= 500:
+        told |= {"error": NotConfirmed.name, "reason": _reason(error)}
     if isinstance(error, CheckRefused):
         told |= {"error": error.name, "lineIds": list(error.lines)}
-    if isinstance(error, NotConfirmed):
-        told |= {"reason": error.reason}
     return answered(told, status)
+
+
+def _reason(error: CrossdockError) -> str:
+    """Why there is no answer, in one word."""
+    from shared.field_service.errors import ChecksNotSetUp, NotConfirmed
+
+    if isinstance(error, SettingsError):
+        return ChecksNotSetUp.reason
+    return error.reason if isinstance(error, NotConfirmed) else UNFORESEEN
 
 
 async def _answer(call: Call, kind: type[Body]) -> func.HttpResponse:

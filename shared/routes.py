@@ -311,10 +311,11 @@ class Doorkeeper:
             raise TooLarge
         if not _SECONDS.fullmatch(timestamp) or abs(self._now().timestamp() - int(timestamp)) > SIGNATURE_SECONDS:
             raise NotAdmitted
+        signature = shown.lower()  # senders write hexadecimal digits in either case
         return _speaking(
             name
             for name, secrets in self._allowed(FIELD_SERVICES).items()
-            if is_one_of(shown, [_signed(secret, timestamp, body) for secret in secrets])
+            if is_one_of(signature, [_signed(secret, timestamp, body) for secret in secrets])
         )
 
     def _allowed(self, kinds: tuple[type[SecretDoor], ...]) -> Mapping[str, tuple[bytes, ...]]:

@@ -89,6 +89,12 @@ async def test_a_signature_is_of_this_body_and_this_time(field: Doors) -> None:
         )
 
 
+async def test_a_signature_may_be_written_in_capitals(field: Doors) -> None:
+    """As some libraries write hexadecimal digits."""
+    good = signed(field, FSM_SECRET)
+    assert await asked(field, good | {"x-crossdock-signature": good["x-crossdock-signature"].upper()}) == 400
+
+
 async def test_a_body_that_is_too_large_is_not_hashed(field: Doors) -> None:
     """Strangers cannot keep us busy with it."""
     assert await asked(field, signed(field, ""), b" " * (LARGEST_SIGNED_BYTES + 1)) == 413
@@ -111,6 +117,7 @@ async def test_strangers_are_not_told_which_setting_is_wrong(field: Doors, caplo
     with caplog.at_level(logging.ERROR), installed(field.new_app()):
         answer = await field.http.post(PATH, content=BODY, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (503, "CD-3001")
+    assert (answer.json()["error"], answer.json()["reason"]) == ("NotConfirmed", "not_set_up")
     assert "CROSSDOCK" not in answer.text
     assert "CROSSDOCK_FSM_WEBHOOK_SECRET" in caplog.text
 

@@ -350,6 +350,20 @@ async def test_without_the_store_there_is_no_answer() -> None:
 
 
 @virtually
+async def test_an_error_of_our_own_is_told_as_no_answer() -> None:
+    """R-229: not as a mistake of the caller's, who would not ask again."""
+    async with ChecksWorld() as world:
+
+        async def broken(*_: object) -> None:
+            raise LookupError("nobody has thought of this")
+
+        original, world.rows.get = world.rows.get, broken  # type: ignore[method-assign, assignment] # no error of ours
+        answer = await world.stock(1)
+        world.rows.get = original  # type: ignore[method-assign]
+        assert not_confirmed(answer) == (500, "CD-0000", "unforeseen")
+
+
+@virtually
 async def test_the_first_question_of_a_cold_process_may_be_too_early_the_next_is_not() -> None:
     """R-229: metadata that take longer than a question may wait go on being read, and are there for the next one."""
     async with ChecksWorld(Setup(warm=False)) as world:
