@@ -154,7 +154,7 @@ class FieldServiceConnector:
         if column not in at.kinds:
             raise self._not_walked(table, column)
         asked = Asked(self._dialect, self._records, at, column, sources_of(at, fields, column))
-        async for found in by_time(asked, since):
+        async for found in by_time(asked, since, self._clock.now()):
             times = "" if self._dialect.has_versions else asked.times(found.rows)
             yield ChangePage(await self._complete(at, found.rows, fields), [], found.watermark, times)
 

@@ -1,8 +1,9 @@
 """What changed in a table since a watermark, by the time of the last change; never any deletions.
 
 A change gets its time before it is committed, so a walk begins five minutes before its watermark, which is the largest
-time seen, never our own clock. Each page begins where the one before ended by time, and not behind so many rows: a row
-that changes meanwhile moves to the end and hides none of the others.
+time seen. Our own clock only bounds it: a time in the future would hide all changes until then. Each page begins where
+the one before ended by time, and not behind so many rows: a row that changes meanwhile moves to the end and hides none
+of the others.
 """
 
 from __future__ import annotations
@@ -68,9 +69,9 @@ class _Place:
     told: frozenset[str] = frozenset()
 
 
-async def by_time(asked: Asked, since: str | None) -> AsyncIterator[Found]:
-    """Oldest first. Raises FeedExpired for a watermark that stands for no moment."""
-    latest = None if since is None else moment_of(asked.dialect.kind, since)
+async def by_time(asked: Asked, since: str | None, now: datetime) -> AsyncIterator[Found]:
+    """Oldest first. now: when the walk begins. Raises FeedExpired for a watermark that stands for no moment."""
+    latest = None if since is None else min(moment_of(asked.dialect.kind, since), now)
     place = _Place(None if latest is None else asked.dialect.changed_since(latest - OVERLAP))
     while True:
         floor = None if place.floor is None else (asked.column, place.floor)
@@ -81,7 +82,7 @@ async def by_time(asked: Asked, since: str | None) -> AsyncIterator[Found]:
             continue
         latest = max((at for at in (latest, *map(asked.at, page.rows)) if at is not None), default=None)
         news = [row for row in page.rows if not _is_told(asked, place, row)]
-        yield Found(news, None if latest is None else watermark_of(latest))
+        yield Found(news, None if latest is None else watermark_of(min(latest, now)))
         if not page.more:
             return
         place = _next(asked, place, page.rows)

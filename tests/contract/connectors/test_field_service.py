@@ -443,6 +443,20 @@ async def test_a_walk_over_the_hour_that_comes_twice_misses_nothing(rome: FsmRig
     assert sorted(set(told)) == [f"Mill {number:02}" for number in range(15)]
 
 
+async def test_times_in_the_future_hide_no_later_change() -> None:
+    """As of a server that tells its own wall's times while nobody has said so yet: twelve hours ahead of ours."""
+    rig = FsmRig(FsmOptions(zone="Pacific/Auckland"), FsmSite(page_size=3))
+    await rig.person_creates("Aurora")
+    *names, mark = await changed(rig, None)
+    assert names == ["Aurora"]
+    await rig.connector.aclose()
+    rig.connector = rig.connect(FsmSite(page_size=3, time_zone="Pacific/Auckland"))
+    await rig.clock.sleep(600)
+    await rig.person_creates("Borealis")
+    assert (await changed(rig, mark))[:-1] == ["Aurora", "Borealis"]
+    await rig.aclose()
+
+
 # --- what a site words otherwise ---
 
 
