@@ -10,10 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import azure.functions as func
-from pydantic import BaseModel, ValidationError
 
 from shared.app import App, current
 from shared.errors import (
@@ -24,7 +23,18 @@ from shared.errors import (
     SignInUnavailable,
     StoreUnavailable,
 )
-from shared.routes import ROUTES, Caller, Guard, NotJsonType, RequestError, Route, TooLarge, error_body
+from shared.routes import (
+    ROUTES,
+    Caller,
+    Guard,
+    ModelT,
+    NotJsonType,
+    RequestError,
+    Route,
+    TooLarge,
+    checked,
+    error_body,
+)
 from shared.strict_json import dump
 
 log = logging.getLogger(__name__)
@@ -39,8 +49,6 @@ _STATUS: Final[tuple[tuple[type[CrossdockError], int], ...]] = (
     (SignInUnavailable, 503),
     (ConnectorError, 502),
 )
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def new_blueprint() -> func.Blueprint:
@@ -77,15 +85,6 @@ class Call:
         if len(body) > LARGEST_WISH_BYTES:
             raise TooLarge
         return checked(kind.model_validate_json, body)
-
-
-def checked(read: Callable[[Any], ModelT], given: object) -> ModelT:
-    """Read what a caller sent; raises RequestError naming the first wrong field, without its value."""
-    try:
-        return read(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise RequestError(first["msg"], ".".join(map(str, first["loc"]))) from None
 
 
 class RunFailed(CrossdockError):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from functions.door import Call, answered, checked, door, new_blueprint
-from shared.routes import RequestError
+from functions.door import Call, answered, door, new_blueprint
+from shared.routes import RequestError, checked
 from shared.sync.ports import Side, Switch
 
 if TYPE_CHECKING:

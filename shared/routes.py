@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from shared.errors import CrossdockError, SettingsError, Who
 from shared.settings import (
@@ -32,6 +32,8 @@ from shared.strict_json import Json, NotJson, load
 from shared.users import User
 
 log = logging.getLogger(__name__)
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 WEBHOOK_HEADER: Final = "x-crossdock-secret"
 SIGNATURE_HEADER: Final = "x-crossdock-signature"
@@ -244,6 +246,15 @@ def error_body(error: CrossdockError) -> dict[str, str]:
     """An error as callers of the operations API get it."""
     field = error.field if isinstance(error, RequestError) else ""
     return {"code": error.code, "sentence": error.detail or error.sentence, "field": field, "remedy": error.remedy}
+
+
+def checked(read: Callable[[Any], ModelT], given: object) -> ModelT:
+    """Read what a caller sent; raises RequestError naming the first wrong field, without its value."""
+    try:
+        return read(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise RequestError(first["msg"], ".".join(map(str, first["loc"]))) from None
 
 
 @dataclass(frozen=True, slots=True)

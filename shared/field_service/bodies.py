@@ -6,16 +6,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from shared.routes import RequestError, TooLarge
+from shared.routes import RequestError, TooLarge, checked
 from shared.strict_json import NotJson, load
 
 LARGEST_BYTES: Final = 256 * 1024
 DEPTH: Final = 6
 MOST_LINES: Final = 200
 MOST_DIGITS: Final = 15
-"""Before the point, and as many behind it."""
+"""Before the point."""
+MOST_PLACES: Final = 10
+"""Behind it; so many that the sum of all lines is still exact in Python's 28 digits."""
 
 BodyT = TypeVar("BodyT", bound="Body")
 
@@ -28,19 +30,16 @@ def read_body(kind: type[BodyT], body: bytes) -> BodyT:
     if len(body) > LARGEST_BYTES:
         raise TooLarge
     try:
-        return kind.model_validate(load(body, DEPTH))
+        return checked(kind.model_validate, load(body, DEPTH))
     except NotJson as error:
         raise RequestError(f"The body is not as agreed: {error}.") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise RequestError(first["msg"], ".".join(map(str, first["loc"]))) from None
 
 
 def _number(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("this is no number")
     number = Decimal(value)
-    if number.adjusted() >= MOST_DIGITS or int(number.as_tuple().exponent) < -MOST_DIGITS:
+    if number.adjusted() >= MOST_DIGITS or int(number.as_tuple().exponent) < -MOST_PLACES:
         raise ValueError("this number has too many digits")
     return number
 

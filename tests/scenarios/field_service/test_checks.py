@@ -542,6 +542,7 @@ async def test_each_check_of_the_crm_asks_for_what_it_needs_and_no_more() -> Non
         ("credit", {"amount": -1}, "amount"),
         ("credit", {"amount": True}, "amount"),
         ("credit", {"amount": 1e30}, "amount"),
+        ("credit", {"amount": 1e-11}, "amount"),
         ("credit", {"currency": "eur"}, "currency"),
         ("price", {"lines": []}, "lines"),
         ("price", {"lines": [{"lineId": "1", "itemId": "A", "quantity": 0, "uom": "EA"}]}, "lines.0.quantity"),
