@@ -37,12 +37,15 @@ def _compiled() -> Index:
     return load_index(INDEX.read_bytes())
 
 
-def shipped(dialect: Dialect, *stems: str) -> Index:
+def shipped(dialect: Dialect, *stems: str, erp: bool = False) -> Index:
     """The product's own definitions for a dialect: of these names and of what they refer to, all if none is named;
-    walked every five minutes, since the stories take no days. With the tables of ours that they need."""
+    walked every five minutes, since the stories take no days. With the tables of ours that they need. erp: with that of
+    the ERP's customers."""
     mine = {Path(one.file).stem: one for one in _compiled().definitions if one.right.system == dialect.kind}
     kept = _with_referred(mine, stems or tuple(mine))
-    index = Index(definitions=tuple(often_walked(mine[stem]) for stem in mine if stem in kept))
+    customers = [one for one in _compiled().definitions if one.right.system == "business_central"][: int(erp)]
+    found = [*(mine[stem] for stem in mine if stem in kept), *customers]
+    index = Index(definitions=tuple(map(often_walked, found)))
     return index.model_copy(update={"tables": tuple(_declared({one.left.table for one in index.definitions}))})
 
 
@@ -88,7 +91,8 @@ class _Blanks(dict[str, Any]):
 
 
 class FieldWorld(RealWorld):
-    """The whole, with a field service in the place of the ERP. stems: names of definitions, all if none is named.
+    """The whole, with a field service in the place of the ERP, or beside it. stems: names of definitions, all if none
+    is named.
 
     hooks: whether both systems tell of changes; without it only walks find any. on: whether the transfers begin
     switched on.
@@ -97,16 +101,18 @@ class FieldWorld(RealWorld):
     tick_seconds = 60.0
     """So many feeds are walked that looking at all of them more often would cost most of the time."""
 
-    def __init__(self, dialect: Dialect, *stems: str, on: bool = True, hooks: bool = False, **setup: Any) -> None:
+    def __init__(
+        self, dialect: Dialect, *stems: str, on: bool = True, hooks: bool = False, erp: bool = False, **setup: Any
+    ) -> None:
         self.dialect = dialect
         self._on = on
         environment = {
-            "CROSSDOCK_SYSTEMS": f"dataverse,{dialect.kind}",
+            "CROSSDOCK_SYSTEMS": f"dataverse,{dialect.kind}{',business_central' if erp else ''}",
             "CROSSDOCK_OPERATOR_KEY": OPERATOR_KEY,
             **dialect.settings,
         }
         setup.setdefault("crm", DataverseOptions(application_users=(CRM_CLIENT,), untracked=()))
-        setup.setdefault("index", shipped(dialect, *stems))
+        setup.setdefault("index", shipped(dialect, *stems, erp=erp))
         super().__init__(Setup(environment=environment, hooks=hooks, **setup))
 
     def _make_erp(self) -> BusinessCentralSandbox:

@@ -53,6 +53,24 @@ async def test_every_customer_of_the_crm_is_in_the_field_service(dialect: Dialec
 
 @both
 @virtually
+async def test_a_customer_whom_the_erp_has_made_is_in_the_field_service_too(dialect: Dialect) -> None:
+    """R-234: as an account of the CRM, and with the name that the ERP gives him later."""
+    async with FieldWorld(dialect, "account", erp=True) as world:
+        customer = await world.new_customer(displayName="Ginkgo Works", city="Milltown")
+        await world.next_walk()
+        await world.next_walk()
+        row = world.row("place")
+        ((account, _),) = world.accounts.items()
+        assert (row["name"], row["city"], row["crm_id"]) == ("Ginkgo Works", "Milltown", account)
+        await world.edit_customer(customer, displayName="Ginkgo Mills", creditLimit=500)
+        await world.next_walk()
+        await world.next_walk()
+        assert (world.row("place")["name"], world.row("place")["credit_limit"]) == ("Ginkgo Mills", 500)
+        assert await world.all_parked() == []
+
+
+@both
+@virtually
 async def test_credit_and_payments_are_seen_in_the_field(dialect: Dialect) -> None:
     """R-211: limit, balance, what is overdue, whether he is on hold, when he paid last; each as the CRM has it now."""
     async with FieldWorld(dialect, "account") as world:
