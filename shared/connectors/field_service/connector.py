@@ -36,6 +36,7 @@ from shared.sync.ports import (
     Change,
     ChangePage,
     Clock,
+    ColumnType,
     NewRecord,
     Profile,
     Reach,
@@ -151,17 +152,22 @@ class FieldServiceConnector:
     async def changes(self, table: str, since: str | None, columns: Sequence[str]) -> AsyncIterator[ChangePage]:
         at, fields = await self._asked(table, columns)
         column = self._dialect.changed_in(table)
-        if column not in at.kinds:
+        if not self._is_walked(at):
             raise self._not_walked(table, column)
         asked = Asked(self._dialect, self._records, at, column, sources_of(at, fields, column))
         async for found in by_time(asked, since, self._clock.now()):
             times = "" if self._dialect.has_versions else asked.times(found.rows)
             yield ChangePage(await self._complete(at, found.rows, fields), [], found.watermark, times)
 
+    def _is_walked(self, table: Table) -> bool:
+        """Whether it has the column with the time of the last change that the site's binding names."""
+        return table.kinds.get(self._dialect.changed_in(table.name)) is ColumnType.DATETIME
+
     def _not_walked(self, table: str, column: str) -> UnknownColumn:
         setting = f"CROSSDOCK_{self._system.upper()}_SITE"
+        missing = f"{table} has no column {column}".rstrip()
         detail = (
-            f"{self._dialect.kind}: {table} has no column {column or 'with the time of the last change'}; name it as "
+            f"{self._dialect.kind}: {missing} with the time of the last change; name it as "
             f"changed_at in {setting}, or let the nightly comparison alone find what changes."
         )
         return UnknownColumn(self._dialect.kind, Answer(field=column or table), detail)
@@ -327,7 +333,7 @@ class FieldServiceConnector:
             table,
             at.columns,
             key=at.keys,
-            tracked=self._dialect.changed_in(table) in at.kinds,
+            tracked=self._is_walked(at),
             rights={Right.READ: await self._reach(at)},
         )
 

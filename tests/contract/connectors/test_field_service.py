@@ -395,6 +395,15 @@ async def test_a_table_without_the_column_cannot_be_walked_until_it_is_named(sit
     assert [page.records for page in [one async for one in site.connector.pages(site.table, None, [])]] == [[]]
 
 
+async def test_a_column_of_the_last_change_that_holds_no_time_is_none(fsm: FsmRig) -> None:
+    """A name in the site's binding that is there, but is the wrong one, is told like one that is not."""
+    connector = fsm.connect(FsmSite(changed_at=fsm.columns.name))
+    assert (await connector.survey(fsm.table)).tracked is False
+    with pytest.raises(UnknownColumn, match="has no column name with the time of the last change"):
+        await anext(connector.changes(fsm.table, None, []))
+    await connector.aclose()
+
+
 async def test_tables_may_differ_in_the_column_of_the_last_change(fsm: FsmRig) -> None:
     """As the site's binding says."""
     fsm.sandbox.rename_column(fsm.table, "modified_dttm", "touched_dttm")
