@@ -100,10 +100,10 @@ MISTAKES = {
     ),
     "a read-only target": Mistake(
         "business_central: creditLimit,           master: business_central",
-        "business_central: balanceDue, master: dataverse",
+        "business_central: lastModifiedDateTime, master: dataverse",
         "CD-4608",
         "wrong",
-        "customers.balanceDue is read-only, but dataverse is master",
+        "customers.lastModifiedDateTime is read-only, but dataverse is master",
     ),
     "a number that would have to be renamed": Mistake(
         "business_central: number,                master: business_central",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from shared.sync.ports import Side, Switch
-from tests.scenarios.account_customer.world import virtually
+from tests.scenarios.account_customer.world import COMPANY, virtually
 from tests.scenarios.command_line.terminal import typed
 from tests.scenarios.field_service.dialects import Dialect
 from tests.scenarios.field_service.field_world import FieldWorld, both
@@ -87,6 +87,20 @@ async def test_credit_and_payments_are_seen_in_the_field(dialect: Dialect) -> No
         await world.next_walk()
         row = world.row("place", key)
         assert (row["credit_hold"], row["overdue"], row["last_payment_date"]) == (True, 1250, None)
+
+
+@both
+@virtually
+async def test_what_is_overdue_in_the_erp_is_seen_in_the_field(dialect: Dialect) -> None:
+    """R-211: booked in the ERP, found by its nightly comparison, and carried on by the CRM to the field service."""
+    async with FieldWorld(dialect, "account", erp=True) as world:
+        account, key = await world.a_customer(cdock_stage="qualified")
+        (customer,) = world.erp.rows(COMPANY, "customers")
+        await world.erp.edit(COMPANY, "customers", customer, {"creditLimit": 5000})
+        await world.erp.book(COMPANY, customer, Decimal("184.50"), world.clock.now().date() - timedelta(days=1))
+        await world.night()
+        assert world.crm.rows("account")[account]["cdock_overdue"] == Decimal("184.5")
+        assert (world.row("place", key)["credit_limit"], world.row("place", key)["overdue"]) == (5000, Decimal("184.5"))
 
 
 @both
