@@ -1,15 +1,14 @@
 """The description of an OData service (CSDL), as far as connectors need it.
 
-It is XML from outside: a DTD or an entity in it is refused, so nothing is expanded or fetched. Source: OASIS, 'OData
-Common Schema Definition Language (CSDL) XML Representation'.
+Source: OASIS, 'OData Common Schema Definition Language (CSDL) XML Representation'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from xml.parsers import expat
 
+from shared.connectors.xml_reading import read_xml
 from shared.sync.ports import ColumnType
 
 TYPES: Mapping[str, ColumnType] = {
@@ -66,21 +65,13 @@ class Csdl:
 def read_csdl(document: bytes) -> Csdl:
     """What a document says; raises ValueError for anything but a description, also for one without any set."""
     reader = _Reader()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.StartDoctypeDeclHandler = _no_doctype
     try:
-        parser.Parse(document, True)
-    except (expat.ExpatError, ValueError):
+        read_xml(document, reader.start, reader.end)
+    except ValueError:
         raise ValueError("the metadata document cannot be read") from None
     if not reader.found.sets:
         raise ValueError("the metadata document names no tables")
     return reader.found
-
-
-def _no_doctype(*_: object) -> None:
-    raise ValueError("a metadata document has no document type")
 
 
 @dataclass(slots=True)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Final
-from xml.parsers import expat
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, StringConstraints, ValidationError
 
 from shared.connectors.field_service.keys import canonical, key_of
+from shared.connectors.xml_reading import read_xml
 from shared.strict_json import Json, NotJson, load
 from shared.sync.notices import Notice
 
@@ -220,14 +220,9 @@ class _Document:
 def _from_xml(raw: bytes, sender: Sender, digest: str, new_id: Callable[[], str]) -> Iterator[Notice | Ignored]:
     bound = {table: Bound(table=table, key=(f"{table}_id",)) for table in sender.tables} | dict(sender.outbound)
     document = _Document(bound)
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = _no_doctype
-    parser.StartElementHandler = document.start
-    parser.CharacterDataHandler = document.text
-    parser.EndElementHandler = document.end
     try:
-        parser.Parse(raw, True)
-    except (expat.ExpatError, ValueError, LookupError):
+        read_xml(raw, document.start, document.end, document.text)
+    except ValueError:
         raise NotAMessage("neither JSON nor XML that can be read") from None
     if not document.found:
         yield Ignored.NO_TABLE
@@ -237,8 +232,3 @@ def _from_xml(raw: bytes, sender: Sender, digest: str, new_id: Callable[[], str]
             yield _notice(sender, table, key_of(parts), said, new_id)
         except ValueError:
             yield Ignored.NO_KEY
-
-
-def _no_doctype(*_: object) -> None:
-    """A document type may define entities, which grow without bounds or name files; no message has one."""
-    raise ValueError("a message has no document type")

@@ -51,9 +51,10 @@ def test_a_description_says_what_connectors_need() -> None:
         "<html></html>",
         DOCUMENT.replace("</edmx:Edmx>", ""),
         DOCUMENT.replace('<?xml version="1.0"?>', '<!DOCTYPE x [<!ENTITY a "aaaa">]>'),
+        DOCUMENT.replace('<?xml version="1.0"?>', '<?xml version="1.0" encoding="klingon"?>'),
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    """Half a document, one without sets, and one that could be made to grow."""
+    """Half a document, one without sets, one that could be made to grow, and one in letters that nobody knows."""
     with pytest.raises(ValueError, match="metadata document"):
         read_csdl(text.encode())
