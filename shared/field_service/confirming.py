@@ -184,10 +184,10 @@ def _reads(rule: Confirmation) -> Mapping[str, Sequence[str]]:
 
 
 def _registers(rule: Confirmation, question: Question) -> bool:
-    """Whether the change is one that registers the record; also where the body was too large to tell."""
-    if question.sent is None:
+    """Whether the change is one that registers the record; also where the body does not tell."""
+    if question.sent is None or rule.column not in question.sent:
         return True
-    return question.sent.get(rule.column) in rule.when[rule.column]
+    return question.sent[rule.column] in rule.when[rule.column]
 
 
 def _refuse_other_changes(rule: Confirmation, question: Question) -> None:

@@ -271,17 +271,18 @@ def released() -> Index:
 
 @virtually
 async def test_a_box_that_registers_a_record_is_asked_about_like_a_state() -> None:
-    """R-229: ticked, not unticked."""
+    """R-229: ticked, not unticked; and where the body does not tell, as if it were."""
     async with ChecksWorld(replace(CONFIRM, index=released())) as world:
         await world.limit(10)
         row = {"name": "Filters", "customerid": ("account", world.account), "totalamount": Decimal(25)}
         order = await world.crm.create("salesorder", row)
+        sent = {"ticked": ("cdock_released", True), "unticked": ("cdock_released", False), "other": ("name", "Renamed")}
         statuses = {}
-        for ticked in (True, False):
-            target = {"Attributes": [{"key": "cdock_released", "value": ticked}]}
+        for what, (column, value) in sent.items():
+            target = {"Attributes": [{"key": column, "value": value}]}
             body = question(key=order, InputParameters=[{"key": "Target", "value": target}])
-            statuses[ticked] = (await post(world, json.dumps(body).encode())).status_code
-        assert statuses == {True: 409, False: 200}
+            statuses[what] = (await post(world, json.dumps(body).encode())).status_code
+        assert statuses == {"ticked": 409, "unticked": 200, "other": 409}
 
 
 @virtually
