@@ -185,15 +185,19 @@ class BackEnd:
         return frozenset(told)
 
     def _by_item(self, source: PriceSource, known: Sequence[Record], rows: Sequence[Record]) -> Mapping[str, ItemPrice]:
-        """Each item that there is with its price; several prices in the same list are none that can be told."""
+        """Each item that there is with its price; several prices in the same list are none that can be told. A number
+        that several records have, such as a retired one, is for sale where one of them is."""
         items, priced = source.items, source.priced
-        found: dict[str, ItemPrice] = {}
+        by_number: dict[str, list[Record]] = {}
         for one in known:
-            number = self._number(one, items.item)
+            by_number.setdefault(self._number(one, items.item), []).append(one)
+        found: dict[str, ItemPrice] = {}
+        for number, alike in by_number.items():
             mine = [row for row in rows if self._number(row, priced.item) == number]
             if len(mine) > 1:
                 raise NotTold(f"{self.name} has several prices for an item; {priced.table} must tell one.")
-            blocked = _is_blocked(items.blocked, one) or any(_is_blocked(priced.blocked, row) for row in mine)
+            blocked = all(_is_blocked(items.blocked, one) for one in alike)
+            blocked |= any(_is_blocked(priced.blocked, row) for row in mine)
             found[number] = self._price(priced, mine[0], blocked) if mine else ItemPrice(None, blocked=blocked)
         return found
 

@@ -240,6 +240,20 @@ async def test_a_setting_says_that_the_crms_data_count() -> None:
 
 
 @virtually
+async def test_a_retired_product_does_not_stand_in_the_way_of_the_one_that_has_its_number_now() -> None:
+    """R-231, R-232: in whatever order the CRM tells them."""
+    async with ChecksWorld(FROM_CRM) as world:
+        retired = {"name": "Filter", "productnumber": "FILTER-1", "quantityonhand": Decimal(9), "statecode": 1}
+        for _ in range(3):
+            await world.crm.create("product", retired)
+        await sells_in_crm(world, 30)
+        for _ in range(3):
+            await world.crm.create("product", retired)
+        assert told(await world.price(30))["confirmed"] is True
+        assert told(await world.stock(4))["lines"][0]["available"] == 4
+
+
+@virtually
 async def test_the_price_list_is_the_customers_own_and_ends_on_its_day() -> None:
     """R-231: a price in somebody else's list, or in one that has ended, does not count."""
     async with ChecksWorld(FROM_CRM) as world:
