@@ -24,6 +24,8 @@ from tests.scenarios.account_customer.world import APP_URL, CRM_CLIENT, WIDE, Re
 from tests.scenarios.field_service.dialects import FSM, IFS_CLOUD, OTHER_FSM, SECRET, Dialect, Row
 
 WALK_SECONDS = 300
+CRM_ANSWERS = {f"CROSSDOCK_CHECKS_{check}_FROM": "dataverse" for check in ("PRICE", "STOCK", "CREDIT")}
+"""Where there is no ERP."""
 OPERATOR_KEY = "operator-key-of-at-least-32-characters"
 both = pytest.mark.parametrize("dialect", [FSM, IFS_CLOUD], ids=["fsm", "ifs_cloud"])
 """Every story is told in both dialects,"""
@@ -46,7 +48,11 @@ def shipped(dialect: Dialect, *stems: str, erp: bool = False) -> Index:
     customers = [one for one in _compiled().definitions if one.right.system == "business_central"][: int(erp)]
     found = [*(mine[stem] for stem in mine if stem in kept), *customers]
     index = Index(definitions=tuple(map(often_walked, found)))
-    return index.model_copy(update={"tables": tuple(_declared({one.left.table for one in index.definitions}))})
+    more = {
+        "tables": tuple(_declared({one.left.table for one in index.definitions})),
+        "confirming": _compiled().confirming,
+    }
+    return index.model_copy(update=more)
 
 
 def _declared(wanted: set[str]) -> Iterator[OwnTable]:
@@ -109,6 +115,7 @@ class FieldWorld(RealWorld):
         environment = {
             "CROSSDOCK_SYSTEMS": f"dataverse,{dialect.kind}{',business_central' if erp else ''}",
             "CROSSDOCK_OPERATOR_KEY": OPERATOR_KEY,
+            **({} if erp else CRM_ANSWERS),
             **dialect.settings,
         }
         setup.setdefault("crm", DataverseOptions(application_users=(CRM_CLIENT,), untracked=()))
@@ -214,7 +221,7 @@ class FieldWorld(RealWorld):
     async def night(self) -> None:
         """The nightly comparison, to its end."""
         await (await self.apps[0].engine()).compares.begin_all()
-        await self.next_walk()
+        await self.settle()
 
     def named(self, what: str, *, to_crm: bool = False) -> str:
         """A transfer's name in this dialect."""

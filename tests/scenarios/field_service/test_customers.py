@@ -99,6 +99,7 @@ async def test_what_is_overdue_in_the_erp_is_seen_in_the_field(dialect: Dialect)
         await world.erp.edit(COMPANY, "customers", customer, {"creditLimit": 5000})
         await world.erp.book(COMPANY, customer, Decimal("184.50"), world.clock.now().date() - timedelta(days=1))
         await world.night()
+        await world.next_walk()
         assert world.crm.rows("account")[account]["cdock_overdue"] == Decimal("184.5")
         assert (world.row("place", key)["credit_limit"], world.row("place", key)["overdue"]) == (5000, Decimal("184.5"))
 
