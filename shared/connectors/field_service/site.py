@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from shared.connectors.field_service.outbound import Bound
 from shared.connectors.zones import TimeZone
 
-PathName = Literal["schema", "table_schema", "read", "query", "create", "update", "delete", "message"]
+PathName = Literal["schema", "table_schema", "read", "query", "create", "update", "delete"]
 PATHS: Final[Mapping[PathName, str]] = {
     "schema": "schema",
     "table_schema": "schema/{table}",
@@ -20,7 +20,6 @@ PATHS: Final[Mapping[PathName, str]] = {
     "create": "tables/{table}",
     "update": "tables/{table}/{key}",
     "delete": "tables/{table}/{key}",
-    "message": "messages/{message}",
 }
 EVERY_OTHER: Final = "*"
 """Stands for every table that is not named."""

@@ -16,7 +16,7 @@ from shared.strict_json import Json
 from shared.sync.ports import ColumnType
 
 PARTS = st.lists(
-    st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=20), min_size=1, max_size=4
+    st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=8), min_size=1, max_size=4
 )
 
 
