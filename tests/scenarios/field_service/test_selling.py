@@ -143,3 +143,6 @@ async def test_the_technician_sees_what_is_promoted_and_the_crm_what_came_of_it(
         await world.crm.edit("campaign", key, {"statecode": 1, "statuscode": 6})
         await world.next_walk()
         assert world.row("promotion", promotion)["active"] is False
+        await world.crm.delete("campaign", key)
+        await world.next_walk()
+        assert world.row("promotion", promotion)["crm_id"] is None
