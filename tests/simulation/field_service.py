@@ -38,7 +38,8 @@ APP = "https://app.example"
 
 @dataclass(frozen=True)
 class FieldSite:
-    """An installation. versions: whether its rows have any; a page holds as few rows as may be where it has none."""
+    """An installation. versions: whether its rows have any; a page holds as few rows as may be where it has none.
+    tells: whether it posts what its people change."""
 
     dialect: Dialect
     versions: bool = True
@@ -93,9 +94,8 @@ class FieldWorld(SiteWorld):
         self.field: FieldServiceSandbox = self.dialect.sandbox(self.stepped, self.issuer, self._post, self.setup.seed)
         if self.at.tells:
             self.field.tell(f"{APP}/api/fsm/outbound", SECRET)
-        settings = {
-            name.removeprefix(f"CROSSDOCK_{self.kind.upper()}_"): one for name, one in self.dialect.settings.items()
-        }
+        own = f"CROSSDOCK_{self.kind.upper()}_"
+        settings = {name.removeprefix(own): value for name, value in self.dialect.settings.items()}
         base, identity = settings["SANDBOX_URL"], settings["IDENTITIES"]
         wire = self._fsm(base, identity) if self.dialect is FSM else self._ifs_cloud(base, identity, settings)
         return FieldServiceConnector(wire, self.clock, instance=base.removeprefix("https://"), system=self.kind)

@@ -30,7 +30,7 @@ class SiteStory(ABC, Generic[W]):
 
     rounds: 2 where a walk has to find what begins it. meanwhile: what a person does in the moment of the strike, in the
     place of a fault. after: what happens at the end, without faults. holds: how many records of each of the site's
-    tables there are then. by_requests: see `SiteWorld`.
+    tables there are then. parks: by which codes records wait for a person then. by_requests: see `SiteWorld`.
     """
 
     name: str
@@ -41,6 +41,7 @@ class SiteStory(ABC, Generic[W]):
     meanwhile: Callable[[W], Awaitable[None]] | None = None
     rounds: int = 1
     holds: Mapping[str, int] = field(default_factory=dict)
+    parks: tuple[str, ...] = ()
     site: str = ""
     by_requests: bool = False
 
@@ -145,6 +146,9 @@ async def _ended(story: SiteStory[Any], world: SiteWorld) -> Ended:
     held = {name: world.held(name) for name in story.holds}
     if held != story.holds:
         wrong.append(f"{world.kind} holds {held} and not {story.holds}")
+    parked = await world.parked()
+    if tuple(one.code for one in parked) != story.parks:
+        wrong.append(f"parked: {[(one.transfer, one.code, one.field) for one in parked]}")
     if story.meanwhile is not None and (linked := await world.linked()):
         wrong.append(f"{linked} are linked again")
     await world.aclose()

@@ -38,7 +38,7 @@ from shared.sync.feed_work import FeedWork
 from shared.sync.full_compare import FullCompares
 from shared.sync.message import Message
 from shared.sync.pipeline import Pipeline
-from shared.sync.ports import Connector, LinkRow, LinkState, Outgoing, Side
+from shared.sync.ports import Connector, LinkRow, LinkState, Outgoing, ParkedItem, Side
 from shared.sync.schema_watch import SchemaWatch
 from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
@@ -54,9 +54,9 @@ WALK_SECONDS = 60
 WINDOW_DAYS = 3
 
 
-def for_a_story(definition: Definition, others: Sequence[Definition]) -> Definition:
-    """A definition beside these others: walked every minute, without references that none of them answers; days of
-    derived rows as it says, but three of them."""
+def for_a_story(definition: Definition, others: Sequence[Definition], walk_seconds: int = WALK_SECONDS) -> Definition:
+    """A definition beside these others: walked so often, without references that none of them answers; days of derived
+    rows as it says, but three of them."""
     often = {"window_days": WINDOW_DAYS} if definition.is_derived else {"walk_seconds": WALK_SECONDS}
     walked = [one.model_copy(update=often) for one in definition.transfers]
     answered = {rule.id for other in others for rule in definition.refers_to(other)}
@@ -100,7 +100,8 @@ class SiteWorld(World, ABC):
     ) -> None:
         self.by_requests = by_requests
         self.stepped, self.timing = SteppedClock(), Timing()
-        super().__init__(Setup(seed=seed, workers=1, quiet_seconds=130), faults, rows, self.stepped)
+        setup = Setup(seed=seed, workers=1, quiet_seconds=2 * WALK_SECONDS + 10)
+        super().__init__(setup, faults, rows, self.stepped)
         self.index = Index(definitions=tuple(definitions))
         self.names = [transfer.name for _, transfer in self.index.transfers()]
         self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=self.setup.lock))
@@ -328,9 +329,12 @@ class SiteWorld(World, ABC):
         rows = await self.stores.links.page(pair, Side.LEFT, None, 1000)
         return [row.key for row in rows if row.state is LinkState.LINKED]
 
+    async def parked(self) -> list[ParkedItem]:
+        """What waits for a person."""
+        return [one for name in self.names for one in await self.stores.parked.page(name, None, 1000)]
+
     async def contents(self) -> dict[str, list[str]]:
-        """What both systems hold in the tables of the definitions, without keys and numbers, and what waits for a
-        person."""
+        """What both systems hold in the tables of the definitions, without keys and numbers."""
         found: dict[str, list[str]] = {}
         for definition in self.index.definitions:
             for side in [Side.LEFT] if definition.is_derived else Side:
@@ -338,9 +342,6 @@ class SiteWorld(World, ABC):
                 pages = self.clean[place.system].pages(place.table, None, self._own(definition, side))
                 told = {one.key: str(sorted(one.values.items())) async for page in pages for one in page.records}
                 found[f"{place.system} {place.table}"] = sorted(told.values())
-        for name in self.names:
-            parked = await self.stores.parked.page(name, None, 1000)
-            found[f"parked by {name}"] = sorted(f"{one.code} {one.field}" for one in parked)
         return found
 
     def _own(self, definition: Definition, side: Side) -> list[str]:

@@ -21,5 +21,6 @@ IN_TURN = [story for number, story in enumerate(STORIES) if number % len(SITES) 
 
 @pytest.mark.parametrize("story", IN_TURN, ids=lambda story: story.name)
 def test_every_effect_of_field_services_transfers_may_fail(story: FieldStory) -> None:
-    """R-234: with the real connectors."""
+    """R-205, R-206, R-207, R-208, R-209, R-210, R-211, R-214, R-216, R-217, R-218, R-219, R-234: with the real
+    connectors; an unlink in the middle of a running transfer resurrects nothing."""
     assert asyncio.run(wrong_in(story, POINTS)) == []
