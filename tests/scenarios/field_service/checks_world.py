@@ -161,7 +161,7 @@ class ChecksWorld:
         self.apps = [self._make_app(self._rng) for _ in range(self.setup.processes)]
         self.account = self.customer = self.item = ""
         self._exits = ExitStack()
-        self._asked = 0
+        self.asked = 0
 
     def _make_app(self, rng: random.Random) -> App:
         served: dict[str, ASGIApp] = {
@@ -278,8 +278,8 @@ class ChecksWorld:
 
     def request_id(self) -> str:
         """A new one."""
-        self._asked += 1
-        return f"q-{self._asked}"
+        self.asked += 1
+        return f"q-{self.asked}"
 
     async def credit(self, amount: float, place: str = PLACE, **members: Any) -> httpx.Response:
         """Ask for credit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -17,7 +18,7 @@ from sandbox.faults import FaultKind, FaultRule
 from shared.sync.confirming import Confirming
 from shared.sync.definition import Index
 from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.field_service.checks_world import COMPANY, PLACE, ChecksWorld, Setup, shipped, told
+from tests.scenarios.field_service.checks_world import COMPANY, FSM_SECRET, PLACE, ChecksWorld, Setup, shipped, told
 
 FROM_CRM = Setup(
     environment={f"CROSSDOCK_CHECKS_{name}_FROM": "dataverse" for name in ("PRICE", "STOCK", "CREDIT")}, warm=False
@@ -495,6 +496,34 @@ async def test_answers_hold_no_names_and_go_away_when_their_time_is_over() -> No
         await asyncio.sleep(2)
         await _sweep(world.apps[0])
         assert await world.stores.answers.get("fsm", "credit", "q-4") is None
+
+
+@virtually
+async def test_neither_a_name_nor_a_secret_is_written_down_whatever_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """R-229: not those of the systems' records, and not what a caller puts where an id belongs."""
+    name = "Rossi"
+    async with ChecksWorld() as world:
+        await world.erp.edit(COMPANY, "customers", world.customer, {"displayName": name, "email": "rossi@example.com"})
+        with caplog.at_level(logging.DEBUG):
+            for kind in (None, *FaultKind):
+                if kind is not None:
+                    world.erp.faults.add(FaultRule(kind, seconds=10, retry_after_seconds=2))
+                await asyncio.gather(
+                    world.credit(1),
+                    world.credit(1, f"P-{name}"),
+                    world.price(25, item=name),
+                    world.stock(1, item=name),
+                    world.stock(1, locationId=name),
+                    world.ask("credit", json.dumps({"requestId": name, "customerId": {name: name}}).encode()),
+                    world.ask("credit", f'{{"{name}":'.encode()),
+                )
+                world.erp.faults.clear()
+                await asyncio.sleep(61)
+        written = "\n".join(f"{one.getMessage()} {vars(one)}" for one in caplog.records)
+        kept = [await world.stores.answers.get("fsm", "credit", f"q-{number}") for number in range(world.asked + 1)]
+        assert any(kept)
+        for secret in (name, "rossi", FSM_SECRET, "made-up"):
+            assert secret not in written + repr(kept) + "".join(one.answer for one in kept if one)
 
 
 @virtually
