@@ -57,6 +57,9 @@ class Remembering:
             return await self.rows.put(replace(wanted, until=until, etag=there.etag if there else ""))
         except RowTaken:
             return None
+        except BaseException:  # it may stand there all the same, and whoever repeats the question would wait for it
+            self._later(self._forget(wanted))
+            raise
 
     async def _ask(self, mine: AnswerRow, ask: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         try:
@@ -73,7 +76,9 @@ class Remembering:
 
     async def _forget(self, mine: AnswerRow) -> None:
         try:
-            await self.rows.remove(mine)
+            there = await self.rows.get(mine.system, mine.check, mine.request)
+            if there is not None and there.holder == mine.holder:
+                await self.rows.remove(there)
         except StoreUnavailable:
             return  # its lease ends by itself
 

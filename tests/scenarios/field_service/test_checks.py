@@ -475,6 +475,19 @@ async def test_who_waits_for_a_question_that_fails_asks_himself() -> None:
             assert world.clock.monotonic() - began < 11
 
 
+@virtually
+async def test_who_asks_again_after_a_failure_of_the_store_need_not_wait() -> None:
+    """R-229: what the store has written without saying so is put away; nobody answers under it."""
+    async with ChecksWorld(Setup(processes=2)) as world:
+        body = {"requestId": "r-1", "customerId": PLACE, "amount": 5, "currency": "EUR"}
+        world.rows.lose = 1
+        assert not_confirmed(await world.ask("credit", body)) == (503, "CD-8107", "store_down")
+        assert world.rows.lose == 0
+        began = world.clock.monotonic()
+        assert (await world.ask("credit", body, app=1)).status_code == 200
+        assert world.clock.monotonic() - began < 1
+
+
 async def gone(world: ChecksWorld) -> bool:
     """Whether the question r-2 has been put away; the process died before it could, so it is put back."""
     return await world.stores.answers.get("fsm", "stock", "r-2") is None
