@@ -25,6 +25,7 @@ from shared.sync.definition import (
     IfUnlinked,
     OnCreate,
     OnDelete,
+    OnReturn,
     OnVanish,
     TooLong,
 )
@@ -161,6 +162,9 @@ def _transfer() -> Schema:
         "choose_key": _object("The number we choose for a new partner.", choose, ("column", "prefix")),
         "create_with": _table("Columns of the target and what every new record gets there.", _SCALAR),
         "on_delete": _on_delete(),
+        "on_return": _choice(
+            "When the key of a deleted source record is there again: leave it, or take it as new.", OnReturn
+        ),
         "on_unlink": _table("Columns of the target and what they get when a person undoes the link.", _SCALAR),
         "write_back": {**_COLUMNS, "description": "Source columns that get the new partner's values at once."},
         "walk": {

@@ -31,7 +31,7 @@ from shared.sync.ports import Profile, Side
 
 _TRANSFER_KEYS = {
     *("only_if", "gone_if", "require", "also_on", "if_unlinked", "choose_key", "create_with", "on_delete", "on_unlink"),
-    *("write_back", "walk"),
+    *("on_return", "write_back", "walk"),
     *("window", "on_vanish"),
 }
 _FIELD_KEYS = {

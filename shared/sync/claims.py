@@ -297,6 +297,19 @@ async def forget_link(ports: Ports, home: LinkRow) -> None:
         raise Taken from None
 
 
+async def exhume(ports: Ports, tomb: LinkRow) -> None:
+    """Remove both tombstones of a link: what is there again goes on as a record without a partner. Harmless to repeat;
+    raises Taken on a race."""
+    links = ports.stores.links
+    try:
+        other = await links.get(tomb.pair, tomb.side.other, tomb.other) if tomb.other else None
+        if other is not None and other.state is LinkState.UNLINKED and other.other == tomb.key:
+            await links.delete(other)
+        await links.delete(tomb)
+    except RowTaken:
+        raise Taken from None
+
+
 async def finish_undoing(ports: Ports, tomb: LinkRow) -> None:
     """Bury the right row of a link whose home is a tombstone already: whoever undid it died half-way."""
     links = ports.stores.links

@@ -387,6 +387,15 @@ class OnVanish(StrEnum):
     DELETE = "delete"
 
 
+class OnReturn(StrEnum):
+    """What follows when there is a record again with the key of a source record that was deleted. leave: nothing, as
+    with every link that was undone. new: it is another record, and is matched or created; for keys that people choose,
+    such as a part at a place."""
+
+    LEAVE = "leave"
+    NEW = "new"
+
+
 class Transfer(Part):
     """One direction of a pair: one function, one queue.
 
@@ -394,8 +403,9 @@ class Transfer(Part):
     holds that counts as deleted although it is there. require: columns of the source without which nothing is created.
     create_with: columns of the target and what every new record gets there, unless a field rule sends a value.
     on_delete: what follows when a source record is deleted, where it differs from what the definition says;
-    set_on_delete: the target's columns and what they get then. on_unlink: likewise when a person undoes the link. Of
-    derived rows only: window_days: how many days back from today they are computed anew; on_vanish.
+    set_on_delete: the target's columns and what they get then; on_return: what follows when the record's key is there
+    again. on_unlink: the target's columns and what they get when a person undoes the link. Of derived rows only:
+    window_days: how many days back from today they are computed anew; on_vanish.
     """
 
     name: str
@@ -409,6 +419,7 @@ class Transfer(Part):
     create_with: dict[str, str] = Field(default_factory=dict)
     on_delete: OnDelete | None = None
     set_on_delete: dict[str, str] = Field(default_factory=dict)
+    on_return: OnReturn = OnReturn.LEAVE
     on_unlink: dict[str, str] = Field(default_factory=dict)
     write_back: tuple[str, ...] = ()
     walk_seconds: int | None = None

@@ -34,10 +34,10 @@ from shared.errors import (
 )
 from shared.sync.brakes import Brake, BrakePulled
 from shared.sync.breaker import BreakerPanel, watched
-from shared.sync.claims import Doubled, Taken, Undone, finish_undoing
+from shared.sync.claims import Doubled, Taken, Undone, exhume, finish_undoing
 from shared.sync.context import MatchIndex, Ports, Prepared, pair_name
 from shared.sync.creating import Creating, Linked, parked, parked_for
-from shared.sync.definition import Definition, IfUnlinked, Index, Transfer
+from shared.sync.definition import Definition, IfUnlinked, Index, OnReturn, Transfer
 from shared.sync.dependents import Dependents
 from shared.sync.editors import told_edits
 from shared.sync.environments import EnvironmentGuard
@@ -637,6 +637,10 @@ class _Work:
         if self._side is not self.prepared.side:
             return await self._from_target(row, loaded.records.get(key), tell)
         source = loaded.records.get(key)
+        if row is not None and source is not None and self._is_new(row):
+            await finish_undoing(self._ports, row)
+            await exhume(self._ports, row)
+            row = None
         if row is not None and row.state is LinkState.UNLINKED:
             return await self._after_undoing(row)
         if row is not None and row.state is LinkState.LINKED:
@@ -648,6 +652,11 @@ class _Work:
             except Moved as moved:
                 return await self._moved_on(key, source, moved.outcome, tell)
         return await self._unlinked(key, source, row, tell)
+
+    def _is_new(self, row: LinkRow) -> bool:
+        """Whether a record with the key of a deleted one is another one."""
+        deleted = row.state is LinkState.UNLINKED and row.reason == Why.SOURCE_GONE.value
+        return deleted and self.prepared.transfer.on_return is OnReturn.NEW
 
     async def _from_target(self, row: LinkRow | None, target: Record | None, tell: Tell) -> Outcome:
         if row is None or row.state is LinkState.CREATING:

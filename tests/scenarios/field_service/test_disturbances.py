@@ -160,10 +160,17 @@ async def test_what_one_side_deletes_stays_on_the_other_and_is_not_made_again(di
 @pytest.mark.parametrize("tells", [True, False], ids=["told", "not told"])
 @virtually
 async def test_stock_that_is_struck_off_is_shown_with_nothing_left(dialect: Dialect, tells: bool) -> None:
-    """R-207: at once where the field service tells of it, whatever stands in its key, or as the night finds it."""
+    """R-207: at once where the field service tells of it, whatever stands in its key, or as the night finds it. What
+    comes to the same place again is the same row of the CRM."""
     async with FieldWorld(dialect, "stock", hooks=tells) as world:
         key = world.enter("stock", location_id="VAN-3", part_id="BELT, 7%", quantity=2)
         await world.next_walk()
         world.remove("stock", key)
         await (world.settle() if tells else world.night())
         assert world.here("cdock_servicestock")["cdock_quantity"] == 0
+        assert world.enter("stock", location_id="VAN-3", part_id="BELT, 7%", quantity=7) == key
+        await world.next_walk()
+        assert world.here("cdock_servicestock")["cdock_quantity"] == 7
+        world.change("stock", key, quantity=8)
+        await world.next_walk()
+        assert world.here("cdock_servicestock")["cdock_quantity"] == 8
