@@ -122,3 +122,12 @@ def test_successful_requests_are_not_logged_with_their_addresses() -> None:
     """Business Central's secret is a part of its path, and the host's request records hold the address."""
     host = json.loads((ROOT / "host.json").read_text("utf-8"))
     assert host["logging"]["logLevel"]["Host.Results"] == "Error"
+
+
+def test_no_page_says_the_same_twice() -> None:
+    """Two sides of a merge that both have a passage leave it there twice."""
+    for page in (path for path in tracked() if path.suffix == ".md"):
+        text = (ROOT / page).read_text("utf-8")
+        blocks = [block for block in text.split("\n\n") if "\n" in block and not block.startswith("- ")]
+        rows = [row for row in text.splitlines() if len(row) > 150]
+        assert not {one for told in (blocks, rows) for one in told if told.count(one) > 1}, page
