@@ -40,8 +40,8 @@ class FieldServiceSandbox(ABC):
     `app` is the ASGI application, `/_sandbox` for people beside the vendor's routes. With `persist` everything answered
     is in that file first; without it the memory is all there is. The doors `add`, `edit` and `delete` are a person in
     the application, with the rules of the tables; they take and give values as the dialect writes them in JSON, and
-    raise `Refused`. `add_table`, `add_column`, `drop_column` and `rename_column` are a person who changes the
-    application itself; the schema shows it at once.
+    raise `Refused`. `add_table`, `drop_table`, `add_column`, `drop_column` and `rename_column` are a person who changes
+    the application itself; the schema shows it at once.
     """
 
     writes: ClassVar[Mapping[str, Write]]
@@ -184,6 +184,11 @@ class FieldServiceSandbox(ABC):
             raise ValueError(f"{name} is there already")
         said = {"label": label, "keys": list(keys), "columns": list(columns), "navigation": navigation or {}}
         self._store.define(Table.read(name, said))
+        self._store.commit()
+
+    def drop_table(self, name: str) -> None:
+        """Take a table away, with what it holds."""
+        self._store.drop_table(name)
         self._store.commit()
 
     def add_column(self, table: str, **column: Any) -> None:

@@ -27,7 +27,10 @@ class Store(RowsOnDisk):
         """Read what the file holds, the tables first."""
         for name, said in self._disk.load(SCHEMA).items():
             self.open(name)
-            self.tables[name] = Table.read(name, said)
+            if said:
+                self.tables[name] = Table.read(name, said)
+            else:
+                self.tables.pop(name, None)
         super().load()
 
     def clear(self) -> None:
@@ -42,6 +45,13 @@ class Store(RowsOnDisk):
         self.open(table.name)
         self.tables[table.name] = table
         self.keep(SCHEMA, table.name, table.said())
+
+    def drop_table(self, name: str) -> None:
+        """Have a table no more, with what it holds."""
+        for row_id, _ in list(self.rows(name)):
+            self.write(name, row_id, {}, deleted=True)
+        del self.tables[name]
+        self.keep(SCHEMA, name, {})
 
     def add_column(self, name: str, column: Column) -> None:
         """Give a table a further column; it is blank in the rows that are there."""

@@ -105,18 +105,19 @@ class FieldServiceConnector:
     # --- reading ---
 
     async def read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> Mapping[str, Record]:
-        """One by one where the key has several columns, else together."""
+        """One by one where the key has several columns, else together. By a search, never by the address of a record:
+        who says that there is nothing under it may mean the table."""
         at, fields = await self._asked(table, columns)
         asked = [self._records.parts(at, canonical(key)) for key in dict.fromkeys(keys)]
         parts = [one for one in asked if one is not None]
         if not parts:
             return {}
         wanted = sources_of(at, fields)
-        if len(parts) == 1 or len(at.keys) > 1:
-            found = await asyncio.gather(*(self._dialect.one(at, one, wanted) for one in parts))
-            rows: Sequence[Row] = [row for row in found if row is not None]
-        else:
-            rows = await self._dialect.those(at, at.keys, parts, wanted, len(parts))
+        asked_together = [[one] for one in parts] if len(at.keys) > 1 else [parts]
+        found = await asyncio.gather(
+            *(self._dialect.those(at, at.keys, some, wanted, len(some)) for some in asked_together)
+        )
+        rows = [row for some in found for row in some]
         return {one.key: one for one in await self._complete(at, rows, fields)}
 
     async def find(

@@ -80,14 +80,11 @@ class Dialect(Protocol):
 
     async def ping(self) -> None: ...
 
-    async def one(self, table: Table, parts: Sequence[Json], columns: Collection[str]) -> Row | None:
-        """A record by its key."""
-        ...
-
     async def those(
         self, table: Table, by: Sequence[str], alike: Sequence[Sequence[Json]], columns: Collection[str], most: int
     ) -> Sequence[Row]:
-        """At most so many of the rows in which these columns hold one of these groups of values."""
+        """At most so many of the rows in which these columns hold one of these groups of values. A table that is not
+        there (any more) is an error, never one without rows."""
         ...
 
     async def some(self, table: Table, walk: Walk, offset: int, limit: int) -> Rows:

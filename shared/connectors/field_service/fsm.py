@@ -106,11 +106,6 @@ class Fsm:
 
     # --- reading ---
 
-    async def one(self, table: Table, parts: Sequence[Json], columns: Collection[str]) -> Row | None:
-        """By a query, too: it says which column there is not, and a row leaves out what is blank."""
-        found = await self.those(table, table.keys, [parts], columns, 1)
-        return found[0] if found else None
-
     async def those(
         self, table: Table, by: Sequence[str], alike: Sequence[Sequence[Json]], columns: Collection[str], most: int
     ) -> Sequence[Row]:

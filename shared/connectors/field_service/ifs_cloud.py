@@ -103,12 +103,6 @@ class IfsCloud:
 
     # --- reading ---
 
-    async def one(self, table: Table, parts: Sequence[Json], columns: Collection[str]) -> Row | None:
-        path = _target(f"{_path(table)}{_key(table, parts)}", [_selected(columns)])
-        request = Request(path=path, template=f"{_path(table)}(..)", names=table.names)
-        reply = await self._client.send_or_none(request)
-        return None if reply is None else _row(self._client.object_of(reply))
-
     async def those(
         self, table: Table, by: Sequence[str], alike: Sequence[Sequence[Json]], columns: Collection[str], most: int
     ) -> Sequence[Row]:

@@ -259,6 +259,18 @@ async def test_refusals_name_their_column(site: FieldServiceRig) -> None:
     assert site.stored() == {}
 
 
+async def test_a_table_that_is_not_there_any_more_is_not_taken_for_one_without_records(site: FieldServiceRig) -> None:
+    """Else everything that is linked would count as deleted, as long as its schema is remembered."""
+    key = await site.person_creates("Aurora")
+    assert list(await site.connector.read(site.table, [key], [])) == [key]
+    site.sandbox.drop_table(site.table)
+    for keys in ([key], [key, "another"]):
+        with pytest.raises(UnknownColumn):
+            await site.connector.read(site.table, keys, [])
+    with pytest.raises(UnknownColumn):
+        await changed(site, None)
+
+
 async def test_a_record_that_others_lead_to_is_not_deleted(site: FieldServiceRig) -> None:
     """A person decides."""
     (terms,) = site.sandbox.rows(site.terms)
