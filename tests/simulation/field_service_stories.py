@@ -288,6 +288,18 @@ async def _nothing_is_left(world: FieldWorld) -> None:
     assert row["cdock_quantity"] == 0, f"struck off: {row['cdock_quantity']} left"
 
 
+async def _stock_that_was_struck_off(world: FieldWorld) -> None:
+    await _stock_row(world)
+    await world.settled()
+    await _stock_struck_off(world)
+
+
+async def _stock_is_one_row(world: FieldWorld) -> None:
+    """What came to the place of what was struck off is shown where that was shown."""
+    (row,) = world.dataverse.rows("cdock_servicestock").values()
+    assert row["cdock_quantity"] == 2, f"back again: {row['cdock_quantity']}"
+
+
 async def _part_comes_back(world: FieldWorld) -> None:
     """Of a job that is entered in the same moment."""
     await _task(world)
@@ -483,6 +495,15 @@ STORIES = at_each(
         after=_nothing_is_left,
         rounds=2,
         holds={"stock": 0},
+    ),
+    FieldStory(
+        "stock comes to the same place again",
+        ("stock",),
+        _stock_row,
+        before=_stock_that_was_struck_off,
+        after=_stock_is_one_row,
+        rounds=2,
+        holds={"stock": 1},
     ),
     FieldStory(
         "a part comes back with its job",
