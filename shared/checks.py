@@ -35,7 +35,7 @@ from shared.routes import NotAdmitted, RequestError, TooLarge
 from shared.settings import Checks
 from shared.strict_json import JsonObject
 from shared.sync.breaker import unwatched
-from shared.sync.confirming import Check, Confirming, CreditSource, PriceSource, StockSource
+from shared.sync.confirming import Check, Confirming, CreditSource, PriceSource, StockSource, unanswered
 from shared.sync.definition import TableName
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Checking:
             rules=self.rules,
             back_ends=self.back_ends,
             answer=self.answer,
-            called=lambda check: SYSTEMS.get(self.kinds.get(self.source_of(check), ""), self.source_of(check)),
+            called=self._called,
             within=within,
             backend_seconds=self.settings.backend_seconds,
         )
@@ -138,16 +138,20 @@ class Checking:
         name = CHECK_OF[type(body)]
         return await self.remembering.once(min(systems), name.value, body, lambda: self.answer(name, body, asking))
 
+    def _called(self, check: Check) -> str:
+        system = self.settings.source_of(check)
+        return SYSTEMS.get(self.kinds.get(system, ""), system)
+
     def _customers_of(self, system: str) -> str:
         return self.rules.customers.get(self.kinds.get(system, ""), "") if self.rules else ""
 
     async def answer(self, name: Check, body: Body, asking: Sequence[TableName]) -> JsonObject:
         """The answer by asking the system whose data count. asking: the tables that the body's customer may be of."""
-        system = self.source_of(name)
+        system = self.settings.source_of(name)
         source = self.rules.source(name, self.kinds.get(system, "")) if self.rules else None
         back_end = self.back_ends.get(system)
         if self.rules is None or source is None or back_end is None:
-            raise ChecksNotSetUp(f"{system} answers no {name.value} check.")
+            raise ChecksNotSetUp(unanswered(name, system, there=system in self.kinds))
         customer = ""
         if isinstance(body, PriceBody | CreditBody):
             goal = TableName(system=system, table=back_end.customers)
@@ -172,14 +176,6 @@ class Checking:
                 return decide_credit(body, await back_end.credit(source, customer), back_end.name)
             case _:
                 raise ChecksNotSetUp
-
-    def source_of(self, name: Check) -> str:
-        """The system whose data count for a check."""
-        return {
-            Check.PRICE: self.settings.price_from,
-            Check.STOCK: self.settings.stock_from,
-            Check.CREDIT: self.settings.credit_from,
-        }[name]
 
     async def aclose(self) -> None:
         """End what is still under way."""

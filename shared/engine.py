@@ -252,10 +252,11 @@ def _confirming_here(index: Index, app: App) -> Index:
     except SettingsError:
         return index
     kinds = app.settings.kinds
-    sources = {Check.PRICE: wanted.price_from, Check.STOCK: wanted.stock_from, Check.CREDIT: wanted.credit_from}
+    sources = {check: wanted.source_of(check) for check in Check}
+    chosen = [check for check in Check if wanted.chose(check)]
     for_others = any(one.system in kinds.values() for one in FIELD_SERVICES)
     tables = wanted.confirmed_tables()
-    rules = index.confirming.installed(kinds, sources, tables, for_others=for_others)
+    rules = index.confirming.installed(kinds, sources, tables, chosen=chosen, for_others=for_others)
     known = {one.table for asked in rules.asking.values() for one in asked}
     lost = [
         Problem(file=rules.file, line=1, text=f"CROSSDOCK_CHECKS_CONFIRM: {one} does not stand under confirm:; add it")

@@ -513,6 +513,14 @@ class Checks(Section):
         None
     )
 
+    def source_of(self, check: str) -> str:
+        """Name of the system whose data count for a check: `price`, `stock` or `credit`."""
+        return {"price": self.price_from, "stock": self.stock_from, "credit": self.credit_from}[check]
+
+    def chose(self, check: str) -> bool:
+        """Whether that was said, and is not merely the default."""
+        return f"{check}_from" in self.model_fields_set
+
     def confirmed_tables(self) -> tuple[str, ...]:
         """The tables whose records are registered only after a yes."""
         return tuple(one.strip() for one in (self.confirm or "").split(",") if one.strip())

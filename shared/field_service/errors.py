@@ -36,9 +36,7 @@ class ChecksNotSetUp(NotConfirmed):
     reason = "not_set_up"
     sentence = "No system answers this check."
     who = Who.CONSULTANT
-    remedy = (
-        "Name the tables that answer in transfers/field_service/checks.yaml, and compile; look at CROSSDOCK_CHECKS_*."
-    )
+    remedy = "Name in the setting a system of CROSSDOCK_SYSTEMS that has a part in transfers/field_service/checks.yaml."
 
 
 class CustomerUnknown(NotConfirmed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from shared.sync.confirming import Confirming, tables_of
+from shared.sync.confirming import Confirming, tables_of, unanswered
 from shared.sync.findings import FINDINGS, Finding, Severity
 from shared.sync.own_tables import OwnTable
 from shared.sync.ports import Reach, Right
@@ -16,8 +16,8 @@ def confirming_findings(rules: Confirming, survey: Survey, own: Mapping[Place, O
     ours; what of them is not there yet is told where they are."""
     for one in rules.answering:
         if rules.source(one.check, one.kind) is None:
-            sentence = f"{one.system} has no part under {one.check.value}:, so no {one.check.value} check is confirmed."
-            yield _found(rules, "CD-4622", 1, sentence)
+            told = unanswered(one.check, one.system, there=bool(one.kind))
+            yield _found(rules, "CD-4622", 1, told, severity=Severity.WRONG if one.wanted else Severity.NOTE)
     for system, table, columns, line in tables_of(rules):
         place = (system, table)
         found = survey.tables.get(place)
@@ -35,5 +35,7 @@ def confirming_findings(rules: Confirming, survey: Survey, own: Mapping[Place, O
             yield _found(rules, "CD-4613", line, f"Our identity may not read {system} {table}.", told)
 
 
-def _found(rules: Confirming, code: str, line: int, sentence: str, column: str = "") -> Finding:
-    return Finding(code, Severity.WRONG, rules.file, line, sentence, FINDINGS[code].remedy, column)
+def _found(
+    rules: Confirming, code: str, line: int, sentence: str, column: str = "", severity: Severity = Severity.WRONG
+) -> Finding:
+    return Finding(code, severity, rules.file, line, sentence, FINDINGS[code].remedy, column)

@@ -203,11 +203,13 @@ class Confirmation(Part):
 
 
 class Answering(Part):
-    """A system of this installation whose data count for a check. kind: of the system."""
+    """A system whose data count for a check. kind: of the system, empty where the installation has none of this name.
+    wanted: somebody has decided that this check is asked for; else it merely could be."""
 
     check: Check
     system: str
     kind: str
+    wanted: bool
 
 
 class Confirming(Part):
@@ -247,12 +249,18 @@ class Confirming(Part):
         return self.asking.get(system, ())
 
     def installed(
-        self, kinds: Mapping[str, str], sources: Mapping[Check, str], tables: Collection[str], *, for_others: bool
+        self,
+        kinds: Mapping[str, str],
+        sources: Mapping[Check, str],
+        tables: Collection[str],
+        *,
+        chosen: Collection[Check],
+        for_others: bool,
     ) -> Confirming:
         """The same with who answers and who asks in an installation.
 
-        kinds: its systems; sources: whose data count; tables: those of its CRMs that need a yes; for_others: other
-        systems ask for checks there.
+        kinds: its systems; sources: whose data count, and for which checks that was chosen; tables: those of its CRMs
+        that need a yes; for_others: other systems ask for checks there.
         """
         asking = {
             name: tuple(one for one in self.confirm[kind] if one.table in tables)
@@ -261,11 +269,17 @@ class Confirming(Part):
         }
         needed = {check for rules in asking.values() for rule in rules for check in rule.checks}
         answering = [
-            Answering(check=check, system=name, kind=kinds.get(name, ""))
+            Answering(check=check, system=name, kind=kinds.get(name, ""), wanted=check in needed or check in chosen)
             for check, name in sources.items()
             if for_others or check in needed
         ]
         return self.model_copy(update={"answering": tuple(answering), "asking": asking})
+
+
+def unanswered(check: Check, system: str, *, there: bool) -> str:
+    """Why a check has nobody who answers it. there: the installation has a system of this name."""
+    why = f"has no part under {check.value}:" if there else "is no system here"
+    return f"CROSSDOCK_CHECKS_{check.value.upper()}_FROM is {system}, which {why}: no {check.value} check is confirmed."
 
 
 def tables_of(rules: Confirming) -> Iterator[tuple[str, str, Sequence[str], int]]:

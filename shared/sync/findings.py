@@ -148,6 +148,6 @@ FINDINGS: Mapping[str, Catalogued] = {
     "CD-4622": Catalogued(
         "The system whose data count for a check answers none.",
         Who.CONSULTANT,
-        "Correct CROSSDOCK_CHECKS_…_FROM, or add a part for this kind of system to the file with checks:.",
+        "Name in the setting a system of CROSSDOCK_SYSTEMS that has a part in the file with checks:, or add the part.",
     ),
 }

@@ -391,12 +391,15 @@ async def test_the_first_question_of_a_cold_process_may_be_too_early_the_next_is
 @pytest.mark.parametrize(
     ("setup", "sentence"),
     [
-        (Setup(index=shipped().model_copy(update={"confirming": None}), warm=False), "answers no stock check"),
+        (Setup(index=shipped().model_copy(update={"confirming": None}), warm=False), "no stock check is confirmed"),
         (
             Setup(environment={"CROSSDOCK_CHECKS_STOCK_FROM": "elsewhere"}, warm=False),
-            "elsewhere answers no stock check",
+            "CROSSDOCK_CHECKS_STOCK_FROM is elsewhere, which is no system here",
         ),
-        (Setup(environment={"CROSSDOCK_CHECKS_STOCK_FROM": "fsm"}, warm=False), "fsm answers no stock check"),
+        (
+            Setup(environment={"CROSSDOCK_CHECKS_STOCK_FROM": "fsm"}, warm=False),
+            "is fsm, which has no part under stock:",
+        ),
     ],
 )
 @virtually

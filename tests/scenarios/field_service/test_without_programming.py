@@ -17,7 +17,7 @@ from shared.sync.feed_tasks import QUEUE
 from tests.scenarios.account_customer.world import ROOT, TellingQueue, virtually
 from tests.scenarios.command_line.terminal import Said, typed
 from tests.scenarios.field_service.dialects import FSM, Dialect
-from tests.scenarios.field_service.field_world import FieldWorld, both
+from tests.scenarios.field_service.field_world import CRM_ANSWERS, FieldWorld, both
 
 SHIPPED = ROOT / "transfers" / "field_service"
 TABLE = "cdock_tool"
@@ -289,3 +289,21 @@ async def test_a_field_that_is_renamed_there_stops_its_own_transfers_and_is_name
         await world.redeploy()
         await world.moved()
         assert world.shown("cdock_boughtdate") == [(date(2026, 3, 1),)]
+
+
+@virtually
+async def test_who_answers_checks_is_only_noted_until_somebody_chooses_it(tmp_path: Path) -> None:
+    """R-229: where there is no ERP, what could answer by default is missing, and nobody need ask; a system that was
+    named and is none, is wrong."""
+    async with Consultant(FSM, tmp_path) as world:
+        copy(SHIPPED / "checks.yaml", world.folder / "field_service")
+        for name in CRM_ANSWERS:
+            del world.environment[name]
+        noted = await world.types("check")
+        assert noted.out.count("note CD-4622") == 3
+        assert "CROSSDOCK_CHECKS_CREDIT_FROM is business_central, which is no system here" in noted.out
+        world.environment["CROSSDOCK_CHECKS_CREDIT_FROM"] = "businesscentral"
+        wrong = await world.types("check", code=1)
+        assert "wrong CD-4622: CROSSDOCK_CHECKS_CREDIT_FROM is businesscentral" in wrong.out
+        world.environment["CROSSDOCK_CHECKS_CREDIT_FROM"] = "dataverse"
+        assert "CREDIT" not in (await world.types("check")).out
