@@ -89,6 +89,8 @@ REQUEST_ID_HEADERS: Final = {
     "fsm": "x-request-id",
     "ifs_cloud": "x-request-id",
 }
+CHECKS_FILE: Final = "transfers/field_service/checks.yaml"
+"""Where what answers checks usually stands."""
 MODED: Final = frozenset({"postoffice"})
 """Kinds of systems whose exchange has a mode that people choose."""
 IFS_CLOUD_SCOPE = "openid microprofile-jwt"
@@ -245,8 +247,6 @@ def _needed_here(index: Index, kinds: Mapping[str, str]) -> Index:
 def _confirming_here(index: Index, app: App) -> Index:
     """With who answers checks and who asks here. Wrong settings of the checks stop the checks, which tell them, and
     nothing else."""
-    if index.confirming is None:
-        return index
     try:
         wanted = app.settings.get(Checks)
     except SettingsError:
@@ -255,11 +255,13 @@ def _confirming_here(index: Index, app: App) -> Index:
     sources = {check: wanted.source_of(check) for check in Check}
     chosen = [check for check in Check if wanted.chose(check)]
     for_others = any(one.system in kinds.values() for one in FIELD_SERVICES)
-    tables = wanted.confirmed_tables()
-    rules = index.confirming.installed(kinds, sources, tables, chosen=chosen, for_others=for_others)
-    known = {one.table for asked in rules.asking.values() for one in asked}
+    tables, rules = wanted.confirmed_tables(), index.confirming
+    if rules is not None:
+        rules = rules.installed(kinds, sources, tables, chosen=chosen, for_others=for_others)
+    known = {one.table for asked in rules.asking.values() for one in asked} if rules is not None else set()
+    file = rules.file if rules is not None else CHECKS_FILE
     lost = [
-        Problem(file=rules.file, line=1, text=f"CROSSDOCK_CHECKS_CONFIRM: {one} does not stand under confirm:; add it")
+        Problem(file=file, line=1, text=f"CROSSDOCK_CHECKS_CONFIRM: {one} does not stand under confirm:; add it")
         for one in tables
         if one not in known
     ]

@@ -182,6 +182,8 @@ class Confirmation(Part):
 
     @model_validator(mode="after")
     def _says_everything(self) -> Confirmation:
+        if not all(values and all(values) for values in self.when.values()):
+            raise ValueError("when: names the values that register the record; without one nothing is asked")
         if Check.CREDIT in self.checks and not self.total:
             raise ValueError("total: is what the customer will owe; name its column, or take credit out of checks:")
         if set(self.checks) - {Check.CREDIT} and self.lines is None:

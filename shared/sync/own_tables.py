@@ -115,9 +115,11 @@ def _misfits(column: OwnColumn) -> Iterator[str]:
         yield "decimals: belongs to type: decimal; take it out"
     elif not 0 <= (column.decimals or 0) <= MOST_DECIMALS:
         yield f"decimals: is 0 to {MOST_DECIMALS}; correct it"
-    for value in column.choices:
-        if not value.isdecimal() or int(value) > LARGEST_CHOICE:
+    for value, label in column.choices.items():
+        if not (value.isascii() and value.isdecimal()) or int(value) > LARGEST_CHOICE:
             yield f"choices: '{value}' is no whole number; a choice is known by its number"
+        if not label:
+            yield f"choices: {value} has no label, which people see; add it"
 
 
 class Way(StrEnum):

@@ -477,10 +477,14 @@ async def test_check_holds_what_answers_against_both_systems() -> None:
         assert [(one.code, one.line > 1) for one in told] == [("CD-4622", False), ("CD-4601", True), ("CD-4602", True)]
 
 
+@pytest.mark.parametrize(
+    ("tables", "index"),
+    [("salesorder,quoote", shipped()), ("quoote", shipped().model_copy(update={"confirming": None}))],
+)
 @virtually
-async def test_a_table_that_is_not_said_of_is_a_problem_with_its_name() -> None:
-    """R-229: a spelling mistake in the setting is no silence."""
-    setup = replace(CONFIRM, environment={"CROSSDOCK_CHECKS_CONFIRM": "salesorder,quoote"})
+async def test_a_table_that_is_not_said_of_is_a_problem_with_its_name(tables: str, index: Index) -> None:
+    """R-229: a spelling mistake in the setting is no silence, nor is a file that has been lost."""
+    setup = Setup(environment={"CROSSDOCK_CHECKS_CONFIRM": tables}, index=index, warm=False)
     async with ChecksWorld(setup) as world:
         engine = await world.apps[0].engine()
         (problem,) = engine.index.problems

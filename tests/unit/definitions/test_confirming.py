@@ -100,6 +100,8 @@ def test_what_a_source_reads_is_named_table_by_table() -> None:
         ("checks: [stock, credit]", "checks: [stock, weather]", 25, "should be 'price', 'stock' or 'credit'"),
         ("        total: totalamount\n", "", 23, "total: is what the customer will owe"),
         ("when: {statecode: 1}", "when: {statecode: 1, statuscode: 3}", 24, "at most 1 item"),
+        ("when: {statecode: 1}", "when: {statecode: }", 23, "when: names the values that register the record"),
+        ("when: {statecode: 1}", "when: {statecode: []}", 23, "when: names the values that register the record"),
         ("    dataverse:\n      - table", "    dataverse:\n      table", 22, "is a list of tables"),
         ("checks:\n  customers", "pair: {}\nchecks:\n  customers", 1, "'pair' is not known here"),
     ],

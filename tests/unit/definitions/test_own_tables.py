@@ -83,6 +83,8 @@ def test_a_table_is_needed_where_one_of_its_systems_is() -> None:
         ("length: 20}", "type: reference}", 10, "type: reference needs refers_to:"),
         ("refers_to: account", "refers_to: Account", 11, "refers_to: 'Account' is no name of a table"),
         ("100000001: On site", "on_site: On site", 12, "choices: 'on_site' is no whole number"),
+        ("100000001: On site", "١: On site", 12, "choices: '١' is no whole number"),
+        ("100000001: On site", "100000001: ''", 12, "choices: 100000001 has no label"),
         ("      plural: Service jobs\n", "", 5, "a table of your own has label:, plural: and name:; add plural:"),
         ("name: {column: cdock_name, ", "name: {", 8, "says which column holds the records' name"),
         ("name: {column: cdock_name", "name: {column: cdock_start", 5, "cdock_start is declared twice"),
