@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -258,7 +258,10 @@ async def test_a_retired_product_does_not_stand_in_the_way_of_the_one_that_has_i
 async def test_the_price_list_is_the_customers_own_and_ends_on_its_day() -> None:
     """R-231: a price in somebody else's list, or in one that has ended, does not count."""
     async with ChecksWorld(FROM_CRM) as world:
-        _, prices = await sells_in_crm(world, 30, enddate=date(2026, 1, 4))
+        today = world.clock.now().date()
+        _, prices = await sells_in_crm(world, 30, enddate=today)
+        assert reasons(await world.price(30)) == []
+        await world.crm.edit("pricelevel", prices, {"enddate": today - timedelta(days=1)})
         assert reasons(await world.price(30)) == ["price_expired"]
         other = await world.crm.create("pricelevel", {"name": "Others"})
         await world.crm.edit("account", world.account, {"defaultpricelevelid": other})
