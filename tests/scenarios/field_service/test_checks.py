@@ -259,17 +259,20 @@ async def test_the_price_list_is_the_customers_own_and_ends_on_its_day() -> None
     """R-231: a price in somebody else's list, or in one that has ended, does not count."""
     async with ChecksWorld(FROM_CRM) as world:
         today = world.clock.now().date()
-        _, prices = await sells_in_crm(world, 30, enddate=today)
-        assert reasons(await world.price(30)) == []
-        await world.crm.edit("pricelevel", prices, {"enddate": today - timedelta(days=1)})
+        _, prices = await sells_in_crm(world, 30, enddate=today - timedelta(days=1))
         assert reasons(await world.price(30)) == ["price_expired"]
+        ((entry, row),) = world.crm.rows("productpricelevel").items()
+        last = await world.crm.create("pricelevel", {"name": "Until today", "enddate": today})
+        also = {name: row[name] for name in ("productid", "uomid", "amount")} | {"pricelevelid": last}
+        await world.crm.create("productpricelevel", also)
+        await world.crm.edit("account", world.account, {"defaultpricelevelid": last})
+        assert reasons(await world.price(30)) == []
         other = await world.crm.create("pricelevel", {"name": "Others"})
         await world.crm.edit("account", world.account, {"defaultpricelevelid": other})
         assert reasons(await world.price(30)) == ["no_price"]
         await world.crm.edit("account", world.account, {"defaultpricelevelid": None})
         assert reasons(await world.price(30)) == ["no_price"]
         await world.crm.edit("account", world.account, {"defaultpricelevelid": prices})
-        ((entry, _),) = world.crm.rows("productpricelevel").items()
         await world.crm.edit("productpricelevel", entry, {"pricingmethodcode": 2, "percentage": Decimal(90)})
         assert reasons(await world.price(30)) == ["no_price"], "a share of another price is no price in money"
 
