@@ -144,7 +144,7 @@ def _price_line(line: PriceLine, item: ItemPrice, source: str) -> JsonObject:
 
 def decide_stock(body: StockBody, told: Stock) -> JsonObject:
     """Confirmed when of every line's item there is enough, now or by the day on which it is needed. Several lines with
-    the same item at the same location share what there is.
+    the same item share what there is: at their location, where locations are told apart, and of all together.
 
     Raises UnknownItems, NotTold.
     """
@@ -153,7 +153,9 @@ def decide_stock(body: StockBody, told: Stock) -> JsonObject:
         raise NotTold(f"{told.source} does not tell what there is at each location.")
     places = {line.line_id: _at(line, told) for line in body.lines}
     return {
-        "confirmed": all(_is_enough(line, body.lines, places[line.line_id]) for line in body.lines),
+        "confirmed": all(
+            _is_enough(_sharing(line, body.lines, told.knows_locations), places[line.line_id]) for line in body.lines
+        ),
         "lines": [_stock_line(line, places[line.line_id], told.source) for line in body.lines],
     }
 
@@ -166,18 +168,18 @@ def _at(line: StockLine, told: Stock) -> Sequence[ItemStock]:
     return [one for one in everywhere if (one.location or "").casefold() == line.location_id.casefold()]
 
 
-def _is_enough(line: StockLine, lines: Sequence[StockLine], there: Sequence[ItemStock]) -> bool:
-    together = [one for one in lines if _same_place(one, line)]
-    needed = sum((one.quantity for one in together), Decimal(0))
-    coming = sum((one.expected or Decimal(0) for one in there if _comes_in_time(one, together)), Decimal(0))
+def _is_enough(lines: Sequence[StockLine], there: Sequence[ItemStock]) -> bool:
+    needed = sum((one.quantity for one in lines), Decimal(0))
+    coming = sum((one.expected or Decimal(0) for one in there if _comes_in_time(one, lines)), Decimal(0))
     return _available(there) + coming >= needed
 
 
-def _same_place(one: StockLine, other: StockLine) -> bool:
-    """Whether two lines take from the same: the same item, at the same location or one of them anywhere."""
-    same_item = one.item_id.casefold() == other.item_id.casefold()
-    apart = one.location_id and other.location_id and one.location_id.casefold() != other.location_id.casefold()
-    return same_item and not apart
+def _sharing(line: StockLine, lines: Sequence[StockLine], by_location: bool) -> Sequence[StockLine]:
+    """The lines that take nothing but what this one could have: those with its item, at its location if it has one."""
+    alike = [one for one in lines if one.item_id.casefold() == line.item_id.casefold()]
+    if line.location_id is None or not by_location:
+        return alike
+    return [one for one in alike if (one.location_id or "").casefold() == line.location_id.casefold()]
 
 
 def _comes_in_time(one: ItemStock, lines: Sequence[StockLine]) -> bool:

@@ -288,19 +288,65 @@ async def test_a_value_that_the_system_does_not_tell_is_no_yes() -> None:
         assert told(await world.credit(1))["field"] == "cdock_balance"
 
 
-def expecting() -> Index:
-    """The product's own definitions, with columns that say what comes when."""
+def stocked(kind: str, **says: object) -> Index:
+    """The product's own definitions, with more said of a system's stock."""
     rules = shipped().confirming
     assert rules is not None
-    source = rules.stock["dataverse"].model_copy(update={"expected_on": "validtodate", "expected": "standardcost"})
-    stock = rules.stock | {"dataverse": source}
+    stock = rules.stock | {kind: rules.stock[kind].model_copy(update=says)}
     return shipped().model_copy(update={"confirming": Confirming(**dict(rules) | {"stock": stock})})
+
+
+@virtually
+async def test_where_locations_are_not_told_apart_all_lines_share_what_there_is() -> None:
+    """R-232: naming two locations makes no second stock."""
+    async with ChecksWorld(Setup(index=stocked("business_central", any_location=True))) as world:
+        for first, second, confirmed in ((6, 6, False), (6, 4, True)):
+            lines = [
+                {"lineId": at, "itemId": "FILTER-1", "quantity": quantity, "locationId": at}
+                for at, quantity in (("VAN-3", first), ("STORE", second))
+            ]
+            answer = told(await world.ask("stock", {"requestId": world.request_id(), "lines": lines}))
+            assert answer["confirmed"] is confirmed
+
+
+@virtually
+async def test_each_location_has_its_own_and_all_of_them_what_they_have_together() -> None:
+    """R-232: lines share what there is where they take it; one that names no location takes it anywhere."""
+    async with ChecksWorld(replace(FROM_CRM, index=stocked("dataverse", location="name"))) as world:
+        for item, place, available in (("FILTER-1", "VAN-3", 2), ("FILTER-1", "STORE", 5), ("PUMP-1", "VAN-3", 1)):
+            row = {"productnumber": item, "name": place, "quantityonhand": Decimal(available), "statecode": 0}
+            await world.crm.create("product", row)
+
+        async def there(*wanted: tuple[float, str], item: str = "FILTER-1") -> bool:
+            lines = [
+                {"lineId": f"{number}", "itemId": item, "quantity": quantity} | ({"locationId": at} if at else {})
+                for number, (quantity, at) in enumerate(wanted)
+            ]
+            lines.append({"lineId": "pump", "itemId": "PUMP-1", "locationId": "VAN-3", "quantity": 1})
+            return bool(told(await world.ask("stock", {"requestId": world.request_id(), "lines": lines}))["confirmed"])
+
+        answers = {
+            "at one": (await there((2, "van-3")), await there((3, "VAN-3")), await there((1, "LOST"))),
+            "anywhere": (await there((7, "")), await there((8, ""))),
+            "at each": (await there((2, "VAN-3"), (5, "STORE")), await there((2, "VAN-3"), (6, "STORE"))),
+            "at one and anywhere": (await there((2, "VAN-3"), (4, "")), await there((2, "VAN-3"), (6, ""))),
+        }
+        assert answers == {
+            "at one": (True, False, False),
+            "anywhere": (True, False),
+            "at each": (True, False),
+            "at one and anywhere": (True, False),
+        }
+        answer = told(await world.stock(1, locationId="VAN-3"))
+        assert answer["lines"] == [{"lineId": "1", "available": 2}]
 
 
 @virtually
 async def test_what_comes_in_time_is_as_good_as_there() -> None:
     """R-232: neededBy against the day on which more comes; without neededBy only what is there counts."""
-    async with ChecksWorld(replace(FROM_CRM, index=expecting())) as world:
+    async with ChecksWorld(
+        replace(FROM_CRM, index=stocked("dataverse", expected_on="validtodate", expected="standardcost"))
+    ) as world:
         product, _ = await sells_in_crm(world, 30)
         await world.crm.edit("product", product, {"validtodate": date(2026, 1, 20), "standardcost": Decimal(6)})
         answer = told(await world.stock(10, neededBy="2026-01-20"))
