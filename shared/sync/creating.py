@@ -19,11 +19,11 @@ from shared.sync.definition import FieldRule, IfUnlinked
 from shared.sync.fingerprint import Base, Fingerprints, Sent
 from shared.sync.matching import Ambiguous, find_partner, hits_of, match_keys, note_match_keys
 from shared.sync.outcome import Kind, Outcome, Tell, Why
-from shared.sync.planner import Decision, Plan, agree, alike, plan_behind, plan_caught_up, plan_create
+from shared.sync.planner import Decision, Plan, agree, alike, is_as_before, plan_behind, plan_caught_up, plan_create
 from shared.sync.ports import LinkRow, LinkState, Record, Side, Value
 from shared.sync.problems import PROBLEMS
 from shared.sync.scoring import scored
-from shared.sync.values import is_blank, same_value
+from shared.sync.values import is_blank
 from shared.sync.vouching import vouched
 
 _SIMILAR_LOOKED_AT = 2000
@@ -492,7 +492,7 @@ class _Claimed:
         if self.found:
             return alike(sent.value, target.values.get(sent.rule.column(self.row.side.other)))
         column = sent.rule.column(self.row.side)
-        return same_value(self.source.values.get(column), source.values.get(column))
+        return is_as_before(self.source.values.get(column), source.values.get(column))
 
     def _base(self, source: Record, target: Record, written: Sequence[FieldRule]) -> Base:
         """What both sides now agree on: what was written (as the target answered it) and what is equal anyway."""

@@ -347,10 +347,16 @@ def plan_caught_up(
     changed = [
         rule
         for rule in carried
-        if not same_value(before.get(rule.column(source_side)), now.get(rule.column(source_side)))
+        if not is_as_before(before.get(rule.column(source_side)), now.get(rule.column(source_side)))
     ]
     sent = [_sent(rule, source_side, now, Reason.CHANGED, lengths, creating=True) for rule in changed]
     return Plan(source_side, sent)
+
+
+def is_as_before(before: Value, now: Value) -> bool:
+    """Whether a value of the source is still the same to the other side: one that refers to a record which has found
+    its partner meanwhile is not, though the key may read the same."""
+    return same_value(before, now) and isinstance(before, Unlinked) is isinstance(now, Unlinked)
 
 
 def plan_behind(

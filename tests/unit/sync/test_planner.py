@@ -251,6 +251,15 @@ def test_an_edit_made_during_a_create_is_carried_over_unless_it_only_fills() -> 
     assert plan.writes == {"b": "y", "d": None}
 
 
+def test_a_reference_that_found_its_partner_during_the_create_still_goes_over() -> None:
+    """From the right side its key reads the same before and after."""
+    refers = rule(master=Master.RIGHT, reference=USERS)
+    found = plan_caught_up(Side.RIGHT, [refers], {"b": Unlinked("k")}, {"b": "k"}, {})
+    assert found.writes == {"a": "k"}
+    assert plan_caught_up(Side.RIGHT, [refers], {"b": "k"}, {"b": "k"}, {}).decisions == []
+    assert plan_caught_up(Side.RIGHT, [refers], {"b": Unlinked("k")}, {"b": Unlinked("k")}, {}).decisions == []
+
+
 def test_a_create_of_an_earlier_run_is_brought_up_to_date() -> None:
     """What it sent and is blank now is emptied; what it never sent and is blank stays; capitals are no difference."""
     some = [rule("a", "b"), rule("c", "d"), rule("e", "f"), rule("g", "h")]
