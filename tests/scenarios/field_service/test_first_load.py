@@ -10,7 +10,7 @@ from tests.scenarios.command_line.terminal import typed
 from tests.scenarios.field_service.dialects import Dialect
 from tests.scenarios.field_service.field_world import FieldWorld, both
 
-CUSTOMERS = 12
+CUSTOMERS = 5
 DAY, TIME = date(2025, 5, 2), datetime(2025, 5, 2, 12, tzinfo=UTC)
 ORDER = (
     ("account", False, CUSTOMERS),
