@@ -286,6 +286,8 @@ async def test_a_value_that_the_system_does_not_tell_is_no_yes() -> None:
         assert told(answer)["sentence"] == "dataverse account.creditlimit is empty."
         await world.crm.edit("account", world.account, {"creditlimit": Decimal(500)})
         assert told(await world.credit(1))["field"] == "cdock_balance"
+        await world.crm.create("product", {"name": "Filter", "productnumber": "FILTER-1", "statecode": 0})
+        assert not_confirmed(await world.stock(1)) == (503, "CD-8106", "value_missing")
 
 
 def stocked(kind: str, **says: object) -> Index:
