@@ -18,6 +18,7 @@ class Who(StrEnum):
     """Who can mend the cause."""
 
     NOBODY = "nobody: it ends by itself"
+    CALLER = "whoever asked"
     RECORD_OWNER = "whoever keeps the record"
     ADMINISTRATOR = "the administrator of the system"
     CONSULTANT = "whoever keeps the definition"

@@ -19,6 +19,7 @@ from shared.routes import NotLinkable, Overtaken, RequestError, SwitchedOff, Unk
 from shared.settings import ADDRESSES, DOORS, SALES_COCKPIT
 from shared.sites import require_exchange
 from shared.sync.claims import Taken, undo_link
+from shared.sync.closest import unused_table
 from shared.sync.comparing import FieldView
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
@@ -272,7 +273,7 @@ class Operations:
         connector = self._engine.pipeline.ports.connectors.get(system)
         sides = [(one, side) for one in self._engine.index.definitions if (side := one.side_of(system, table))]
         if connector is None or not sides:
-            raise Unknown("No definition has this table of this system.", "table")
+            raise Unknown(unused_table(self._engine.index.definitions, system, table), "table")
         try:
             canonical = connector.canonical_key(table, key)
         except ValueError:

@@ -148,8 +148,8 @@ class RequestError(CrossdockError):
 
     code = "CD-5001"
     sentence = "The request cannot be understood."
-    who = Who.NOBODY
-    remedy = "Correct the named field; docs/reference/operations.md describes the request."
+    who = Who.CALLER
+    remedy = "Correct what field and sentence name; the route's page in docs/reference or docs/systems describes it."
     status = 400
 
     def __init__(self, detail: str = "", field: str = "") -> None:
@@ -163,7 +163,7 @@ class NotAdmitted(RequestError):
     code = "CD-5002"
     sentence = "The caller is not known."
     who = Who.ADMINISTRATOR
-    remedy = "Sign in, or send the operator key."
+    remedy = "Sign in, or send the operator key; a system shows the secret that its settings have, or signs with it."
     status = 401
 
 
@@ -182,7 +182,7 @@ class Unknown(RequestError):
 
     code = "CD-5004"
     sentence = "There is nothing under this name."
-    remedy = "Look at the list above it for the names there are."
+    remedy = "Look which names there are: manage.py mode, schema and links show them, and the lists of the API."
     status = 404
 
 

@@ -13,6 +13,7 @@ from shared.errors import FeedExpired
 from shared.routes import ModeForbids, Overtaken, RequestError, SwitchedOff, Unknown
 from shared.stores.match_index import TemporaryMatchIndex
 from shared.sync.census import Census, count
+from shared.sync.closest import unused_table
 from shared.sync.context import pair_name
 from shared.sync.definition import Definition, Transfer
 from shared.sync.homes import is_linked
@@ -185,7 +186,7 @@ class SiteOperations:
         connector = self.engine.pipeline.ports.connectors.get(system)
         pairs = [(one, side) for one in self.engine.index.definitions if (side := one.side_of(system, table))]
         if connector is None or not pairs:
-            raise Unknown("No definition has this table of this system.", "table")
+            raise Unknown(unused_table(self.engine.index.definitions, system, table), "table")
         try:
             canonical = connector.canonical_key(table, key)
         except ValueError:

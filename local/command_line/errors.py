@@ -10,7 +10,7 @@ class WrongUsage(CrossdockError):
 
     code = "CD-6001"
     sentence = "The command cannot be understood."
-    who = Who.NOBODY
+    who = Who.CALLER
     remedy = "Add --help to the command to see what it takes."
 
 
@@ -19,7 +19,7 @@ class NotConfirmed(CrossdockError):
 
     code = "CD-6002"
     sentence = "Nobody confirmed the change, so nothing was done."
-    who = Who.NOBODY
+    who = Who.CALLER
     remedy = "Answer y, or add --yes where nobody can be asked."
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from shared.errors import UnknownColumn
 from shared.sync.breaker import unwatched
-from shared.sync.ports import Browsable, Connector, TableLabel
+from shared.sync.definition import Definition
+from shared.sync.ports import Browsable, Connector, Side, TableLabel
 
 MOST: Final = 3
 _LOOKED_AT: Final = 12
@@ -30,6 +31,13 @@ def asking(sentence: str, name: str, offered: Iterable[tuple[str, str]]) -> str:
     """The sentence about a name, ending with the question whether one of the offered was meant, if any is close."""
     close = closest(name, offered)
     return f"{sentence}; did you mean {' or '.join(close)}?" if close else f"{sentence}."
+
+
+def unused_table(definitions: Iterable[Definition], system: str, table: str) -> str:
+    """The sentence where no definition has a table of a system; the name itself stays out."""
+    tables = {one.table(side) for one in definitions for side in Side}
+    offered = sorted(one.table for one in tables if one.system == system)
+    return asking("No definition has this table of this system", table, ((name, "") for name in offered))
 
 
 async def tables_like(connector: Connector, name: str) -> list[TableLabel]:

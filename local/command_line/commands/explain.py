@@ -41,8 +41,9 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _show(context: Context, item: Mapping[str, Any], *, whole: bool) -> None:
-    left, right = ((item[side] or {}).get("key", "nothing") for side in ("left", "right"))
-    context.out.line(f"{item['pair']}: {item['state']}, {left} and {right}")
+    left, right = ((item[side] or {}).get("key", "") for side in ("left", "right"))
+    found = f"{left or 'nothing'} and {right or 'nothing'}" if left or right else "and there is no such record"
+    context.out.line(f"{item['pair']}: {item['state']}, {found}")
     context.out.table(COLUMNS, [[field[name] for name in COLUMNS] for field in item["fields"]])
     for parked in item["parked"]:
         context.out.line(f"Waits for a person: {parked['code']} {parked['sentence']} {parked['remedy']}")

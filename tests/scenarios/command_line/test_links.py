@@ -89,6 +89,10 @@ async def test_a_field_explains_its_value() -> None:
         wrong = await typed(world, "explain", "dataverse", "account", account, "nonsense")
         assert (wrong.code, "CD-5004" in wrong.err) == (2, True)
         assert (await world.link(Side.LEFT, account)) is not None
+        mistyped = await typed(world, "explain", "dataverse", "acount", account)
+        assert (mistyped.code, "did you mean account?" in mistyped.err) == (2, True)
+        nowhere = await typed(world, "explain", "dataverse", "account", "0" * 8 + account[8:])
+        assert (nowhere.code, "there is no such record" in nowhere.out) == (0, True)
 
 
 @virtually

@@ -11,7 +11,7 @@ import pytest
 
 from local.host import HttpTrigger
 from shared.app import installed
-from shared.routes import ROLE_NAMES, ROUTES, Guard, Role
+from shared.routes import ROLE_NAMES, ROUTES, Guard, NotAdmitted, Role
 from tests.scenarios.doors.world import OPERATOR_KEY, OPERATOR_KEY_BEFORE, Doors
 
 ROLE_CLAIM = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
@@ -105,7 +105,7 @@ async def test_a_refusal_says_who_can_help_and_nothing_else(doors: Doors) -> Non
         "code": "CD-5002",
         "sentence": "The caller is not known.",
         "field": "",
-        "remedy": "Sign in, or send the operator key.",
+        "remedy": NotAdmitted.remedy,
     }
     assert answer.headers["cache-control"] == "no-store"
 
