@@ -15,13 +15,13 @@ from shared.sync.definition import Index
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """The option --transfers."""
     parser.add_argument(
-        "--transfers", type=Path, default=ROOT / "transfers", metavar="FOLDER", help="folder of the definitions"
+        "--transfers", type=Path, metavar="FOLDER", help="folder of the definitions; the installation's own if not said"
     )
 
 
-def folder_of(arguments: argparse.Namespace) -> Path:
-    """The folder; raises WrongUsage."""
-    folder: Path = arguments.transfers
+def folder_of(arguments: argparse.Namespace, own: Path = ROOT / "transfers") -> Path:
+    """The folder; raises WrongUsage. own: where none is named, such as the installation's."""
+    folder: Path = arguments.transfers or own
     if not folder.is_dir():
         raise WrongUsage(f"--transfers: there is no folder {folder}.")
     return folder

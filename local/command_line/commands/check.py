@@ -15,6 +15,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.command_line.context import Context
@@ -36,11 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(context: Context, arguments: argparse.Namespace) -> int:
-    index = compile_folder(folder_of(arguments))
     findings: Sequence[Finding] = []
     unfit = ""
-    if not arguments.offline:
-        index, findings = await _asked(context, index)
+    if arguments.offline:
+        index = compile_folder(folder_of(arguments))
+    else:
+        index, findings = await _asked(context, compile_folder(folder_of(arguments, _own_folder(context))))
         unfit = await _unfit_settings(context.app)
     told = tell_problems(context.out, index)
     context.out.answer({**told, "findings": [asdict(one) for one in findings], "settings": [unfit] if unfit else []})
@@ -51,15 +53,20 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     return Exit.ATTENTION if bad else Exit.FINE
 
 
+def _own_folder(context: Context) -> Path:
+    """The folder that the installation runs; raises NothingToWorkOn."""
+    try:
+        return context.installation.transfers
+    except NothingToWorkOn as error:
+        raise NothingToWorkOn(f"{error.sentence} With --offline the files alone are checked.") from None
+
+
 async def _asked(context: Context, index: Index) -> tuple[Index, Sequence[Finding]]:
     """The definitions of systems that there are connectors for, and what is found in them."""
     from shared.sync.checking import check
     from shared.sync.surveying import survey
 
-    try:
-        engine = await context.open_with(index).engine()
-    except NothingToWorkOn as error:
-        raise NothingToWorkOn(f"{error.sentence} With --offline the files alone are checked.") from None
+    engine = await context.open_with(index).engine()
     return engine.index, check(engine.index, await survey(engine.pipeline.ports.connectors, engine.index))
 
 

@@ -131,6 +131,8 @@ def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:
 
 
 def _show(context: Context, counts: Counter[Standing], rows: Sequence[dict[str, str]], queued: int) -> None:
+    if not counts:
+        context.out.line("No linked records to compare; --unlinked looks at those without a partner.")
     context.out.table(("standing", "pairs"), [(one.value, counts[one]) for one in Standing if counts[one]])
     context.out.table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows[:SHOWN]])
     if len(rows) > SHOWN:

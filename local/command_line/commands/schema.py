@@ -64,7 +64,7 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     kinds = context.app.settings.kinds
     if not arguments.system:
         return _systems(context, kinds)
-    index = compile_folder(folder_of(arguments))
+    index = compile_folder(folder_of(arguments, context.installation.transfers))
     ours = tuple(one for one in index.definitions if set(one.systems) <= set(kinds))
     return await _Looking(context, arguments, index.model_copy(update={"definitions": ours})).run()
 
@@ -224,7 +224,8 @@ class _Looking:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8", newline="\n") as written:
                 written.write(text)
-        problems = [str(one) for one in compile_folder(folder_of(self._arguments)).problems]
+        folder = folder_of(self._arguments, self._context.installation.transfers)
+        problems = [str(one) for one in compile_folder(folder).problems]
         files = [str(path) for path in wanted]
         self._context.out.answer({**texts, "extends": extends, "files": files, "problems": problems})
         if extends:
@@ -233,7 +234,7 @@ class _Looking:
             self._context.out.line(f"Written: {path}")
         for problem in problems:
             self._context.out.line(problem)
-        self._context.out.line("Decide what its comments ask; then manage.py check, register --apply and compile.")
+        self._context.out.line("Decide what its comments ask; then manage.py check, compile, register and mode.")
         return Exit.ATTENTION if problems else Exit.FINE
 
 

@@ -14,7 +14,7 @@ from local.command_line.context import Surroundings
 from local.command_line.installations import Installation
 from local.command_line.running import run_command
 from shared.app import Outside
-from tests.scenarios.account_customer.world import ENVIRONMENT, RealWorld
+from tests.scenarios.account_customer.world import ENVIRONMENT, ROOT, RealWorld
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ async def typed(world: RealWorld, *words: str, answer: str | None = None, **sett
 
 
 async def typed_at(
-    outside: Outside, world: RealWorld, words: Sequence[str], settings: Mapping[str, str], answer: str | None = None
+    outside: Outside,
+    world: RealWorld,
+    words: Sequence[str],
+    settings: Mapping[str, str],
+    answer: str | None = None,
+    transfers: Path = ROOT / "transfers",
 ) -> Said:
-    """Type a command at a world whose clock, store or queue is another one."""
+    """Type a command at a world whose clock, store, queue or folder of definitions is another one."""
     environment = {"ServiceBus": "unused", **ENVIRONMENT, **settings}
     out, err = io.StringIO(), io.StringIO()
     surroundings = Surroundings(
@@ -54,7 +59,7 @@ async def typed_at(
         err=err,
         ask=None if answer is None else lambda _: answer,
         outside=outside,
-        installation=Installation("the world", environment, index_json=world.index.model_dump_json().encode()),
+        installation=Installation("the world", environment, transfers, world.index.model_dump_json().encode()),
     )
     return Said(await run_command(words, surroundings), out.getvalue(), err.getvalue())
 

@@ -14,7 +14,7 @@ from local.command_line.running import run_command
 from local.definitions import compile_folder
 from sandbox.faults import FaultKind, FaultRule
 from tests.scenarios.account_customer.world import CRM_CLIENT, RealWorld, definition_text, virtually
-from tests.scenarios.command_line.terminal import Said, typed
+from tests.scenarios.command_line.terminal import Said, typed, typed_at
 from tests.unit.definitions.test_own_tables import JOBS
 
 NAME = "{dataverse: name,                     business_central: displayName,"
@@ -247,6 +247,16 @@ async def test_a_key_whose_index_is_not_built_yet_is_not_enough() -> None:
         world.crm.add_alternate_key("account", "cdock_Other", ["cdock_vatnumber"])
         said = await typed(world, "check", "--json")
         assert "CD-4610" in codes(said)
+
+
+@virtually
+async def test_without_a_folder_the_installations_own_definitions_are_checked(tmp_path: Path) -> None:
+    """A local run of another folder than this checkout's."""
+    async with RealWorld() as world:
+        folder = written(tmp_path, definition_text().replace("business_central: displayName", "business_central: nam"))
+        said = await typed_at(world.apps[0].outside, world, ["check", "--json"], {}, transfers=folder)
+        assert "CD-4602" in codes(said)
+        assert "has no column 'nam'" in said.out
 
 
 @virtually

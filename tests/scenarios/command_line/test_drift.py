@@ -34,6 +34,7 @@ async def companies(world: RealWorld, count: int) -> list[str]:
 async def test_drift_is_counted_by_how_it_stands_and_repaired_only_when_asked() -> None:
     """R-052, R-058, R-060: equal, edited elsewhere, on its way, gone; a repair is an ordinary transfer."""
     async with RealWorld(Setup(hooks=False)) as world:
+        assert "No linked records to compare" in (await typed(world, "drift")).out
         pairs = [(account, await world.partner_of(account)) for account in await companies(world, 4)]
         for name in world.names:
             await world.switch(name, Switch.STOPPED)
