@@ -165,12 +165,12 @@ class Pipeline:
         return await self._run_prepared(message, prepared, run)
 
     async def _run_prepared(self, message: Message, prepared: Prepared, run: str) -> Sequence[Done]:
+        pending = await self._pending_rows(message)
         dependents = Dependents(self.ports, self.index)
         if dependents.is_about_a_parent(message, prepared):
             told = [Done(key, outcome) for key, outcome in await self._handed_on(dependents, message, prepared)]
-            return await self._settle(message, prepared.transfer, run, told, {})
+            return await self._settle(message, prepared.transfer, run, told, pending)
         started = self.ports.clock.monotonic()
-        pending = await self._pending_rows(message)
         work = _Work(self, message, prepared, run, started)
         done = await (work.days() if prepared.definition.is_derived else work.all())
         return await self._settle(message, prepared.transfer, run, done, pending)

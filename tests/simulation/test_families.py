@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from shared.sync.outcome import Why
-from shared.sync.ports import Side
+from shared.sync.ports import Side, Switch
 from tests.simulation.families import FamilyWorld, setup_of
 from tests.simulation.loop import run_virtually
 from tests.simulation.stories import vat_number
@@ -89,6 +90,35 @@ def test_contacts_of_a_customer_born_in_the_erp_arrive_with_it() -> None:
         assert len(world.crm_people.records) == 2
 
     told(story)
+
+
+def test_what_waits_for_a_stopped_transfer_after_its_company_is_linked_waits_no_longer_than_that() -> None:
+    """R-056: the word that the company has its partner is kept while the transfer of contacts is stopped, acted upon
+    once it goes on, and then forgotten."""
+
+    async def story(world: FamilyWorld) -> None:
+        prospect = company(world, 1, stage="prospect")
+        ada = person(world, "Ada", prospect)
+        await world.run()
+        await _switch(world, Switch.STOPPED)
+        world.crm.type_in({"cdock_stage": "qualified"}, prospect)
+        going_on = asyncio.create_task(_later(world))
+        await world.run()  # it is quiet when nothing waits any more
+        await going_on
+        assert set(await world.links_of(world.contacts)) == {ada}
+
+    told(story)
+
+
+async def _later(world: FamilyWorld) -> None:
+    await world.clock.sleep(200)
+    assert await world.stores.pending.page("contact_to_business_central") != []
+    await _switch(world, Switch.ON)
+
+
+async def _switch(world: FamilyWorld, switch: Switch) -> None:
+    mode = await world.stores.modes.get("contact_to_business_central")
+    await world.stores.modes.put(replace(mode, switch=switch))
 
 
 def test_the_journal_says_that_a_contact_waits_for_its_company() -> None:
