@@ -33,6 +33,8 @@ async def dataverse_confirm(call: Call) -> func.HttpResponse:
     from shared.checks import confirm  # with the engine: what takes notices starts without it
 
     verdict = await confirm(call.app, call.caller.systems, call.request.get_body())
+    for reason in verdict.reasons:
+        call.app.notices.refused("dataverse_confirm", reason)
     return answered(verdict.body(), 200 if verdict.confirmed else 409)
 
 

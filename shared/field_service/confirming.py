@@ -71,11 +71,16 @@ class Verdict:
         """Whether every check said yes."""
         return all(one.confirmed for one in self.results)
 
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Why not: the check that said no, or the code of what kept it from saying anything."""
+        return [_code(one) for one in self.results if not one.confirmed]
+
     def body(self) -> JsonObject:
         """The answer. The platform reads its status only; people read it in a trace."""
-        codes: list[Json] = [_code(one) for one in self.results if not one.confirmed]
         told: JsonObject = {"confirmed": self.confirmed}
-        return told if self.confirmed else told | {"sentence": f"{self.title}. {self.text}", "reasons": codes}
+        reasons: list[Json] = [*self.reasons]
+        return told if self.confirmed else told | {"sentence": f"{self.title}. {self.text}", "reasons": reasons}
 
 
 def _code(result: Result) -> str:

@@ -455,6 +455,7 @@ async def test_a_setting_that_was_lost_does_not_let_orders_through() -> None:
         world.restart()
         assert await sales.submit(order) == "0x80050201"
         assert "CD-8101" in sales.told()[0][1]
+        assert world.apps[0].notices.counts["dataverse_confirm: CD-8101"] > 0, "operators see it, too"
 
 
 @virtually
