@@ -198,7 +198,8 @@ async def switches(patient: Patient) -> list[Symptom]:
     """Transfers that do not move, and breakers that are open."""
     engine = await patient.engine()
     modes = [await engine.stores.modes.get(transfer.name) for _, transfer in engine.index.transfers()]
-    found = [symptom for mode in modes for symptom in _of_mode(mode)]
+    found = [_stopped(mode) for mode in modes if mode.switch is Switch.STOPPED]
+    found += _off([mode.transfer for mode in modes if mode.switch is Switch.OFF])
     found += [_of_site(mode) for mode in (await SiteOperations(patient.app, engine).modes())["items"]]
     for item in (await Operations(patient.app, engine).breakers())["items"]:
         if item["open"]:
@@ -207,15 +208,18 @@ async def switches(patient: Patient) -> list[Symptom]:
     return found
 
 
-def _of_mode(mode: Mode) -> Iterator[Symptom]:
-    if mode.switch is Switch.STOPPED:
-        known = PROBLEMS.get(mode.code)
-        why = known.sentence if known else "A person or a brake has stopped it."
-        remedy = known.remedy if known else "See why with manage.py mode, then switch it on."
-        yield warning(f"{mode.transfer}: is stopped, changes wait. {why}", remedy, DOCTOR_PAGE, mode.code)
-    elif mode.switch is Switch.OFF:
-        told = f"{mode.transfer}: is off, nothing moves and changes are forgotten."
-        yield note(told, f"If it is to run: manage.py mode on {mode.transfer} --reason … --apply.")
+def _stopped(mode: Mode) -> Symptom:
+    known = PROBLEMS.get(mode.code)
+    why = known.sentence if known else "A person or a brake has stopped it."
+    remedy = known.remedy if known else "See why with manage.py mode, then switch it on."
+    return warning(f"{mode.transfer}: is stopped, changes wait. {why}", remedy, DOCTOR_PAGE, mode.code)
+
+
+def _off(transfers: Sequence[str]) -> Iterator[Symptom]:
+    """Every transfer is off until somebody switches it on, so those that are off are told together."""
+    if transfers:
+        told = f"Off, nothing moves and changes are forgotten: {', '.join(transfers)}."
+        yield note(told, "If one is to run: manage.py mode on <transfer> --reason … --apply.")
 
 
 def _of_site(mode: Mapping[str, object]) -> Symptom:

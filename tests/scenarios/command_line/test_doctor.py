@@ -325,6 +325,18 @@ async def test_the_readable_answer_says_what_is_fine_and_what_to_do() -> None:
 
 
 @virtually
+async def test_transfers_that_are_off_are_told_together() -> None:
+    """As all are at first: one note, however many there are, and nothing is wrong."""
+    async with healthy() as world:
+        for name in world.names:
+            await world.switch(name, Switch.OFF)
+        said = await examined(world)
+        off = [(one["level"], one["told"]) for one in said.json["findings"] if one["probe"] == "switches"]
+        assert off == [("note", f"Off, nothing moves and changes are forgotten: {', '.join(world.names)}.")]
+        assert said.code == 0
+
+
+@virtually
 async def test_everything_broken_at_once_is_still_told() -> None:
     """Settings, both systems and the store: each by its own probe."""
     async with healthy() as world:
