@@ -14,6 +14,7 @@ from shared.errors import (
     SettingsError,
     SignInUnavailable,
     StoreUnavailable,
+    UnknownColumn,
 )
 from shared.routes import ModeForbids, Overtaken, RequestError, SwitchedOff
 
@@ -39,6 +40,7 @@ _BY_ERROR: Final[tuple[tuple[type[CrossdockError], Exit], ...]] = (
     (QueueUnavailable, Exit.UNREACHABLE),
     (SignInUnavailable, Exit.UNREACHABLE),
     (Refused, Exit.REFUSED),
+    (UnknownColumn, Exit.SET_UP),
     (ConnectorError, Exit.UNREACHABLE),
     (Overtaken, Exit.REFUSED),
     (SwitchedOff, Exit.REFUSED),

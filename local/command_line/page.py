@@ -20,7 +20,7 @@ MEANINGS: Final = {
     Exit.FINE: "Done, or nothing to do.",
     Exit.ATTENTION: "Something was found that needs a person, or would be changed with `--apply`.",
     Exit.USAGE: "What was typed cannot be understood.",
-    Exit.SET_UP: "A setting is missing or wrong, the packages cannot be installed, or there is no installation.",
+    Exit.SET_UP: "A setting or a definition is wrong, the packages cannot be installed, or there is no installation.",
     Exit.UNREACHABLE: "A system, the store or the queue does not answer.",
     Exit.REFUSED: "Refused: by a system, because somebody else was faster, or because nobody confirmed it.",
     Exit.UNFORESEEN: "Something unforeseen; `--verbose` says more.",

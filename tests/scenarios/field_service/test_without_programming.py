@@ -278,6 +278,7 @@ async def test_a_field_that_is_renamed_there_stops_its_own_transfers_and_is_name
         named = {one["transfer"]: one["text"] for one in (await health(world.apps[0]))["definitions"]}
         assert all("did you mean bought_on_date?" in named[name] for name in world.transfers)
         assert await world.all_parked() == [], "no record is at fault"
+        assert "did you mean bought_on_date?" in (await world.types("drift", world.transfers[0], code=3)).err
         checked = await world.types("check", "--json", code=1)
         (told,) = [one["sentence"] for one in checked.json["findings"] if one["code"] == "CD-4602"]
         assert told.endswith("no column 'bought_date'; did you mean bought_on_date?")
