@@ -72,13 +72,13 @@ class Creating:
         """Give the record a partner; answers the outcome and, once linked, the link."""
         plan = plan_create(self.prepared.side, self.prepared.rules, source.values, self.prepared.lengths)
         unsent = row is None or row.claim is None or not row.claim.sent
-        if unsent and (held_up := self._held_up(plan, source)):
+        if unsent and (held_up := self.held_up(plan, source)):
             return held_up, None
         chosen = row.claim.chosen if row and row.claim else ""
         held, repeated = await self.claims.claim(source.key, row, chosen or await self.choose())
         return await _Claimed(self, source, held, plan, repeated, repeated).finish()
 
-    def _held_up(self, plan: Plan, source: Record) -> Outcome | None:
+    def held_up(self, plan: Plan, source: Record) -> Outcome | None:
         """What keeps the record from being created: a value, a missing one, or one it refers to that has no partner."""
         if plan.problems:
             return problem_outcome(plan, None, None)
@@ -195,19 +195,15 @@ class _Claimed:
             return await self._confirmed(partner, Why.LINKED)
         if self.way.if_unlinked is IfUnlinked.MATCH:
             return await self._given_back()
-        if self.plan.problems or self.way.lacks_owner(self.plan):
+        if held_up := self.way.held_up(self.plan, self.source):  # since an earlier try had begun
             await self._claims.give_back(self.row, self._keys)
-            return self._without_owner() if not self.plan.problems else problem_outcome(self.plan, None, None), None
+            return held_up, None
         return await self._created()
 
     async def _given_back(self) -> tuple[Outcome, Linked | None]:
         """Nothing was created, and this run may not make a partner (any more)."""
         await self._claims.give_back(self.row, self._keys)
         return Outcome(Kind.SKIPPED, Why.NOT_LINKED), None
-
-    def _without_owner(self) -> Outcome:
-        """The owner went away after an earlier try had begun."""
-        return Outcome(Kind.SKIPPED, Why.NO_PARTNER, fields=self.plan.told(None, None))
 
     # --- finding again what may have been created ---
 

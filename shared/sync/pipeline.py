@@ -702,26 +702,36 @@ class _Work:
 
     async def _unlinked(self, key: str, source: Record | None, row: LinkRow | None, tell: Tell) -> Outcome:
         unresolved = row is not None and row.claim is not None and row.claim.sent
-        if source is None and not unresolved:
-            return Outcome(Kind.SKIPPED, Why.SOURCE_GONE)
-        if source is None:
-            source = Record(key, None, {})
-        if not unresolved and source.merged_into is not None:
-            return Outcome(Kind.SKIPPED, Why.MERGED, other=source.merged_into)
-        if not unresolved and not await in_scope(self.prepared, source):
-            return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
         if_unlinked = await self._if_unlinked()
-        if if_unlinked is IfUnlinked.SKIP and not unresolved:
-            return Outcome(Kind.SKIPPED, Why.NOT_LINKED)
+        unwanted = await self._unwanted(source, if_unlinked)
+        if unwanted is not None and not unresolved:
+            return unwanted
         brake = self.pipeline.brake(self.prepared.transfer.name)
         creating = Creating(
-            self._ports, self.prepared, self.run, brake, self._announce, self._tell_dependents, tell, if_unlinked
+            self._ports,
+            self.prepared,
+            self.run,
+            brake,
+            self._announce,
+            self._tell_dependents,
+            tell,
+            IfUnlinked.SKIP if unwanted else if_unlinked,
         )
-        outcome, link = await creating.partner(source, row)
+        outcome, link = await creating.partner(source or Record(key, None, {}), row)
         if link is None:
-            return outcome
+            return unwanted if unwanted is not None and outcome.why is Why.NOT_LINKED else outcome
         await self._ports.stores.parked.remove(self.prepared.transfer.name, self.prepared.side, key)
         return await self._after_linking(link, outcome, tell)
+
+    async def _unwanted(self, source: Record | None, if_unlinked: IfUnlinked) -> Outcome | None:
+        """Why a record without a partner gets none; only what an earlier try may have made is still looked for."""
+        if source is None:
+            return Outcome(Kind.SKIPPED, Why.SOURCE_GONE)
+        if source.merged_into is not None:
+            return Outcome(Kind.SKIPPED, Why.MERGED, other=source.merged_into)
+        if not await in_scope(self.prepared, source):
+            return Outcome(Kind.SKIPPED, Why.OUT_OF_SCOPE)
+        return Outcome(Kind.SKIPPED, Why.NOT_LINKED) if if_unlinked is IfUnlinked.SKIP else None
 
     async def _if_unlinked(self) -> IfUnlinked:
         """What may be done for a record without a partner, as definition, mode and message say."""
