@@ -14,7 +14,7 @@ GET    /_sandbox/tables/{table}            all rows of a table
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date
 from decimal import Decimal
@@ -85,9 +85,9 @@ def fault_rule_from(body: Mapping[str, Any]) -> FaultRule:
     return FaultRule(**{**body, "kind": FaultKind(body["kind"])})
 
 
-def admin_app(sandbox: Administered) -> Starlette:
-    """Build the admin routes of one sandbox."""
-    return Starlette(routes=_Admin(sandbox).routes())
+def admin_app(sandbox: Administered, more: Sequence[Route] = ()) -> Starlette:
+    """Build the admin routes of one sandbox. more: those that it alone has."""
+    return Starlette(routes=[*_Admin(sandbox).routes(), *more])
 
 
 class _Admin:

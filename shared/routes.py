@@ -254,7 +254,7 @@ def checked(read: Callable[[Any], ModelT], given: object) -> ModelT:
         return read(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise RequestError(first["msg"], ".".join(map(str, first["loc"]))) from None
+        raise RequestError(first["msg"].removeprefix("Value error, "), ".".join(map(str, first["loc"]))) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from sandbox.admin import admin_app
 from sandbox.clock import Clock
 from sandbox.disk import Disk
 from sandbox.faults import Faults, NoticeFaults
+from sandbox.field_service.designing import designer_routes
 from sandbox.field_service.errors import Failures
 from sandbox.field_service.fsm import Fsm, Perform
 from sandbox.field_service.ifs_cloud import IfsCloud
@@ -70,7 +71,7 @@ class FieldServiceSandbox(ABC):
         self._service = self._made()
         self.app: ASGIApp = FrontDoor(
             self._service,
-            admin_app(self),
+            admin_app(self, designer_routes(self)),
             faults=self.faults,
             requests=self.requests,
             clock=clock,

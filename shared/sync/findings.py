@@ -48,7 +48,7 @@ FINDINGS: Mapping[str, Catalogued] = {
     "CD-4602": Catalogued(
         "A table has no such column.",
         Who.CONSULTANT,
-        "Correct the column's name in the definition, or make the column (manage.py register --columns).",
+        "Correct the name in the definition, or make the column; in Dataverse manage.py register --columns does.",
     ),
     "CD-4603": Catalogued(
         "The types of the two columns cannot correspond.",

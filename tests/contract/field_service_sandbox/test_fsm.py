@@ -12,7 +12,7 @@ import pytest
 from sandbox.faults import FaultKind, FaultRule
 from sandbox.field_service.errors import Refused
 from sandbox.field_service.options import Auth
-from tests.contract.field_service_sandbox.conftest import FsmSite, MakeFsm
+from tests.contract.field_service_sandbox.conftest import HOST, FsmSite, MakeFsm
 from tests.contract.hand_clock import HandClock
 
 PLACE: dict[str, Any] = {"place_type": "CUSTOMER", "name": "Muster & Söhne", "active": "Y"}
@@ -278,6 +278,21 @@ async def test_people_add_columns_and_tables(fsm: FsmSite) -> None:
     assert len(await fsm.query("visit", ["visit_id"])) == 1
     with pytest.raises(ValueError, match="place_id"):
         fsm.sandbox.drop_column("place", "place_id")
+
+
+async def test_people_change_the_application_over_http(fsm: FsmSite) -> None:
+    """R-223, R-224, R-225: while a local run serves; what cannot be is refused and changes nothing."""
+    tables = f"{HOST}/_sandbox/tables"
+    columns = [{"name": "tool_id", "type": "text"}, {"name": "weight", "type": "amount"}]
+    await fsm.ask("POST", tables, {"name": "tool", "keys": ["tool_id"], "columns": columns}, 204)
+    await fsm.ask("POST", f"{tables}/tool/columns", {"name": "colour", "type": "text"}, 204)
+    await fsm.ask("PATCH", f"{tables}/tool/columns/weight", {"name": "weight_kg"}, 204)
+    await fsm.ask("DELETE", f"{tables}/tool/columns/colour", status=204)
+    for path, body in ((tables, {"name": "tool"}), (f"{tables}/tools/columns", {"name": "a", "type": "text"})):
+        await fsm.ask("POST", path, body, 400)
+    await fsm.ask("DELETE", f"{tables}/tool/columns/tool_id", status=400)
+    told = await fsm.told("GET", "schema/tool")
+    assert [column["name"] for column in told["columns"]] == ["tool_id", "weight_kg"]
 
 
 async def test_what_was_answered_survives_the_process(make: MakeFsm, tmp_path: Path) -> None:
