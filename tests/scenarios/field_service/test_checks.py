@@ -15,8 +15,10 @@ import pytest
 
 from functions.timers import _sweep
 from sandbox.faults import FaultKind, FaultRule
+from shared.checks import build
+from shared.field_service.errors import CustomerUnknown
 from shared.sync.confirming import Confirming
-from shared.sync.definition import Index
+from shared.sync.definition import Index, TableName
 from tests.scenarios.account_customer.world import virtually
 from tests.scenarios.field_service.checks_world import COMPANY, FSM_SECRET, PLACE, ChecksWorld, Setup, shipped, told
 
@@ -358,6 +360,66 @@ async def test_what_comes_in_time_is_as_good_as_there() -> None:
         assert told(await world.stock(10, neededBy="2026-01-19"))["confirmed"] is False
         assert told(await world.stock(11, neededBy="2026-01-20"))["confirmed"] is False
         assert told(await world.stock(10))["confirmed"] is False
+
+
+# --- what is not clear is no yes ---
+
+
+@virtually
+async def test_two_customers_under_one_key_are_none() -> None:
+    """R-229: a sender who speaks for two systems may name a key that both have."""
+    async with ChecksWorld() as world:
+        other, _ = await world.company()
+        await world.link(("dataverse", "account", (await world.company())[0]), ("fsm", "place", other))
+        engine = await world.apps[0].engine()
+        both = [TableName(system="fsm", table="place"), TableName(system="dataverse", table="account")]
+        goal = TableName(system="business_central", table="customers")
+        customers = build(world.apps[0], engine).customers
+        assert await customers.in_system(both[1:], other, goal)
+        with pytest.raises(CustomerUnknown):
+            await customers.in_system(both, other, goal)
+
+
+@virtually
+async def test_several_prices_in_one_list_and_a_price_without_a_unit_are_none() -> None:
+    """R-231: nobody says which of them holds, or for how much of the item."""
+    async with ChecksWorld(FROM_CRM) as world:
+        product, prices = await sells_in_crm(world, 30)
+        box = await world.crm.create("uom", {"name": "Box"})
+        entry = {"productid": product, "pricelevelid": prices, "uomid": box, "amount": Decimal(300)}
+        await world.crm.create("productpricelevel", entry)
+        assert not_confirmed(await world.price(30)) == (503, "CD-8106", "value_missing")
+    async with ChecksWorld() as world:
+        await world.sells("LOOSE-1", 5, baseUnitOfMeasureCode="")
+        assert not_confirmed(await world.price(5, item="LOOSE-1")) == (503, "CD-8106", "value_missing")
+
+
+@virtually
+async def test_a_column_without_numbers_tells_nothing() -> None:
+    """R-233: it is not taken for a limit that cannot be exceeded."""
+    rules = shipped().confirming
+    assert rules is not None
+    columns = rules.credit["dataverse"].tables["account"].model_copy(update={"limit": "name"})
+    named = rules.credit["dataverse"].model_copy(update={"tables": {"account": columns}})
+    wrong = Confirming(**dict(rules) | {"credit": rules.credit | {"dataverse": named}})
+    async with ChecksWorld(replace(FROM_CRM, index=shipped().model_copy(update={"confirming": wrong}))) as world:
+        answer = await world.credit(1)
+        assert not_confirmed(answer) == (503, "CD-8106", "value_missing")
+        assert told(answer)["field"] == "name"
+
+
+@virtually
+async def test_who_was_taken_for_gone_gives_no_answer_of_his_own() -> None:
+    """R-229: whoever asks again would get another one."""
+    async with ChecksWorld() as world:
+        body = {"requestId": "r-1", "customerId": PLACE, "amount": 5, "currency": "EUR"}
+        asking = asyncio.ensure_future(world.ask("credit", body))
+        await asyncio.sleep(0.01)
+        row = await world.stores.answers.get("fsm", "credit", "r-1")
+        assert row is not None
+        await world.stores.answers.put(replace(row, holder="another", answer='{"confirmed":false}'))
+        assert not_confirmed(await asking) == (503, "CD-8107", "store_down")
+        assert told(await world.ask("credit", body)) == {"confirmed": False}
 
 
 # --- in time, whatever happens ----------------------------------------------------------------------

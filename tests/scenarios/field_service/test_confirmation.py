@@ -15,6 +15,7 @@ from local.command_line.diagnosis.patient import Patient
 from local.command_line.diagnosis.whole import registrations as examined
 from sandbox.dataverse.errors import DataverseError
 from sandbox.faults import FaultKind, FaultRule
+from shared.field_service.bodies import MOST_LINES
 from shared.registrations import Registrations
 from shared.sync.checking import check
 from shared.sync.definition import Index
@@ -228,6 +229,18 @@ async def test_items_that_are_written_in_by_hand_are_left_out_and_unknown_ones_a
         await sales.line(order, 1, 5, productid=other)
         assert await sales.submit(order) == "0x80050201"
         assert sales.told()[0][1].startswith("Business Central does not know: NEW-1.")
+
+
+@virtually
+async def test_what_comes_back_needs_not_be_there_and_too_many_lines_are_not_looked_at() -> None:
+    """R-232, R-229: a return of more than there is in stock; and an order that no check could take."""
+    async with AtWork() as (_, sales):
+        assert await sales.submit(await sales.order(quantity=-30)) == ""
+        order = await sales.order(quantity=0.01)
+        for _ in range(MOST_LINES):
+            await sales.line(order, 0.01, 25)
+        assert await sales.submit(order) == "0x80050201"
+        assert f"there are more than {MOST_LINES} lines" in sales.told()[-1][1]
 
 
 @virtually
