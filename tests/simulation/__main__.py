@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tests.simulation.loop import run_virtually
 from tests.simulation.stories import seeded
+from tests.simulation.world import World
 
 
-def main() -> int:
-    """Run the worlds and tell what was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+def run(program: str, seeded: Callable[[int], Coroutine[Any, Any, tuple[World, list[str]]]]) -> int:
+    """Run the worlds that the command line names, and tell what was wrong."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int)
@@ -35,4 +38,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("tests.simulation", seeded))

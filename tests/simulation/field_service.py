@@ -31,7 +31,7 @@ from tests.own_tables import make_own_tables
 from tests.scenarios.field_service.dialects import FSM, IFS_CLOUD, SECRET, Dialect
 from tests.scenarios.field_service.field_world import shipped
 from tests.simulation.site_world import SiteWorld, for_a_story
-from tests.simulation.world import Faults, SeededIds
+from tests.simulation.world import Faults, SeededIds, Setup
 
 APP = "https://app.example"
 
@@ -75,9 +75,9 @@ class FieldWorld(SiteWorld):
         names: Sequence[str],
         faults: Faults,
         rows: RowStore | None = None,
-        seed: int = 0,
         *,
         by_requests: bool = False,
+        setup: Setup | None = None,
     ) -> None:
         self.at = SITES[site]
         self.dialect = self.at.dialect
@@ -87,11 +87,11 @@ class FieldWorld(SiteWorld):
         read = [one for one in index.definitions if one.file in files]
         self.tables = index.tables
         definitions = [for_a_story(one, read) for one in read]
-        super().__init__(definitions, faults, rows, seed, by_requests=by_requests)
+        super().__init__(definitions, faults, rows, by_requests=by_requests, setup=setup)
 
     def _open_site(self) -> Connector:
         self._post = httpx.AsyncClient(transport=_Door(self))
-        self.field: FieldServiceSandbox = self.dialect.sandbox(self.stepped, self.issuer, self._post, self.setup.seed)
+        self.field: FieldServiceSandbox = self.dialect.sandbox(self.clock, self.issuer, self._post, self.setup.seed)
         if self.at.tells:
             self.field.tell(f"{APP}/api/fsm/outbound", SECRET)
         own = f"CROSSDOCK_{self.kind.upper()}_"
@@ -140,23 +140,31 @@ class FieldWorld(SiteWorld):
         self._wake.set()
         return httpx.Response(202)
 
+    async def _is_quiet(self) -> bool:
+        return not self.field.waiting_notices() and await super()._is_quiet()
+
     # --- people in the field service ---
 
     async def entered(self, table: str, **values: Any) -> str:
         """Somebody makes a record; answers its key."""
         key = self.field.add(self.dialect.table(table), self.dialect.said(table, values))
-        await self.field.flush()
+        await self._tell()
         return key
 
     async def changed(self, table: str, key: str, **values: Any) -> None:
         """Somebody changes a record."""
         self.field.edit(self.dialect.table(table), key, self.dialect.said(table, values))
-        await self.field.flush()
+        await self._tell()
 
     async def struck_off(self, table: str, key: str) -> None:
         """Somebody deletes a record."""
         self.field.delete(self.dialect.table(table), key)
-        await self.field.flush()
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Post at once what is to be told, where one message is taken at a time; else it goes out when it is due."""
+        if self.clock is self.stepped:
+            await self.field.flush()
 
     def there(self, table: str) -> Mapping[str, Mapping[str, Any]]:
         """The rows of a table by key."""

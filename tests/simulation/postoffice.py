@@ -59,18 +59,15 @@ class PostWorld(SiteWorld):
         names: Sequence[str],
         faults: Faults,
         rows: RowStore | None = None,
-        seed: int = 0,
         *,
         by_requests: bool = False,
     ) -> None:
         self.options, binding = SITES[site]
         self.binding = binding.model_copy(update={"account_manager_type": MANAGER_TYPE})
-        super().__init__(definitions(*names), faults, rows, seed, by_requests=by_requests)
+        super().__init__(definitions(*names), faults, rows, by_requests=by_requests)
 
     def _open_site(self) -> Connector:
-        self.site = PostOfficeSandbox(
-            clock=self.stepped, issuer=self.issuer, base_path="/gateway", options=self.options
-        )
+        self.site = PostOfficeSandbox(clock=self.clock, issuer=self.issuer, base_path="/gateway", options=self.options)
         assert self.site.create("account-manager-types", {"number": "1", "name": "Sales"})["id"] == MANAGER_TYPE
         signed_in = FixedCredential(f"{self.options.user}:{self.options.password}")
         client = self._site_client("https://post.example", self.site.app, signed_in, basic)

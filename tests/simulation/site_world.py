@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -44,7 +45,7 @@ from shared.sync.subscribing import Subscriptions
 from shared.sync.walking import Walks
 from shared.sync.windows import Windows
 from tests.simulation.faulty import FaultyConnector
-from tests.simulation.loop import SteppedClock
+from tests.simulation.loop import LoopClock, SteppedClock
 from tests.simulation.world import Faults, FaultyQueue, FaultyRows, SeededIds, Setup, World, _run_now
 
 APPLICATION = "11111111-1111-4111-8111-111111111111"
@@ -79,7 +80,8 @@ class FaultyTransport(SandboxTransport):
 
 class SiteWorld(World, ABC):
     """The engine between a CRM and a site. by_requests: faults strike the requests that the site gets, of which one
-    call of its connector may make several, and nothing else.
+    call of its connector may make several, and nothing else. setup: of a world that runs on a virtual loop; without it
+    one message is taken at a time.
 
     kind: the site's system. moded: whether a mode says what is exchanged. numbers: columns with keys and numbers, which
     may be others after a fault.
@@ -94,23 +96,23 @@ class SiteWorld(World, ABC):
         definitions: Sequence[Definition],
         faults: Faults,
         rows: RowStore | None = None,
-        seed: int = 0,
         *,
         by_requests: bool = False,
+        setup: Setup | None = None,
     ) -> None:
         self.by_requests = by_requests
         self.stepped, self.timing = SteppedClock(), Timing()
-        setup = Setup(seed=seed, workers=1, quiet_seconds=2 * WALK_SECONDS + 10)
-        super().__init__(setup, faults, rows, self.stepped)
+        steps = Setup(workers=1, quiet_seconds=2 * WALK_SECONDS + 10)
+        super().__init__(setup or steps, faults, rows, LoopClock() if setup else self.stepped)
         self.index = Index(definitions=tuple(definitions))
         self.names = [transfer.name for _, transfer in self.index.transfers()]
         self.queue = MemoryQueue(self.clock, [*self.names, QUEUE], Rules(lock_duration=self.setup.lock))
-        self.issuer = TokenIssuer(self.stepped)
+        self.issuer = TokenIssuer(self.clock)
         self.issuer.register(APPLICATION, "made-up")
         self.dataverse = DataverseSandbox(
             base_url="https://crm.example",
             organization_id=ORGANIZATION,
-            clock=self.stepped,
+            clock=self.clock,
             issuer=self.issuer,
             options=DataverseOptions(application_users=(APPLICATION,), limits=False),
         )
@@ -189,22 +191,23 @@ class SiteWorld(World, ABC):
         self.hear(table, key)
 
     def hear(self, table: str, key: str, user: str | None = None) -> None:
-        """Queue Dataverse's notice to every transfer that the table concerns; it names who made the change."""
-        self._notice(Side.LEFT, table, key, user)
+        """Queue Dataverse's notice to every transfer that the table concerns; it names who made the change. Lost,
+        doubled and late as the setup says."""
+        if self.rng.random() < self.setup.drop:
+            return
+        for _ in range(2 if self.rng.random() < self.setup.duplicate else 1):
+            self.heard += 1
+            for definition in self.index.definitions:
+                for transfer in definition.transfers:
+                    if table == definition.left.table or table in transfer.also_on:
+                        self._queue_notice(transfer.name, table, key, user)
+        self._wake.set()
 
-    def _notice(self, side: Side, table: str, key: str, user: str | None = None) -> None:
-        self.heard += 1
-        for definition in self.index.definitions:
-            for transfer in definition.transfers:
-                also = side is Side.LEFT and table in transfer.also_on
-                if table == definition.table(side).table or also:
-                    self._queue_notice(transfer.name, side, table, key, user)
-
-    def _queue_notice(self, transfer: str, side: Side, table: str, key: str, user: str | None) -> None:
-        change = f"notice/{self.heard}"
+    def _queue_notice(self, transfer: str, table: str, key: str, user: str | None) -> None:
+        change, delay = f"notice/{self.heard}", self.rng.random() * self.setup.reorder_seconds
         message = Message(
             transfer=transfer,
-            side=side,
+            side=Side.LEFT,
             table=table,
             keys=(key,),
             cause="notice",
@@ -214,7 +217,8 @@ class SiteWorld(World, ABC):
             change_id=change,
             editors={key: edit(self.clock.now(), user)} if user else {},
         )
-        _run_now(self.queue.send(transfer, [Outgoing(message.message_id(), message.to_json(), None, change)]))
+        due = self.clock.now() + timedelta(seconds=delay) if delay else None
+        _run_now(self.queue.send(transfer, [Outgoing(message.message_id(), message.to_json(), due, change)]))
 
     # --- processes ---
 
@@ -312,20 +316,25 @@ class SiteWorld(World, ABC):
         return wrong
 
     async def half_links(self, pipeline: Pipeline, definition: Definition) -> list[str]:
-        """Links of which one row says something else than the other one."""
+        """Links of which one row says something else than the other one, and claims of records that are still there."""
         links, pair = pipeline.ports.stores.links, pair_name(definition, pipeline.ports.connectors)
         wrong = []
         for side in Side:
             for row in await links.page(pair, side, None, 1000):
                 other = await links.get(pair, side.other, row.other) if row.other else None
-                if row.state is LinkState.CREATING or not _fits(row, other):
+                claimed = row.state is LinkState.CREATING and await self._is_there(definition, side, row.key)
+                if claimed or (row.state is not LinkState.CREATING and not _fits(row, other)):
                     wrong.append(f"half a link: {definition.right.table} {row.side} {row.key} is {row.state}")
         return wrong
 
+    async def _is_there(self, definition: Definition, side: Side, key: str) -> bool:
+        place = definition.table(side)
+        return bool(await self.clean[place.system].read(place.table, [key], []))
+
     async def linked(self) -> list[str]:
-        """The keys of the first definition's CRM records that are linked."""
+        """The keys of the last definition's CRM records that are linked."""
         pipeline = self.untroubled()
-        pair = pair_name(self.index.definitions[0], pipeline.ports.connectors)
+        pair = pair_name(self.index.definitions[-1], pipeline.ports.connectors)
         rows = await self.stores.links.page(pair, Side.LEFT, None, 1000)
         return [row.key for row in rows if row.state is LinkState.LINKED]
 
