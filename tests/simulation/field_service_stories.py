@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -330,12 +331,13 @@ async def _invoiced(world: FieldWorld) -> None:
 
 
 async def _unlinked(world: FieldWorld) -> None:
-    """A person undoes the link of the account; one that is being used in this moment, or is not made yet, stays."""
-    try:
-        place = ("dataverse", "account", _here(world, "account"))
-        await world.operations().unlink(place, world.names[0], "a person", "two companies")
-    except (Overtaken, Unknown):
-        return
+    """A person undoes the link of the last definition's record; one that is being used in this moment, or is not made
+    yet, stays."""
+    definition = world.index.definitions[-1]
+    for key in world.dataverse.rows(definition.left.table):
+        with suppress(Overtaken, Unknown):
+            place = ("dataverse", definition.left.table, key)
+            await world.operations().unlink(place, definition.transfers[0].name, "a person", "two different ones")
 
 
 async def _edited_once_more(world: FieldWorld) -> None:
@@ -346,6 +348,18 @@ async def _edited_once_more(world: FieldWorld) -> None:
     (place,) = world.there("place").values()
     assert place["crm_id"] is None, "unlinked: its place still holds its id"
     assert place["phone"] != "+41 44 9", "unlinked: an edit went over"
+
+
+async def _job_edited_once_more(world: FieldWorld) -> None:
+    """After the link is undone for certain, the task is free, and an edit of either side reaches nobody."""
+    await _unlinked(world)
+    await world.typed(JOB, {"cdock_customerwish": "At night"}, _here(world, JOB))
+    await world.changed("task", _there(world, "task"), person_id="BEN")
+    await world.settled()
+    (task,), (job,) = world.there("task").values(), world.dataverse.rows(JOB).values()
+    assert task["crm_id"] is None, "unlinked: its task still holds its id"
+    assert task["customer_wish"] != "At night", "unlinked: an edit went over"
+    assert job.get("cdock_technician") != "BEN", "unlinked: an edit came back"
 
 
 WITH_JOBS = ("account", "service_job")
@@ -537,6 +551,26 @@ STORIES = at_each(
         meanwhile=_unlinked,
         after=_edited_once_more,
         holds={"place": 1},
+    ),
+    FieldStory(
+        "unlinked while a job is edited on both sides",
+        WITH_JOBS,
+        _job_edited_on_both_sides,
+        before=_account_with_job,
+        meanwhile=_unlinked,
+        after=_job_edited_once_more,
+        rounds=2,
+        holds={"task": 1},
+    ),
+    FieldStory(
+        "unlinked while a job of the field is made",
+        WITH_JOBS,
+        _task,
+        before=_account,
+        meanwhile=_unlinked,
+        after=_job_edited_once_more,
+        rounds=2,
+        holds={"task": 1},
     ),
     FieldStory(
         "unlinked while the place is made",
