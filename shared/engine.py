@@ -299,7 +299,8 @@ def _read(model: type[PartT], entry: object) -> PartT | Problem:
 def _first_fault(error: ValidationError) -> str:
     """Where the first fault is and what it is, without the value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    told = first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, first['loc']))}: {'is not known' if first['type'] == 'extra_forbidden' else told}"
 
 
 def _named(entry: object) -> Iterator[str]:

@@ -72,12 +72,14 @@ class Section(BaseModel):
 
 
 def _explain(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return " ".join(_sentence(fault["loc"], fault["type"], fault["msg"]) for fault in faults)
+    faults = error.errors(include_url=False, include_input=False)
+    return " ".join(_sentence(fault["loc"], fault["type"], fault["msg"], fault.get("ctx", {})) for fault in faults)
 
 
-def _sentence(place: Sequence[int | str], kind: str, text: str) -> str:
+def _sentence(place: Sequence[int | str], kind: str, text: str, limits: Mapping[str, object]) -> str:
     what = "is missing; set it." if kind == "missing" else f"{text.removeprefix('Value error, ')}."
+    if kind in ("too_short", "string_too_short"):
+        what = f"needs at least {limits['min_length']} characters."
     return f"{place[0]}: {what}" if place else what
 
 

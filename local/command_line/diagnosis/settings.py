@@ -63,7 +63,7 @@ def _closed(patient: Patient) -> Iterator[Symptom]:
     for name in closed_doors(patient.app):
         yield warning(
             f"{name}: is missing, so the webhook takes nothing and only walks find changes.",
-            "Set it, then run manage.py register --apply.",
+            "Set it; manage.py register --apply tells Dataverse and Business Central, people tell the field service.",
             SETTINGS_PAGE,
         )
     try:

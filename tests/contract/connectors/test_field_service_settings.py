@@ -110,8 +110,8 @@ async def test_a_wrong_secret_is_a_refused_sign_in(settings: Mapping[str, str]) 
 @pytest.mark.parametrize(
     ("settings", "site", "named"),
     [
-        (BASIC, '{"pages": 5}', "pages"),
-        (BASIC, '{"time_zone": "Europe/Rom"}', "time_zone"),
+        (BASIC, '{"pages": 5}', "pages: is not known"),
+        (BASIC, '{"time_zone": "Europe/Rom"}', "time_zone: is no time zone"),
         (BASIC, "[]", "object"),
         (IFS, '{"flags": ["J", "N"]}', "flags"),
         (IFS, "{", "JSON"),

@@ -80,8 +80,12 @@ def test_an_empty_environment_names_everything_that_is_missing() -> None:
 
 
 WRONG: dict[str, tuple[type[Section], dict[str, str], str]] = {
-    "a short secret": (DataverseDoor, {"CROSSDOCK_DATAVERSE_WEBHOOK_SECRET": "short-secret"}, "at least 32"),
-    "a short key": (OperatorDoor, {"CROSSDOCK_OPERATOR_KEY": "short-secret"}, "at least 32"),
+    "a short secret": (
+        DataverseDoor,
+        {"CROSSDOCK_DATAVERSE_WEBHOOK_SECRET": "short-secret"},
+        "needs at least 32 characters.",
+    ),
+    "a short key": (OperatorDoor, {"CROSSDOCK_OPERATOR_KEY": "short-secret"}, "needs at least 32 characters."),
     "no organisation": (DataverseSettings, {"CROSSDOCK_DATAVERSE_ORGANIZATION_ID": ""}, "is missing; set it"),
     "no GUID": (DataverseSettings, {"CROSSDOCK_DATAVERSE_ORGANIZATION_ID": "short-secret"}, "no GUID"),
     "no address": (DataverseSettings, {"CROSSDOCK_DATAVERSE_URL": ""}, "CROSSDOCK_DATAVERSE_URL: is missing"),
