@@ -195,6 +195,17 @@ async def test_a_reference_is_the_key_that_it_leads_to(site: FieldServiceRig) ->
     assert after.values == {column: None}
 
 
+async def test_a_value_behind_a_reference_that_names_several_records_names_none(site: FieldServiceRig) -> None:
+    """Nobody knows which of them is meant; nothing is written."""
+    again = {"terms_id": "31"} if "terms_id" in site.terms_row() else {"TermNo": "31"}
+    site.sandbox.add(site.terms, {**site.terms_row(), **again})
+    values: dict[str, Value] = {site.columns.name: "Aurora", site.columns.behind: site.columns.behind_value}
+    with pytest.raises(Refused) as refused:
+        await site.connector.create(site.table, values, [], key=None, within_seconds=60)
+    assert refused.value.answer.field == site.columns.behind
+    assert site.stored() == {}
+
+
 async def test_text_is_compared_as_it_is_written(site: FieldServiceRig) -> None:
     """Upper and lower case differ."""
     await create(site, "Aurora")
