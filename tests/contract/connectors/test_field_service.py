@@ -352,6 +352,13 @@ async def test_a_walk_goes_on_at_its_watermark_with_an_overlap(site: FieldServic
     assert (await changed(site, mark))[:-1] == ["Aurora Mills"]
 
 
+async def test_a_walk_over_nothing_goes_on_at_its_watermark(site: FieldServiceRig) -> None:
+    """Of a new table there is none yet."""
+    assert await changed(site, None) == [""]
+    mark = site.connector.watermark_at(site.table, site.clock.now())
+    assert await changed(site, mark) == [mark]
+
+
 async def test_many_records_of_one_moment_are_all_told_once(site: FieldServiceRig) -> None:
     """An import stamps more of them alike than a page holds."""
     names = [f"Mill {number}" for number in range(8)]
