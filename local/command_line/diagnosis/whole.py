@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -41,6 +42,8 @@ REGISTER_PAGE: Final = "docs/how-to/set-up.md"
 TOLD_BY_REGISTRATIONS: Final = frozenset({"CD-4610", "CD-4611"})
 NAMED: Final = 6
 """Parts of one kind that are named; of more there is the number."""
+QUEUES_AT_ONCE: Final = 32
+"""An endpoint that is away takes half a minute to be given up for each queue."""
 
 
 async def definitions(patient: Patient) -> list[Symptom]:
@@ -77,16 +80,19 @@ async def queues(patient: Patient) -> list[Symptom]:
         queue = patient.app.queue
     except SettingsError:
         raise CannotLook from None
-    found: list[Symptom] = []
-    for name in (*patient.transfers, QUEUE, *([EVALUATIONS] if patient.has_cockpit else [])):
+    turns = asyncio.Semaphore(QUEUES_AT_ONCE)
+
+    async def looked(name: str) -> list[Symptom]:
         try:
-            lies = await queue.look(name)
+            async with turns:
+                lies = await queue.look(name)
         except QueueUnavailable as error:
             remedy = f"Look whether the queue {name} exists and our identity may send and receive, then at the network."
-            found.append(wrong(error.detail or error.sentence, remedy, code=error.code))
-        else:
-            found += _dead(name, lies.dead)
-    return found
+            return [wrong(error.detail or error.sentence, remedy, code=error.code)]
+        return list(_dead(name, lies.dead))
+
+    names = (*patient.transfers, QUEUE, *([EVALUATIONS] if patient.has_cockpit else []))
+    return [symptom for found in await asyncio.gather(*map(looked, names)) for symptom in found]
 
 
 def _dead(name: str, dead: int) -> Iterator[Symptom]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,10 @@ import pytest
 from sandbox.dataverse import DataverseOptions
 from sandbox.faults import FaultKind, FaultRule
 from shared.app import Outside
+from shared.errors import QueueUnavailable
 from shared.messaging.memory import MemoryQueue
 from shared.stores.rows import RowStoreUnavailable
-from shared.sync.ports import Clock, Outgoing, Switch
+from shared.sync.ports import Clock, Outgoing, QueueView, Switch
 from tests.scenarios.account_customer.world import (
     COMPANY_VALUES,
     CRM_CLIENT,
@@ -172,6 +174,14 @@ def without_queues(world: RealWorld) -> Outside:
     return replace(same(world), queue=MemoryQueue(world.clock, [TO_ERP]))
 
 
+class QueueAway(MemoryQueue):
+    """An endpoint that is given up after a while."""
+
+    async def look(self, queue: str) -> QueueView:
+        await asyncio.sleep(25)
+        raise QueueUnavailable(f"{queue} does not answer.")
+
+
 OF_ENGINE = ("metadata", "registrations", "feeds", "work", "switches", "waiting", "schema")
 BREAKAGES = {
     "a setting is missing": Breakage(
@@ -322,6 +332,17 @@ async def test_the_readable_answer_says_what_is_fine_and_what_to_do() -> None:
         assert "manage.py register" in lines[at + 1]
         assert any(line.startswith("Fine: settings, definitions, store, queues, dataverse") for line in lines)
         assert (said.code, "Aurora" in said.out, "probes" in said.err) == (1, False, True)
+
+
+@virtually
+async def test_an_endpoint_that_is_away_is_waited_for_once_and_not_for_each_queue() -> None:
+    """Each queue is named, however many there are."""
+    async with healthy() as world:
+        began = world.clock.now()
+        said = await examined(world, replace(same(world), queue=QueueAway(world.clock, world.names)))
+        away = [one for one in told(said) if one.startswith("queues:")]
+        assert len(away) == len(world.names) + 1
+        assert world.clock.now() - began < timedelta(seconds=25 * len(away)), "and once more for what lies in them"
 
 
 @virtually
