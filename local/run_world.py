@@ -418,11 +418,11 @@ class LocalRun:
 
     async def register_again(self) -> None:
         """Register the steps once more, whether or not there are some: each then tells of every change."""
-        if self.crm is None:
+        if self.crm is None or self.app is None:
             return
         url = f"{self.urls['functions']}/api/webhooks/dataverse"
         header = (WEBHOOK_HEADER, self.environment["CROSSDOCK_DATAVERSE_WEBHOOK_SECRET"])
-        for name in _crm_tables(self.index):
+        for name in _crm_tables((await self.app.engine()).index):
             await self.crm.register_webhook(name, ["Create", "Update", "Delete"], url, header=header)
 
     def is_idle(self) -> bool:
