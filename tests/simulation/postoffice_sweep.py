@@ -2,7 +2,8 @@
 
     python -m tests.simulation.postoffice_sweep [part of a story's name]
 
-`python -m tests.simulation.sweep` runs it, too. Exit code 0: every point ended right; 1: the points named did not.
+`python -m tests.simulation.sweep` runs it, too. Exit code 0: every point ended right; 1: the points named did not; 2:
+no story has this in its name.
 """
 
 from __future__ import annotations

@@ -166,10 +166,10 @@ def _wrong(story: SiteStory[Any], end: Ended, expected: Ended) -> list[str]:
     ]
 
 
-async def swept(stories: Sequence[SiteStory[Any]], part: str = "") -> int:
-    """Sweep the stories with this part in their name and tell what was wrong; answers how many points were."""
+async def swept(stories: Sequence[SiteStory[Any]]) -> int:
+    """Sweep the stories and tell what was wrong; answers how many points were."""
     count = points = 0
-    for story in (one for one in stories if part in one.name):
+    for story in stories:
         ended = [one async for one in sweep(story)]
         found = [f"{one.what}: {wrong}" for one in ended for wrong in one.wrong]
         count, points = count + sum(bool(one.wrong) for one in ended), points + len(ended)
@@ -179,6 +179,10 @@ async def swept(stories: Sequence[SiteStory[Any]], part: str = "") -> int:
 
 
 def run(stories: Sequence[SiteStory[Any]]) -> int:
-    """The command: sweeps those with the part of a name that is given, or all."""
+    """The command: sweeps those with the part of a name that is given, or all; 2 where none has it."""
     logging.disable(logging.CRITICAL)
-    return 1 if asyncio.run(swept(stories, *sys.argv[1:2])) else 0
+    chosen = [one for one in stories if all(part in one.name for part in sys.argv[1:])]
+    if not chosen:
+        print("\n".join(["No story has this in its name; there are:", *(one.name for one in stories)]))
+        return 2
+    return 1 if asyncio.run(swept(chosen)) else 0
