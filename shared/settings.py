@@ -230,6 +230,7 @@ class Identity:
 class Address(SystemSection):
     """Where a system is: the real one, or a sandbox on this machine."""
 
+    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
     local: Annotated[OnOff, Field(alias="CROSSDOCK_LOCAL")] = "off"
     sandbox_token_url: Annotated[str | None, Field(alias="CROSSDOCK_SANDBOX_TOKEN_URL")] = None
     url: str | None
@@ -278,7 +279,7 @@ class Address(SystemSection):
     @property
     def place(self) -> tuple[str, ...]:
         """What no other system of the installation may be."""
-        raise NotImplementedError
+        return (self.base_url.rstrip("/").lower(),)
 
 
 class DataverseSettings(Address):
@@ -330,7 +331,6 @@ class SiteAddress(Address):
     sign_in: oauth2 are client credentials at `token_url`; api_key is a key in a header.
     """
 
-    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
     sign_in: Literal["oauth2", "basic", "api_key"]
     token_url: str | None
     scope: str | None
@@ -348,11 +348,6 @@ class SiteAddress(Address):
         if self.sign_in == "oauth2" and not self.token_url:
             raise ValueError(f"{mine}TOKEN_URL: is missing; set the address of the site's token endpoint")
         return self
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The site."""
-        return (self.base_url.rstrip("/").lower(),)
 
 
 class PostOfficeSettings(SiteAddress):
@@ -388,7 +383,6 @@ class IfsCloudSettings(Address):
     """
 
     system: ClassVar[str] = "ifs_cloud"
-    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
     url: Annotated[str | None, Field(alias="CROSSDOCK_IFS_CLOUD_URL")] = None
     sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_IFS_CLOUD_SANDBOX_URL")] = None
     namespace: Annotated[str, Field(alias="CROSSDOCK_IFS_CLOUD_NAMESPACE", pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -401,11 +395,6 @@ class IfsCloudSettings(Address):
             raise ValueError("CROSSDOCK_IFS_CLOUD_IDENTITIES: write <client id>:<secret>")
         return self
 
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The environment."""
-        return (self.base_url.rstrip("/").lower(),)
-
 
 class SalesCockpitSettings(Address):
     """The Cockpit, our identity there, and what is exchanged with it.
@@ -415,7 +404,6 @@ class SalesCockpitSettings(Address):
     """
 
     system: ClassVar[str] = "sales_cockpit"
-    own: ClassVar[frozenset[str]] = frozenset({"URL", "SANDBOX_URL"})
     url: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_URL")] = None
     sandbox_url: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_SANDBOX_URL")] = None
     tenant_id: Annotated[str | None, Field(alias="CROSSDOCK_SALES_COCKPIT_TENANT_ID")] = None
@@ -459,11 +447,6 @@ class SalesCockpitSettings(Address):
                 "0-33=1,34-66=2,67-100=3"
             )
         return text.replace(" ", "") if text else text
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """The Cockpit."""
-        return (self.base_url.rstrip("/").lower(),)
 
     def shown(self) -> tuple[str, ...]:
         """The columns that the Cockpit may show, in their order."""

@@ -18,7 +18,8 @@ from sandbox.faults import FaultKind, FaultRule
 from sandbox.tokens import TENANT_ID
 from sandbox.transport import SandboxTransport
 from tests.bench.figures import Figure
-from tests.scenarios.field_service.checks_world import COMPANY, ERP_URL, ChecksWorld, Setup
+from tests.scenarios.account_customer.world import COMPANY, ERP_URL
+from tests.scenarios.field_service.checks_world import ChecksWorld, Setup
 from tests.scenarios.field_service.crowd import Asked, about, at_once, crowd, percentile, unfounded
 from tests.simulation.loop import run_virtually
 

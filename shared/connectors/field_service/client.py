@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from shared.allotment import Allowed
 from shared.connectors import answers
 from shared.connectors.field_service.errors import Doing, error_of, is_missing
+from shared.connectors.field_service.site import Site
 from shared.connectors.turns import InTurn
 from shared.http_client import Call, Reply
 from shared.strict_json import JsonObject
@@ -82,3 +84,28 @@ class FieldServiceClient:
         if reply.status >= 400:
             raise error_of(self.system, request.doing, reply, request.names)
         return reply
+
+
+SiteT = TypeVar("SiteT", bound=Site)
+
+
+class AtInstallation(Generic[SiteT]):
+    """What a dialect is by its client and by what the site's binding says, in both dialects alike."""
+
+    def __init__(self, client: FieldServiceClient, site: SiteT) -> None:
+        self._client = client
+        self._site = site
+
+    @property
+    def page_size(self) -> int:
+        return self._site.page_size
+
+    @property
+    def timeout_seconds(self) -> float:
+        return self._client.timeout_seconds
+
+    def changed_in(self, table: str) -> str:
+        return self._site.changed_in(table)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from shared.connectors.answers import bad_answer
 from shared.connectors.browsing import beginning_with
-from shared.connectors.field_service.client import FieldServiceClient, Request
+from shared.connectors.field_service.client import AtInstallation, FieldServiceClient, Request
 from shared.connectors.field_service.dialect import Row, Rows, Walk
 from shared.connectors.field_service.errors import Doing
 from shared.connectors.field_service.site import FsmSite
@@ -40,34 +40,19 @@ TYPES: Mapping[str, ColumnType] = {
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
-class Fsm:
+class Fsm(AtInstallation[FsmSite]):
     """One FSM server. base: the path of its interface."""
 
     kind = KIND
 
     def __init__(self, http: InTurn, base: str, site: FsmSite) -> None:
-        self._client = FieldServiceClient(http, KIND, base)
-        self._site = site
+        super().__init__(FieldServiceClient(http, KIND, base), site)
         self._zone = zone_of(site.time_zone)
         self.forms = fsm_forms(site)
 
     @property
     def has_versions(self) -> bool:
         return self._site.versions
-
-    @property
-    def page_size(self) -> int:
-        return self._site.page_size
-
-    @property
-    def timeout_seconds(self) -> float:
-        return self._client.timeout_seconds
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-    def changed_in(self, table: str) -> str:
-        return self._site.changed_in(table)
 
     def changed_since(self, moment: datetime) -> Json:
         return earliest_wall(moment, self._zone).isoformat(timespec="seconds")

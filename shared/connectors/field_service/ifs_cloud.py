@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from shared.connectors import csdl
 from shared.connectors.answers import bad_answer
-from shared.connectors.field_service.client import FieldServiceClient, Request
+from shared.connectors.field_service.client import AtInstallation, FieldServiceClient, Request
 from shared.connectors.field_service.dialect import Row, Rows, Walk
 from shared.connectors.field_service.errors import Doing
 from shared.connectors.field_service.site import IfsCloudSite
@@ -40,30 +40,15 @@ _QUOTED = frozenset({ColumnType.TEXT, ColumnType.CHOICE})
 Query = Sequence[tuple[str, str]]
 
 
-class IfsCloud:
+class IfsCloud(AtInstallation[IfsCloudSite]):
     """One environment of IFS Cloud. place: the path before what the site's binding calls the base."""
 
     kind = KIND
     has_versions = True
 
     def __init__(self, http: InTurn, place: str, site: IfsCloudSite) -> None:
-        self._client = FieldServiceClient(http, KIND, f"{place.rstrip('/')}/{site.base}")
-        self._site = site
+        super().__init__(FieldServiceClient(http, KIND, f"{place.rstrip('/')}/{site.base}"), site)
         self.forms = ifs_cloud_forms()
-
-    @property
-    def page_size(self) -> int:
-        return self._site.page_size
-
-    @property
-    def timeout_seconds(self) -> float:
-        return self._client.timeout_seconds
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-    def changed_in(self, table: str) -> str:
-        return self._site.changed_in(table)
 
     def changed_since(self, moment: datetime) -> Json:
         return self.forms.json(ColumnType.DATETIME, moment)

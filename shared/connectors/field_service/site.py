@@ -36,13 +36,14 @@ def _is_below_the_base(path: str) -> str:
     return path
 
 
-class _Site(BaseModel):
+class Site(BaseModel):
     """What both dialects have. outbound: what names in their messages stand for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     outbound: dict[str, Bound] = {}
     changed_at: _Column | dict[str, _Column]
+    page_size: Annotated[int, Field(ge=2, le=1000)] = 500
 
     def changed_in(self, table: str) -> str:
         """The column with the time of a table's last change; empty where none is known."""
@@ -51,7 +52,7 @@ class _Site(BaseModel):
         return self.changed_at.get(table, self.changed_at.get(EVERY_OTHER, ""))
 
 
-class FsmSite(_Site):
+class FsmSite(Site):
     """An FSM server. flags: how it writes yes and no."""
 
     paths: dict[PathName, Annotated[str, AfterValidator(_is_below_the_base)]] = {}
@@ -59,7 +60,6 @@ class FsmSite(_Site):
     changed_at: _Column | dict[str, _Column] = "modified_dttm"
     time_zone: TimeZone = "UTC"
     flags: tuple[_Flag, _Flag] = ("Y", "N")
-    page_size: Annotated[int, Field(ge=2, le=1000)] = 500
 
     @field_validator("paths")
     @classmethod
@@ -83,9 +83,8 @@ class FsmSite(_Site):
         return self.paths.get(name, PATHS[name]).format(**places)
 
 
-class IfsCloudSite(_Site):
+class IfsCloudSite(Site):
     """An environment of IFS Cloud. base: where its projections are."""
 
     changed_at: _Column | dict[str, _Column] = "ModifiedTime"
-    page_size: Annotated[int, Field(ge=2, le=1000)] = 500
     base: Annotated[str, AfterValidator(_is_below_the_base)] = "main/ifsapplications/projection/v1"

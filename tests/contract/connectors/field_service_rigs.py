@@ -25,7 +25,6 @@ from tests.unit.connectors.fakes import CountingIds
 
 HOST = "https://service.example"
 TOKENS = f"{HOST}/auth/realms/example/protocol/openid-connect/token"
-IFS_BASE = "main/ifsapplications/projection/v1"
 
 
 class FieldServiceRig(Rig):

@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any, Self
 
 import httpx
 from starlette.types import ASGIApp
 
 import function_app
-from local.definitions import compile_folder
 from local.host import FunctionsHost, HostKeys
 from sandbox.business_central import BusinessCentralOptions, BusinessCentralSandbox, Company
 from sandbox.dataverse import DataverseOptions, DataverseSandbox
@@ -30,7 +28,8 @@ from sandbox.field_service.sandbox import FieldServiceSandbox, FsmSandbox, IfsCl
 from sandbox.request_log import LoggedRequest
 from sandbox.tokens import TENANT_ID, TokenIssuer
 from sandbox.transport import HostRouter, SandboxTransport
-from shared.app import App, Outside, installed
+from shared.app import INDEX, App, Outside, installed
+from shared.engine import load_index
 from shared.messaging.memory import MemoryQueue
 from shared.stores.sqlite_rows import SqliteRows
 from shared.stores.stores import TABLES, open_stores
@@ -40,36 +39,23 @@ from shared.sync.definition import Index, TableName
 from shared.sync.feed_tasks import QUEUE
 from shared.sync.ports import LinkRow, LinkState, Side
 from tests.contract.domain_stores.fakes import WatchedRows
+from tests.scenarios.account_customer.world import (
+    APP_URL,
+    COMPANY,
+    CRM_CLIENT,
+    CRM_URL,
+    ENVIRONMENT,
+    ERP_CLIENT,
+    ERP_URL,
+    ORGANIZATION,
+    ROOT,
+)
 from tests.simulation.loop import LoopClock
 from tests.simulation.world import SeededIds
 
-ROOT = Path(__file__).parents[3]
-CRM_URL, ERP_URL, APP_URL = "https://crm.example", "https://erp.example", "https://app.example"
-ORGANIZATION = "7d1e7a4c-2b5e-4c58-9a0b-3f6b2d1c8e55"
-COMPANY = "5d115c9c-44e3-ea11-bb43-000d3a2feca1"
-CRM_CLIENT = "11111111-1111-4111-8111-111111111111"
-ERP_CLIENT = "22222222-2222-4222-8222-222222222222"
-HOOK_SECRET = "dataverse-webhook-secret-of-32-characters"
 FSM_SECRET = "fsm-secret-of-at-least-32-characters"
 PLACE = "P-1000"
 """The customer as the field service knows him."""
-
-ENVIRONMENT: Mapping[str, str] = {
-    "CROSSDOCK_LOCAL": "on",
-    "CROSSDOCK_PUBLIC_URL": APP_URL,
-    "CROSSDOCK_SANDBOX_TOKEN_URL": f"https://login.example/{TENANT_ID}/oauth2/v2.0/token",
-    "CROSSDOCK_DATAVERSE_SANDBOX_URL": CRM_URL,
-    "CROSSDOCK_DATAVERSE_ORGANIZATION_ID": ORGANIZATION,
-    "CROSSDOCK_DATAVERSE_IDENTITIES": f"{CRM_CLIENT}:made-up",
-    "CROSSDOCK_DATAVERSE_WEBHOOK_SECRET": HOOK_SECRET,
-    "CROSSDOCK_BUSINESS_CENTRAL_SANDBOX_URL": f"{ERP_URL}/v2.0",
-    "CROSSDOCK_BUSINESS_CENTRAL_TENANT_ID": TENANT_ID,
-    "CROSSDOCK_BUSINESS_CENTRAL_ENVIRONMENT": "Production",
-    "CROSSDOCK_BUSINESS_CENTRAL_COMPANY_ID": COMPANY,
-    "CROSSDOCK_BUSINESS_CENTRAL_IDENTITIES": f"{ERP_CLIENT}:made-up",
-    "CROSSDOCK_STORE_PATH": ":memory:",
-    "CROSSDOCK_FINGERPRINT_KEY": "k1:a2V5IG9mIHRlc3RzLCAzMiBieXRlcyBsb25nLCAuLi4=",
-}
 
 ASKERS: Mapping[str, Mapping[str, str]] = {
     "fsm": {
@@ -331,7 +317,7 @@ def told(answer: httpx.Response) -> dict[str, Any]:
 @cache
 def shipped() -> Index:
     """What the product says of checks, and its definitions of customers."""
-    compiled = compile_folder(ROOT / "transfers")
+    compiled = load_index(INDEX.read_bytes())
     assert not compiled.problems
     rules = compiled.confirming
     assert rules is not None

@@ -19,8 +19,8 @@ from shared.checks import build
 from shared.field_service.errors import CustomerUnknown
 from shared.sync.confirming import Confirming
 from shared.sync.definition import Index, TableName
-from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.field_service.checks_world import COMPANY, FSM_SECRET, PLACE, ChecksWorld, Setup, shipped, told
+from tests.scenarios.account_customer.world import COMPANY, virtually
+from tests.scenarios.field_service.checks_world import FSM_SECRET, PLACE, ChecksWorld, Setup, shipped, told
 
 FROM_CRM = Setup(
     environment={f"CROSSDOCK_CHECKS_{name}_FROM": "dataverse" for name in ("PRICE", "STOCK", "CREDIT")}, warm=False

@@ -21,17 +21,15 @@ from shared.sync.checking import check
 from shared.sync.definition import Index
 from shared.sync.registering import Standing
 from shared.sync.surveying import survey
-from tests.scenarios.account_customer.world import virtually
-from tests.scenarios.field_service.checks_world import (
+from tests.scenarios.account_customer.world import (
     APP_URL,
     COMPANY,
     CRM_CLIENT,
     HOOK_SECRET,
     ORGANIZATION,
-    ChecksWorld,
-    Setup,
-    shipped,
+    virtually,
 )
+from tests.scenarios.field_service.checks_world import ChecksWorld, Setup, shipped
 
 CONFIRM = Setup(environment={"CROSSDOCK_CHECKS_CONFIRM": "salesorder,quote"})
 ANNA = "0b4f9d7e-2a66-4f0b-9f5c-6a1c0e5d7a01"
