@@ -65,7 +65,7 @@ async def run(context: Context, arguments: argparse.Namespace) -> int:
     if not arguments.system:
         return _systems(context, kinds)
     index = compile_folder(folder_of(arguments, context.installation.transfers))
-    ours = tuple(one for one in index.definitions if set(one.systems) <= set(kinds))
+    ours = tuple(one for one in index.definitions if one.runs_among(kinds))
     return await _Looking(context, arguments, index.model_copy(update={"definitions": ours})).run()
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from shared.connectors.browsing import beginning_with
 from shared.connectors.budget import Budget
@@ -138,18 +139,10 @@ class BusinessCentralConnector:
         self._bulk = BulkWrites(self._schema, self._records, clock, self._create_one, self._update_one)
         self._subscriptions = Subscriptions(self._client, environment, company, api)
         self._tenant, self._company_id = tenant, company
-        self._instance = f"{environment}/{company}"
+        self.instance: Final = f"{environment}/{company}"
         self._page_size = page_size
         self._took_our_number: set[str] = set()
-        self._system = system
-
-    @property
-    def system(self) -> str:
-        return self._system
-
-    @property
-    def instance(self) -> str:
-        return self._instance
+        self.system: Final = system
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -343,7 +336,7 @@ class BusinessCentralConnector:
                 f"{self.system}: another company answers than {self._company_id}. Correct "
                 f"CROSSDOCK_{self.system.upper()}_COMPANY_ID."
             )
-        return f"{self._tenant}/{self._instance}".lower()
+        return f"{self._tenant}/{self.instance}".lower()
 
     async def profile(self) -> Profile | None:
         return None

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.connectors.browsing import beginning_with
@@ -129,19 +130,11 @@ class DataverseConnector:
         self._surveys = Surveys(self._client, self._schema, clock)
         self._registrar = Registrar(self._client, self._schema)
         self._ourselves = Cache(clock, self._load_ourselves)
-        self._organization_id = canonical_guid(organization_id)
+        self.instance: Final = canonical_guid(organization_id)
         self._tag = tag
         self._page_size = page_size
-        self._system = system
+        self.system: Final = system
         self._profile = profile
-
-    @property
-    def system(self) -> str:
-        return self._system
-
-    @property
-    def instance(self) -> str:
-        return self._organization_id
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -356,12 +349,12 @@ class DataverseConnector:
     async def identify(self) -> str:
         """The organisation's id."""
         answer = await self._client.get("WhoAmI", [], "WhoAmI")
-        if answer.get("OrganizationId") != self._organization_id:
+        if answer.get("OrganizationId") != self.instance:
             raise WrongEnvironment(
-                f"{self.system}: the address belongs to another organisation than {self._organization_id}. Correct "
+                f"{self.system}: the address belongs to another organisation than {self.instance}. Correct "
                 f"CROSSDOCK_{self.system.upper()}_URL or CROSSDOCK_{self.system.upper()}_ORGANIZATION_ID."
             )
-        return self._organization_id
+        return self.instance
 
     async def profile(self) -> Profile | None:
         """As the settings say; an organisation does not tell."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from shared.connectors.budget import Budget
 from shared.connectors.bulk import each, each_change
@@ -62,18 +63,10 @@ class FieldServiceConnector:
     def __init__(self, dialect: Dialect, clock: Clock, *, instance: str, system: str) -> None:
         self._dialect = dialect
         self._clock = clock
-        self._instance = instance
-        self._system = system
+        self.instance: Final = instance
+        self.system: Final = system
         self._schema = Schema(dialect, clock)
         self._records = Records(dialect)
-
-    @property
-    def system(self) -> str:
-        return self._system
-
-    @property
-    def instance(self) -> str:
-        return self._instance
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -165,7 +158,7 @@ class FieldServiceConnector:
         return table.kinds.get(self._dialect.changed_in(table.name)) is ColumnType.DATETIME
 
     def _not_walked(self, table: str, column: str) -> UnknownColumn:
-        setting = f"CROSSDOCK_{self._system.upper()}_SITE"
+        setting = f"CROSSDOCK_{self.system.upper()}_SITE"
         missing = f"{table} has no column {column}".rstrip()
         detail = (
             f"{self._dialect.kind}: {missing} with the time of the last change; name it as "
@@ -354,7 +347,7 @@ class FieldServiceConnector:
         return frozenset()
 
     async def identify(self) -> str:
-        return self._instance
+        return self.instance
 
     async def profile(self) -> Profile | None:
         return None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from shared.connectors.budget import Budget
 from shared.connectors.bulk import each, each_change
@@ -75,19 +76,11 @@ class PostOfficeConnector:
         self._site = site or Site()
         self._client = PostOfficeClient(InTurn(clients), base_path, self._site)
         self._clock = clock
-        self._instance = instance
-        self._system = system
+        self.instance: Final = instance
+        self.system: Final = system
         self._rows = Rows(self._site)
         self._further = FurtherLists(self._site, clock, self._first_page)
         self._parts = Parts(self._client, self._site, self._rows)
-
-    @property
-    def system(self) -> str:
-        return self._system
-
-    @property
-    def instance(self) -> str:
-        return self._instance
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -414,7 +407,7 @@ class PostOfficeConnector:
         return frozenset()
 
     async def identify(self) -> str:
-        return self._instance
+        return self.instance
 
     async def profile(self) -> Profile | None:
         """As the database is marked in this moment."""
@@ -454,7 +447,7 @@ class PostOfficeConnector:
     @property
     def _setting(self) -> str:
         """The setting that binds the site."""
-        return f"CROSSDOCK_{self._system.upper()}_SITE"
+        return f"CROSSDOCK_{self.system.upper()}_SITE"
 
     async def _unlink(
         self, at: Table, key: str, wanted: Sequence[ColumnMetadata], version: str | None, budget: Budget

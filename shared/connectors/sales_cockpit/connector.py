@@ -72,16 +72,8 @@ class SalesCockpitConnector:
         self._http = InTurn(clients)
         self._client = CockpitClient(lambda _: self._http, base_path=base_path)
         self._clock = clock
-        self._instance = instance
-        self._system = system
-
-    @property
-    def system(self) -> str:
-        return self._system
-
-    @property
-    def instance(self) -> str:
-        return self._instance
+        self.instance: Final = instance
+        self.system: Final = system
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -236,7 +228,7 @@ class SalesCockpitConnector:
         return frozenset()
 
     async def identify(self) -> str:
-        return self._instance
+        return self.instance
 
     async def profile(self) -> Profile | None:
         """The contract does not tell."""
